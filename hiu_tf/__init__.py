@@ -1,0 +1,22 @@
+"""hiu-tf: hand image understanding (HIU-DMTL) in TensorFlow/Keras.
+
+Importing this package imports no TensorFlow: the runtime predicts with NumPy, OpenCV and a
+TFLite interpreter alone. It does ask TensorFlow for the one Keras family that this project and
+tensorflow-addons share (tf_keras), which only works before TensorFlow is first imported.
+"""
+
+import os
+import sys
+import warnings
+
+__version__ = "0.1.0"
+
+if "tensorflow" in sys.modules and os.environ.get("TF_USE_LEGACY_KERAS") not in ("1", "true", "True"):
+    warnings.warn(
+        "hiu_tf was imported after tensorflow, so tf.keras is already bound to Keras 2.15 instead of "
+        "tf_keras. Import hiu_tf first, or set TF_USE_LEGACY_KERAS=1 in the environment.",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # "cuDNN factory already registered" is no news

@@ -1,0 +1,136 @@
+"""`hiu`: for people who use a model.
+
+    hiu predict photo.jpg --out predictions
+    hiu predict photos/ clip.mp4 --out predictions --side left
+    hiu info
+
+Each picture gives NAME.png (picture, skeleton, mask, mesh), NAME.json (all outputs with units) and
+NAME.obj (the posed mesh); a clip gives NAME.mp4 and NAME.json with one entry per frame.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from hiu_tf.errors import UserError
+
+PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+CLIPS = (".mp4", ".avi", ".mov", ".mkv")
+
+
+def default_model() -> Path:
+    """The model that ships with the package: beside it in a checkout, inside it when installed.
+
+    Raises:
+      UserError: neither is there.
+    """
+    package = Path(__file__).parent
+    for folder in (package.parent / "savedmodels", package / "savedmodels"):
+        for path in sorted(folder.glob("*/*_float16.tflite")):
+            return path
+    raise UserError("no model comes with this installation: name one with --model")
+
+
+def parse_args(argv):
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="hiu", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    predict = commands.add_parser("predict", help="find and read hands in pictures and clips")
+    predict.add_argument("inputs", nargs="+", help="pictures, clips, or folders of them")
+    predict.add_argument("--out", default="predictions", help="folder for the results (default: predictions)")
+    predict.add_argument("--model", help=".tflite file or SavedModel folder (default: the one that ships)")
+    predict.add_argument("--box", help="x,y,w,h of the hand in pixels (default: search)")
+    predict.add_argument("--side", choices=("right", "left"), help="which hand (default: try both)")
+    predict.add_argument("--K", help="fx,fy,cx,cy in pixels: 3D in the camera's frame")
+    predict.add_argument("--threads", type=int, default=2, help="of the TFLite interpreter (default 2)")
+    predict.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    info = commands.add_parser("info", help="what a model takes and gives")
+    info.add_argument("--model", help=".tflite file or SavedModel folder (default: the one that ships)")
+    info.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return parser.parse_args(argv)
+
+
+def main(argv=None) -> int:
+    """Entry point; returns the exit code: 0 ok, 1 something could not be done, 2 bad usage."""
+    args = parse_args(argv)
+    try:
+        return {"predict": _predict, "info": _info}[args.command](args)
+    except (UserError, OSError) as error:
+        if args.debug:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+def _predict(args) -> int:
+    from hiu_tf.runtime.files import predict_clip, predict_picture
+    from hiu_tf.runtime.predictor import Predictor
+
+    files = _expand(args.inputs)
+    options = {"box": _numbers(args.box, 4, "--box"), "side": args.side, "K": _intrinsics(args.K)}
+    out = Path(args.out)
+    out.mkdir(parents=True, exist_ok=True)
+    predictor = Predictor(args.model or default_model(), args.threads)
+    print(f"{args.model or default_model()} on {predictor.engine}: {len(files)} file(s) -> {out}")
+    failures = 0
+    for path in files:
+        predict = predict_clip if path.suffix.lower() in CLIPS else predict_picture
+        try:
+            print(predict(predictor, path, out, **options))
+        except UserError as error:
+            failures += 1
+            print(f"error: {path}: {error}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+def _info(args) -> int:
+    from hiu_tf.runtime.backend import load_network
+
+    path = args.model or default_model()
+    _, card, engine = load_network(path)
+    print(f"{path}: {card['name']}, made by hiu-tf {card['hiu_tf']}, runs on {engine}")
+    print(f"input: {card['input']}")
+    for name, text in card["outputs"].items():
+        print(f"  {name}: {text}")
+    return 0
+
+
+def _expand(inputs):
+    files = []
+    for path in map(Path, inputs):
+        if path.is_dir():
+            found = sorted(p for p in path.rglob("*") if p.suffix.lower() in PICTURES + CLIPS)
+            if not found:
+                raise UserError(f"{path} holds no pictures or clips")
+            files += found
+        elif path.is_file():
+            files.append(path)
+        else:
+            raise UserError(f"{path} does not exist")
+    return files
+
+
+def _numbers(text, count, option):
+    if text is None:
+        return None
+    try:
+        values = [float(part) for part in text.split(",")]
+    except ValueError:
+        values = []
+    if len(values) != count:
+        raise UserError(f"{option} takes {count} numbers with commas between them, got {text!r}")
+    return values
+
+
+def _intrinsics(text):
+    values = _numbers(text, 4, "--K")
+    if values is None:
+        return None
+    fx, fy, cx, cy = values
+    return [[fx, 0, cx], [0, fy, cy], [0, 0, 1]]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,59 @@
+"""Heat maps: one Gaussian per key point, and Equation 1 to read them."""
+
+import tensorflow as tf
+
+#: Standard deviation in pixels of a 128-pixel map (facts/paper 3.2: 16 px at 368).
+SIGMA_AT_128 = 16 * 128 / 368
+#: Share of the peak below which a map counts as background when it is read. The paper's earlier
+#: code reads everything above 0, which pulls every joint towards the middle of the picture as soon
+#: as the background is not exactly 0.
+FLOOR = 0.25
+
+
+def encode(joints: tf.Tensor, crop_size: int, map_size: int) -> tf.Tensor:
+    """Joints [B, J, 2] in crop pixels -> heat maps [B, map, map, J], peak 1, not normalised."""
+    centre = to_map(joints, crop_size, map_size)
+    grid = tf.range(map_size, dtype=tf.float32)
+    variance = (SIGMA_AT_128 * map_size / 128) ** 2
+    fall_off = tf.exp(-0.5 * (grid[:, tf.newaxis, tf.newaxis, tf.newaxis] - centre[tf.newaxis]) ** 2 / variance)
+    x, y = fall_off[..., 0], fall_off[..., 1]  # each [map, B, J]: a Gaussian is separable
+    return tf.einsum("xbj,ybj->byxj", x, y)
+
+
+def decode(heatmaps: tf.Tensor, crop_size: int, floor: float = FLOOR) -> tf.Tensor:
+    """Equation 1: the normalised first moment of each map, differentiable.
+
+    Args:
+      heatmaps: [B, H, H, J].
+      crop_size: S of the pixels that are returned.
+      floor: maps are cut at this share of their peak; 0 is the plain first moment.
+
+    Returns:
+      [B, J, 2] crop pixels.
+    """
+    size = heatmaps.shape[1]
+    clipped = tf.clip_by_value(heatmaps, 0.0, 1.0)
+    if floor:
+        peak = tf.stop_gradient(tf.reduce_max(clipped, axis=[1, 2], keepdims=True))
+        clipped = tf.nn.relu(clipped - floor * peak)
+    grid = tf.range(size, dtype=tf.float32)
+    columns, rows = tf.reduce_sum(clipped, axis=1), tf.reduce_sum(clipped, axis=2)
+    mass = tf.reduce_sum(columns, axis=1) + 1e-6
+    x = tf.reduce_sum(columns * grid[:, tf.newaxis], axis=1) / mass
+    y = tf.reduce_sum(rows * grid[:, tf.newaxis], axis=1) / mass
+    return from_map(tf.stack([x, y], axis=-1), crop_size, size)
+
+
+def scores(heatmaps: tf.Tensor) -> tf.Tensor:
+    """Confidence of each joint: the peak of its map, [B, H, H, J] -> [B, J] in [0, 1]."""
+    return tf.clip_by_value(tf.reduce_max(heatmaps, axis=[1, 2]), 0.0, 1.0)
+
+
+def to_map(pixels, crop_size, map_size):
+    """Crop pixels -> map pixels; (0, 0) is the centre of the first pixel of each."""
+    return (pixels + 0.5) * (map_size / crop_size) - 0.5
+
+
+def from_map(pixels, crop_size, map_size):
+    """Map pixels -> crop pixels."""
+    return (pixels + 0.5) * (crop_size / map_size) - 0.5

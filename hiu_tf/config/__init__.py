@@ -1,0 +1,1 @@
+"""Typed, validated settings and how they are loaded."""

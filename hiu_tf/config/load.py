@@ -1,0 +1,44 @@
+"""Recipes from YAML, with overrides from the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import dacite
+import yaml
+
+from hiu_tf.config.schema import ConfigError, Recipe
+
+
+def load_recipe(path: str | Path, overrides: list[str] = ()) -> Recipe:
+    """Reads a recipe and applies overrides such as "train.batch_size=8".
+
+    Raises:
+      ConfigError: the file cannot be read, or a key or value does not fit the schema.
+    """
+    try:
+        tree = yaml.safe_load(Path(path).read_text())
+    except OSError as error:
+        raise ConfigError(f"cannot read the recipe {path}: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is no valid YAML: {error}") from error
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path} is no recipe: it holds {type(tree).__name__}, expected keys and values")
+    for override in overrides:
+        _apply(tree, override)
+    try:
+        return dacite.from_dict(Recipe, tree, dacite.Config(strict=True, cast=[tuple, float]))
+    except (dacite.DaciteError, TypeError, ValueError) as error:
+        raise error if isinstance(error, ConfigError) else ConfigError(f"{path}: {error}") from error
+
+
+def _apply(tree, override):
+    name, equals, value = override.partition("=")
+    if not equals:
+        raise ConfigError(f"an override is NAME=VALUE, got {override!r}")
+    *parents, last = name.split(".")
+    for parent in parents:
+        tree = tree.setdefault(parent, {})
+        if not isinstance(tree, dict):
+            raise ConfigError(f"override {override!r}: {parent} holds no settings")
+    tree[last] = yaml.safe_load(value)

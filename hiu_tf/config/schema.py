@@ -1,0 +1,149 @@
+"""Every setting of the project as frozen dataclasses; a recipe is one YAML file of them."""
+
+from dataclasses import dataclass, field
+
+from hiu_tf.conventions import keys
+from hiu_tf.errors import UserError
+
+
+class ConfigError(UserError):
+    """A setting that is unknown, of the wrong type or out of range."""
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The network (supplement 1.1). The defaults are the published 4-stack network.
+
+    Attributes:
+      image_size: side S of the input; a multiple of 32. Heat maps and POF come at S/2, masks at S.
+      stacks: number of cascaded stacks.
+      stem_channels: of the two 7x7 stride-2 convolutions.
+      encoder_channels, encoder_repetitions: the four groups conv2_x..conv5_x.
+      feature_channels: of hms_ft, mask_ft, pof_ft and tam_ft.
+      head_convolutions: 3x3 convolutions before each prediction.
+      regressor_channels, regressor_repetitions, regressor_hidden: the shared head.
+      batch_norm_momentum: 0.9 follows short runs; 0.99 is Keras' default.
+    """
+
+    image_size: int = 256
+    stacks: int = 4
+    stem_channels: tuple[int, ...] = (64, 128)
+    encoder_channels: tuple[int, ...] = (256, 512, 1024, 2048)
+    encoder_repetitions: tuple[int, ...] = (3, 4, 5, 6)
+    feature_channels: int = 256
+    head_convolutions: int = 2
+    regressor_channels: tuple[int, ...] = (256, 512, 1024, 2048)
+    regressor_repetitions: tuple[int, ...] = (3, 3, 3, 3)
+    regressor_hidden: tuple[int, ...] = (512, 512, 512)
+    batch_norm_momentum: float = 0.9
+
+    def __post_init__(self):
+        _require(
+            self.image_size >= 32 and self.image_size % 32 == 0, "model.image_size", "a multiple of 32", self.image_size
+        )
+        _require(self.stacks >= 1, "model.stacks", ">= 1", self.stacks)
+        _require(len(self.stem_channels) == 2, "model.stem_channels", "two numbers", self.stem_channels)
+        for name in ("encoder_channels", "encoder_repetitions", "regressor_channels", "regressor_repetitions"):
+            _require(len(getattr(self, name)) == 4, f"model.{name}", "four numbers", getattr(self, name))
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """One data set in a mix: where it is, how often it is drawn, which of its labels count.
+
+    A label's weight multiplies the weight of each sample's own label; 0 hides the label (the
+    crosses of the supplement's Tables 1-3). `ssl` switches both self-supervised losses.
+    """
+
+    path: str
+    share: float = 1.0
+    joints_2d: float = 1.0
+    joints_3d: float = 1.0
+    mask: float = 1.0
+    ssl: float = 1.0
+
+    def __post_init__(self):
+        for name in ("share", "joints_2d", "joints_3d", "mask", "ssl"):
+            _require(getattr(self, name) >= 0, f"data.{name}", ">= 0", getattr(self, name))
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """Strength of each augmentation; probabilities are per sample. Defaults: facts of the method."""
+
+    crop_scale: tuple[float, float] = (1.5, 1.9)
+    rotation_deg: float = 30.0
+    translation: float = 0.06
+    brightness: float = 0.2
+    contrast: float = 0.25
+    saturation: float = 0.3
+    hue: float = 0.05
+    gamma: tuple[float, float] = (0.7, 1.3)
+    grey_probability: float = 0.1
+    blur_probability: float = 0.15
+    noise: float = 0.02
+    cutout_probability: float = 0.3
+    background_probability: float = 0.5
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """Weight of each loss. Defaults: facts/paper 3.2 (the authors' earlier code), see docs/paper.md."""
+
+    heatmaps: float = 200.0
+    pof: float = 100.0
+    mask: float = 5.0
+    joints_2d: float = 20.0
+    bone_direction: float = 10.0
+    joints_3d: float = 0.0
+    silhouette: float = 0.01
+    ssl_mask: float = 1.0
+    ssl_joints: float = 10.0
+    pose_prior: float = 10.0
+    shape_prior: float = 10.0
+    ssl_warmup_steps: int = 0
+
+    def __post_init__(self):
+        for name in keys.LOSSES:
+            _require(getattr(self, name) >= 0, f"loss.{name}", ">= 0", getattr(self, name))
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How to train. The learning rate falls as (1 - step / steps) ** 0.9 (facts/paper 4)."""
+
+    steps: int = 1000
+    steps_per_epoch: int = 100
+    batch_size: int = 16
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-5
+    poly_power: float = 0.9
+    clip_norm: float = 10.0
+    ema: float = 0.0
+    seed: int = 2020
+    shuffle: int = 1024
+
+    def __post_init__(self):
+        for name in ("steps", "steps_per_epoch", "batch_size", "shuffle"):
+            _require(getattr(self, name) >= 1, f"train.{name}", ">= 1", getattr(self, name))
+        _require(self.learning_rate > 0, "train.learning_rate", "> 0", self.learning_rate)
+        _require(0 <= self.ema < 1, "train.ema", "in [0, 1)", self.ema)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A whole experiment: model preset, data mix, augmentation, losses, training."""
+
+    model: str
+    data: dict[str, DataConfig]
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+
+    def __post_init__(self):
+        _require(bool(self.data), "data", "at least one data set", {})
+
+
+def _require(condition, name, wish, value):
+    if not condition:
+        raise ConfigError(f"{name} must be {wish}, got {value!r}")

@@ -1,0 +1,1 @@
+"""Names that everything else agrees on: the skeleton and the dictionary keys."""

@@ -1,0 +1,57 @@
+"""Every dictionary key of the project, in one place.
+
+Shapes: B batch, S picture side (256 for the published network), V vertices of the hand model.
+Units: metres, radians, pixels of the S x S crop unless the name says otherwise.
+"""
+
+# --- what the network sees and says -----------------------------------------------------------
+IMAGE = "image"  # [B, S, S, 3] float32 in [0, 1], RGB
+HEATMAPS = "heatmaps"  # [B, S/2, S/2, 21] float32, peak 1
+MASK = "mask"  # network: [B, S, S, 1] logits; labels and exports: probability in [0, 1]
+POF = "pof"  # [B, S/2, S/2, 60] float32, 20 bones x (x, y, z)
+SHAPE = "shape"  # beta [B, 10]
+POSE = "pose"  # theta [B, 15, 3], axis-angle per joint
+ROTATION = "rotation"  # R [B, 3], axis-angle, hand frame -> camera frame
+TRANSLATION = "translation"  # T [B, 3], metres, camera frame of the crop
+
+NETWORK_OUTPUTS = (HEATMAPS, MASK, POF, SHAPE, POSE, ROTATION, TRANSLATION)
+
+# --- what follows from the network's parameters by the hand layer -----------------------------
+VERTICES = "vertices"  # [B, V, 3], camera frame of the crop
+JOINTS_3D = "joints_3d"  # [B, 21, 3], camera frame of the crop
+JOINTS_2D = "joints_2d"  # [B, 21, 2], crop pixels, from the heat maps (Equation 1)
+JOINTS_2D_PROJECTED = "joints_2d_projected"  # [B, 21, 2], crop pixels, projected 3D joints
+SCORES = "joint_scores"  # [B, 21], peak of each heat map
+
+# --- labels and their weights (0 = this sample does not have the label) ------------------------
+JOINTS_2D_WEIGHT = "joints_2d_weight"  # [B, 21]
+JOINTS_3D_WEIGHT = "joints_3d_weight"  # [B, 21]
+HEATMAPS_WEIGHT = "heatmaps_weight"  # [B, 21]
+POF_WEIGHT = "pof_weight"  # [B, 60]
+MASK_WEIGHT = "mask_weight"  # [B]
+SSL_WEIGHT = "ssl_weight"  # [B]
+HAS_MESH = "has_mesh"  # [B]
+
+# --- the rest of a record ----------------------------------------------------------------------
+INTRINSICS = "intrinsics"  # K [B, 3, 3], pixels
+SIDE = "side"  # 0 right, 1 left, -1 unknown
+DATASET = "dataset"  # name of the set that the sample is from
+SAMPLE_ID = "sample_id"  # unique within its set
+
+# --- losses -------------------------------------------------------------------------------------
+LOSS_HEATMAPS = "heatmaps"
+LOSS_POF = "pof"
+LOSS_MASK = "mask"
+LOSS_JOINTS_2D = "joints_2d"
+LOSS_BONE_DIRECTION = "bone_direction"
+LOSS_JOINTS_3D = "joints_3d"
+LOSS_SILHOUETTE = "silhouette"
+LOSS_SSL_MASK = "ssl_mask"
+LOSS_SSL_JOINTS = "ssl_joints"
+LOSS_POSE_PRIOR = "pose_prior"
+LOSS_SHAPE_PRIOR = "shape_prior"
+
+LOSSES = (
+    LOSS_HEATMAPS, LOSS_POF, LOSS_MASK, LOSS_JOINTS_2D, LOSS_BONE_DIRECTION, LOSS_JOINTS_3D,
+    LOSS_SILHOUETTE, LOSS_SSL_MASK, LOSS_SSL_JOINTS, LOSS_POSE_PRIOR, LOSS_SHAPE_PRIOR,
+)  # fmt: skip

@@ -1,0 +1,1 @@
+"""How good a predictor is: named protocols, baselines, reports."""

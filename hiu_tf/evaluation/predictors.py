@@ -1,0 +1,59 @@
+"""What is evaluated: a network, and a baseline that has not looked at the picture."""
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras_library
+
+from hiu_tf.conventions import keys
+from hiu_tf.evaluation.protocols import RENDERED_MASK
+from hiu_tf.geometry.camera import virtual_intrinsics
+from hiu_tf.hand.model import HandModel
+from hiu_tf.models.reconstruction import reconstruct
+from hiu_tf.render.silhouette import silhouette
+
+#: crops [B, S, S, 3] -> the predictions that protocols compare, masks as [B, S, S] in [0, 1]
+Predict = Callable[[np.ndarray], dict[str, np.ndarray]]
+
+_COMPARED = (keys.JOINTS_2D, keys.JOINTS_2D_PROJECTED, keys.JOINTS_3D, keys.VERTICES, keys.MASK, RENDERED_MASK)
+
+
+def network_predictor(network: keras_library.Model, hand: HandModel) -> Predict:
+    """The last stack of a network."""
+    size = network.input_shape[1]
+
+    @tf.function(autograph=False, input_signature=[tf.TensorSpec([None, size, size, 3])])
+    def graph(image):
+        outputs = network(image, training=False)[-1]
+        found = outputs | reconstruct(outputs, hand, size)
+        found[keys.MASK] = tf.sigmoid(outputs[keys.MASK])[..., 0]
+        found[RENDERED_MASK] = silhouette(found[keys.VERTICES], hand.faces, virtual_intrinsics(size), size)
+        return {name: found[name] for name in _COMPARED}
+
+    return lambda image: {name: value.numpy() for name, value in graph(tf.constant(image)).items()}
+
+
+def mean_predictor(batches: Iterable[dict]) -> Predict:
+    """Says the mean label of some training batches, whatever the picture.
+
+    What no batch has a label for is answered with zeros.
+    """
+    sums, counts = {}, {}
+    weight_of = {
+        keys.JOINTS_2D: keys.JOINTS_2D_WEIGHT, keys.JOINTS_3D: keys.JOINTS_3D_WEIGHT,
+        keys.MASK: keys.MASK_WEIGHT, keys.VERTICES: keys.HAS_MESH,
+    }  # fmt: skip
+    for batch in batches:
+        for name, weight_name in weight_of.items():
+            value, weight = batch[name], batch[weight_name]
+            value = value - batch[keys.JOINTS_3D][:, :1] if name in (keys.JOINTS_3D, keys.VERTICES) else value
+            weight = weight.reshape(weight.shape + (1,) * (value.ndim - weight.ndim))
+            if value.shape[1]:
+                sums[name] = sums.get(name, 0.0) + (value * weight).sum(axis=0)
+                counts[name] = counts.get(name, 0.0) + weight.sum(axis=0)
+    means = {name: sums[name] / np.maximum(counts[name], 1e-9) for name in sums}
+    means.setdefault(keys.VERTICES, np.zeros((0, 3)))
+    means[keys.MASK] = means[keys.MASK][..., 0]
+    means |= {keys.JOINTS_2D_PROJECTED: means[keys.JOINTS_2D], RENDERED_MASK: means[keys.MASK]}
+    return lambda image: {name: np.repeat(mean[np.newaxis], len(image), axis=0) for name, mean in means.items()}

@@ -1,0 +1,28 @@
+"""SavedModel in TF Serving's layout: NAME/VERSION/, written beside and renamed."""
+
+import shutil
+from pathlib import Path
+
+import tensorflow as tf
+
+from hiu_tf.errors import UserError
+from hiu_tf.export.card import write_card
+from hiu_tf.export.module import HIUModule
+
+
+def export_saved_model(module: HIUModule, folder: Path, card: dict) -> Path:
+    """Writes the next version of a model and returns its folder.
+
+    Raises:
+      UserError: the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        version = 1 + max([int(path.name) for path in folder.iterdir() if path.name.isdigit()], default=0)
+        scratch = folder / f"{version}.partial"
+        shutil.rmtree(scratch, ignore_errors=True)
+        tf.saved_model.save(module, str(scratch), signatures=module.signatures())
+        write_card(scratch / "assets.extra", card)
+        return scratch.rename(folder / str(version))
+    except OSError as error:
+        raise UserError(f"cannot write the model to {folder}: {error}") from error

@@ -1,0 +1,38 @@
+"""TFLite files: batch 1, built-in operations only, the signature "tensor" with named outputs."""
+
+import os
+import tempfile
+from pathlib import Path
+
+import tensorflow as tf
+
+from hiu_tf.conventions import keys
+from hiu_tf.export.module import HIUModule
+from hiu_tf.runtime.backend import SIGNATURE
+
+PRECISIONS = ("float32", "float16")
+
+
+def export_tflite(module: HIUModule, path: Path, precision: str) -> None:
+    """Converts the module; weights are stored at `precision`, computation is float32."""
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision must be one of {PRECISIONS}, got {precision!r}")
+    size = module.size
+    spec = tf.TensorSpec([1, size, size, 3], tf.float32, name=keys.IMAGE)
+    function = tf.function(lambda image: module.predict(image), input_signature=[spec], autograph=False)
+    with tempfile.TemporaryDirectory() as folder:
+        # Only a SavedModel carries the signature's names into the file.
+        tf.saved_model.save(module, folder, signatures={SIGNATURE: function.get_concrete_function()})
+        content = _convert(tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[SIGNATURE]), precision)
+    scratch = path.with_name(path.name + ".partial")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch.write_bytes(content)
+    os.replace(scratch, path)
+
+
+def _convert(converter, precision):
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    if precision == "float16":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.target_spec.supported_types = [tf.float16]
+    return converter.convert()

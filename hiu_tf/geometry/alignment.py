@@ -1,0 +1,21 @@
+"""Aligning predicted to labelled 3D points before errors are measured. NumPy, batched."""
+
+import numpy as np
+
+
+def root_relative(points: np.ndarray, root: np.ndarray) -> np.ndarray:
+    """Points [B, N, 3] with root [B, 3] moved to the origin."""
+    return points - root[:, np.newaxis]
+
+
+def procrustes(points: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Points [B, N, 3] after the similarity (rotation, scale, translation; no reflection) that brings
+    each set closest to its target [B, N, 3] in the least-squares sense (Umeyama, 1991)."""
+    mean, target_mean = points.mean(axis=1, keepdims=True), target.mean(axis=1, keepdims=True)
+    centred, target_centred = points - mean, target - target_mean
+    u, s, vt = np.linalg.svd(np.swapaxes(target_centred, 1, 2) @ centred)
+    sign = np.ones_like(s)
+    sign[:, 2] = np.sign(np.linalg.det(u) * np.linalg.det(vt))
+    rotation = (u * sign[:, np.newaxis]) @ vt
+    scale = (s * sign).sum(axis=1) / np.maximum((centred**2).sum(axis=(1, 2)), 1e-12)
+    return scale[:, np.newaxis, np.newaxis] * centred @ np.swapaxes(rotation, 1, 2) + target_mean

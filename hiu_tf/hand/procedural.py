@@ -1,0 +1,14 @@
+"""Our own right hand: no licence form, no download. Built by tools/build_hand.py, shipped as one .npz."""
+
+from functools import lru_cache
+from pathlib import Path
+
+from hiu_tf.hand.model import HandModel, load_hand_model
+
+PROCEDURAL_HAND = Path(__file__).with_name("procedural_right.npz")
+
+
+@lru_cache(maxsize=1)
+def procedural_hand() -> HandModel:
+    """The embedded default hand model."""
+    return load_hand_model(PROCEDURAL_HAND)

@@ -1,0 +1,31 @@
+"""Self-supervision (supplement 1.2): the tasks must agree with each other, no label needed.
+
+Gradients flow to both sides of each agreement, as in the paper's earlier code. The silhouette
+against a labelled mask stands here too: it needs the same rendering.
+"""
+
+import tensorflow as tf
+
+from hiu_tf.conventions import keys
+from hiu_tf.losses.supervised import distance
+
+#: Key of the rendered mask [B, S, S] among a stack's predictions.
+RENDERED = "rendered_mask"
+
+
+def ssl_mask(gt, pred):
+    """L1 between the mask rendered from the mesh and the predicted mask, mean over pixels, [B]."""
+    predicted = tf.sigmoid(pred[keys.MASK])[..., 0]
+    return tf.reduce_mean(tf.abs(pred[RENDERED] - predicted), axis=[1, 2]), gt[keys.SSL_WEIGHT]
+
+
+def ssl_joints(gt, pred):
+    """Distance between joints read off the heat maps (Equation 1) and projected ones, share of the crop, [B, 21]."""
+    side = tf.cast(tf.shape(pred[keys.MASK])[1], tf.float32)
+    error = distance(pred[keys.JOINTS_2D], pred[keys.JOINTS_2D_PROJECTED]) / side
+    return error, gt[keys.SSL_WEIGHT][:, tf.newaxis] * tf.ones_like(error)
+
+
+def silhouette(gt, pred):
+    """L1 between the rendered mask and the labelled one, mean over pixels, [B]."""
+    return tf.reduce_mean(tf.abs(pred[RENDERED] - gt[keys.MASK][..., 0]), axis=[1, 2]), gt[keys.MASK_WEIGHT]

@@ -1,0 +1,28 @@
+"""Errors of points: distances, PCK curves and the area under them."""
+
+import numpy as np
+
+
+def distances(predicted: np.ndarray, labelled: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Euclidean distances [B, N]; NaN where the label's weight is 0."""
+    error = np.linalg.norm(predicted - labelled, axis=-1)
+    return np.where(weight > 0, error, np.nan)
+
+
+def pck_auc(errors: np.ndarray, low: float, high: float, steps: int) -> float:
+    """Area under the PCK curve, normalised to [0, 1].
+
+    As in the tool kits of the field (facts/paper 6.6): per point, thresholds linspace(low, high,
+    steps), share of errors <= threshold, trapezoid rule, then the mean over points.
+
+    Args:
+      errors: [B, N], NaN where not labelled.
+    """
+    thresholds = np.linspace(low, high, steps)
+    areas = []
+    for column in errors.T:
+        column = column[~np.isnan(column)]
+        if len(column):
+            curve = (column[:, np.newaxis] <= thresholds).mean(axis=0)
+            areas.append(np.trapezoid(curve, thresholds) if hasattr(np, "trapezoid") else np.trapz(curve, thresholds))
+    return float(np.mean(areas) / (high - low)) if areas else float("nan")

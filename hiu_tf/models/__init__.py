@@ -1,0 +1,1 @@
+"""The network: stem, encoder, decoders, task attention, regressor, and the stacks of them."""

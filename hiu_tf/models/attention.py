@@ -1,0 +1,39 @@
+"""Task attention module: which task's features to listen to, channel by channel (supplement 1.1).
+
+Three average poolings, point-wise convolutions, and a softmax over the tasks that is separate for
+each channel (facts/paper 1.3).
+"""
+
+import tensorflow as tf
+import tf_keras as keras
+from tf_keras import layers
+
+from hiu_tf.config.schema import ModelConfig
+
+
+@keras.saving.register_keras_serializable("hiu_tf")
+class TaskMixture(layers.Layer):
+    """Sum over tasks of softmax(scores) * features: T x [B, H, W, C] and [B, 1, 1, T * C] -> [B, H, W, C]."""
+
+    def call(self, inputs):
+        """Mixes; inputs are (list of features, scores)."""
+        features, scores = inputs
+        split = tf.split(scores, len(features), axis=-1)
+        # A softmax written out keeps everything in four dimensions, which phones' GPUs want.
+        peak = tf.maximum(tf.maximum(split[0], split[1]), split[2])
+        shares = [tf.exp(score - peak) for score in split]
+        total = shares[0] + shares[1] + shares[2]
+        return sum(feature * (share / total) for feature, share in zip(features, shares))
+
+
+def task_attention(features, config: ModelConfig, name: str):
+    """Three feature maps [B, S/4, S/4, C] -> tam_ft [B, S/4, S/4, C]."""
+    width = config.feature_channels
+    pooled = [layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_pool{t}")(x) for t, x in enumerate(features)]
+    x = layers.Concatenate(name=f"{name}_concat")(pooled)
+    for k, channels in enumerate((3 * width, width, width, width, 3 * width), start=1):
+        x = layers.Conv2D(channels, 1, use_bias=False, kernel_initializer="he_normal", name=f"{name}_point{k}")(x)
+        x = layers.BatchNormalization(momentum=config.batch_norm_momentum, name=f"{name}_point{k}_bn")(x)
+        x = layers.ReLU(name=f"{name}_point{k}_relu")(x)
+    scores = layers.Conv2D(3 * width, 1, name=f"{name}_scores")(x)
+    return TaskMixture(name=f"{name}_mix")([features, scores])

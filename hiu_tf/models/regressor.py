@@ -1,0 +1,63 @@
+"""Regressor head: shape, pose, rotation, translation of the hand (supplement 1.1).
+
+One module for all stacks. It says absolute values at every stack; nothing is fed back.
+"""
+
+import math
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+from tf_keras import layers
+
+from hiu_tf.config.schema import ModelConfig
+from hiu_tf.conventions import keys
+from hiu_tf.geometry.rotation import compose
+from hiu_tf.models.blocks import convolution, residual_groups
+
+NUM_PARAMETERS = 10 + 45 + 3 + 3
+#: The view that the raw output 0 means: fingers up, thumb side to the camera. Palm and back are then
+#: 90 degrees away and the singular angle of the axis-angle, 180 degrees, is the rare view from the
+#: little finger's side.
+REFERENCE_VIEW = np.array([math.pi / math.sqrt(2), math.pi / math.sqrt(2), 0.0], np.float32)
+#: Where the raw output 0 puts the wrist, and metres per unit of raw output.
+REFERENCE_POSITION = np.array([0.0, 0.06, 0.65], np.float32)
+POSITION_SCALE = np.array([0.1, 0.1, 0.2], np.float32)
+_HALF_TURN = 0.5  # radians per unit of raw output for joint angles
+
+
+@keras.saving.register_keras_serializable("hiu_tf")
+class HandParameters(layers.Layer):
+    """Raw regressor output [B, 61] -> shape, pose, rotation, translation in their units."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**{**kwargs, "dtype": "float32"})
+
+    def call(self, raw):
+        """Returns the dictionary of the four."""
+        shape, pose, rotation, translation = tf.split(tf.cast(raw, tf.float32), [10, 45, 3, 3], axis=-1)
+        return {
+            keys.SHAPE: shape,
+            keys.POSE: tf.reshape(_HALF_TURN * pose, [-1, 15, 3]),
+            keys.ROTATION: compose(rotation, tf.broadcast_to(REFERENCE_VIEW, tf.shape(rotation))),
+            keys.TRANSLATION: REFERENCE_POSITION + POSITION_SCALE * translation,
+        }
+
+
+def build_regressor(input_shape, config: ModelConfig) -> keras.Model:
+    """The shared head as a model of its own: [B, S/4, S/4, C] -> dictionary of hand parameters."""
+    features = keras.Input(input_shape, name="features")
+    momentum = config.batch_norm_momentum
+    x = residual_groups(features, config.regressor_channels, config.regressor_repetitions, momentum, "regressor")[-1]
+    x = layers.GlobalAveragePooling2D(keepdims=True, name="regressor_pool")(x)
+    for k, channels in enumerate(config.regressor_hidden, start=1):
+        x = convolution(x, channels, 1, momentum, f"regressor_hidden{k}")
+    raw = layers.Conv2D(
+        NUM_PARAMETERS,
+        1,
+        kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
+        dtype="float32",
+        name="regressor_raw",
+    )(x)
+    raw = layers.Reshape((NUM_PARAMETERS,), name="regressor_flat")(raw)
+    return keras.Model(features, HandParameters(name="parameters")(raw), name="regressor")

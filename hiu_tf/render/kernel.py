@@ -1,0 +1,79 @@
+"""tensorflow-graphics' CPU rasteriser, compiled for the TensorFlow that is installed.
+
+The library in tensorflow-graphics' wheel loads on no TensorFlow above 2.8, but its three C++
+sources come with it. They are compiled once (about half a minute) into the user's cache and put
+where tensorflow-graphics looks first: the module `gen_rasterizer_op`. Its own Python code then
+runs as it is.
+"""
+
+import hashlib
+import importlib.util
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from functools import lru_cache
+from pathlib import Path
+
+import tensorflow as tf
+
+_LOG = logging.getLogger(__name__)
+_MODULE = "tensorflow_graphics.rendering.kernels.gen_rasterizer_op"
+_SOURCES = ("rasterize_triangles_op.cc", "rasterize_triangles_impl.cc")
+
+
+@lru_cache(maxsize=1)
+def rasterizer_backend():
+    """tensorflow-graphics' kernel backend module, or None where it cannot be built."""
+    library = _library()
+    if library is None:
+        return None
+    sys.modules.setdefault(_MODULE, tf.load_op_library(str(library)))
+    from tensorflow_graphics.rendering.kernels import rasterization_backend
+
+    return rasterization_backend
+
+
+def cache_folder() -> Path:
+    """HIU_TF_CACHE, or hiu_tf in the user's cache folder."""
+    default = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "hiu_tf"
+    return Path(os.environ.get("HIU_TF_CACHE", default))
+
+
+def _library():
+    compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
+    kernels = Path(importlib.util.find_spec("tensorflow_graphics").origin).parent / "rendering" / "kernels"
+    sources = [kernels / name for name in _SOURCES]
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
+    target = cache_folder() / f"rasterizer-tf{tf.__version__}-{digest}.so"
+    if target.exists():
+        return target
+    if compiler is None:
+        _LOG.warning("no C++ compiler found: masks are rasterised by slower TensorFlow operations")
+        return None
+    return _compile(compiler, sources, kernels, target)
+
+
+def _compile(compiler, sources, kernels, target):
+    """Builds beside the target and renames, so that processes starting together cannot collide."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, scratch = tempfile.mkstemp(suffix=".so", dir=target.parent)
+    except OSError:
+        descriptor, scratch = tempfile.mkstemp(suffix=".so")
+        target = Path(scratch)
+    os.close(descriptor)
+    print("hiu-tf: compiling tensorflow-graphics' rasteriser (once, about half a minute) ...", file=sys.stderr)
+    command = [compiler, "-std=c++17", "-O3", "-shared", "-fPIC", *map(str, sources), "-I", str(kernels), "-o", scratch]
+    command += tf.sysconfig.get_compile_flags() + tf.sysconfig.get_link_flags()
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode:
+        os.unlink(scratch)
+        _LOG.warning(
+            "the rasteriser did not compile, slower TensorFlow operations take over:\n%s", result.stderr[-1500:]
+        )
+        return None
+    os.replace(scratch, target)
+    return target

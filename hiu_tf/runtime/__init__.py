@@ -1,0 +1,1 @@
+"""Prediction without TensorFlow: NumPy, OpenCV and a TFLite interpreter."""

@@ -1,0 +1,95 @@
+"""Where the numbers come from: a .tflite file or a SavedModel folder, behind one function."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from hiu_tf.errors import UserError
+
+#: TFLite interpreters, the fastest first.
+INTERPRETERS = ("ai_edge_litert.interpreter", "tflite_runtime.interpreter", "tensorflow.lite")
+SIGNATURE = "tensor"
+
+Network = Callable[[np.ndarray], dict[str, np.ndarray]]
+
+
+class ModelError(UserError):
+    """A model file that cannot be used."""
+
+
+def load_network(path: str | Path, threads: int = 2) -> tuple[Network, dict, str]:
+    """Loads an exported model.
+
+    Args:
+      path: a .tflite file, or a SavedModel folder NAME/VERSION (or NAME: its highest version).
+      threads: for the TFLite interpreter.
+
+    Returns:
+      (network, card, engine): a function from crops [B, S, S, 3] to named arrays, the model's card
+      (image size, faces, names, units), and the name of what runs it.
+
+    Raises:
+      ModelError: no such model, no card beside it, or it cannot be read.
+    """
+    path = Path(path)
+    if path.suffix == ".tflite":
+        return _load_tflite(path, threads)
+    if not path.is_dir():
+        raise ModelError(f"there is no model at {path}: give a .tflite file or a SavedModel folder")
+    versions = sorted((p for p in path.iterdir() if p.name.isdigit()), key=lambda p: int(p.name))
+    return _load_saved_model(versions[-1] if versions else path)
+
+
+def _load_tflite(path, threads):
+    if not path.is_file():
+        raise ModelError(f"there is no model at {path}")
+    engine, module = _interpreter()
+    try:
+        interpreter = module.Interpreter(model_path=str(path), num_threads=threads)
+        runner = interpreter.get_signature_runner(SIGNATURE)
+    except (ValueError, RuntimeError) as error:
+        raise ModelError(f"{engine} cannot read {path}: {error}") from error
+
+    def network(crops):
+        rows = [runner(image=crop[np.newaxis].astype(np.float32)) for crop in crops]
+        return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
+
+    return network, _read_card(path.parent), engine
+
+
+def _load_saved_model(path):
+    import tensorflow as tf
+
+    try:
+        model = tf.saved_model.load(str(path))
+        function = model.signatures[SIGNATURE]
+    except (OSError, KeyError) as error:
+        raise ModelError(f"{path} is no SavedModel of this project: {error}") from error
+
+    def network(crops):
+        outputs = function(image=tf.constant(crops, tf.float32))
+        return {name: tensor.numpy() for name, tensor in outputs.items()}
+
+    network.model = model  # a signature does not keep its model alive
+    return network, _read_card(path / "assets.extra"), "tensorflow"
+
+
+def _interpreter():
+    for name in INTERPRETERS:
+        try:
+            return name.split(".")[0], importlib.import_module(name)
+        except ImportError:
+            continue
+    raise ModelError(f"no TFLite interpreter is installed; any of these will do: {', '.join(INTERPRETERS)}")
+
+
+def _read_card(folder):
+    path = folder / "model.json"
+    if not path.is_file():
+        raise ModelError(f"the model's card {path} is missing: copy it along with the model")
+    return json.loads(path.read_text())

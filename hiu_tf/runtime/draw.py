@@ -1,0 +1,67 @@
+"""Pictures of predictions: skeleton, mask, mesh. NumPy + OpenCV, RGB."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from hiu_tf.conventions.skeleton import BONES
+from hiu_tf.runtime.predictor import Prediction
+
+#: One colour per finger: thumb, index, middle, ring, little.
+FINGER_COLORS = np.array([[230, 60, 60], [240, 170, 40], [80, 190, 80], [60, 140, 235], [170, 90, 220]])
+_MASK_COLOR = np.array([60, 200, 255])
+_MESH_COLOR = np.array([205, 190, 235])
+
+
+def draw_skeleton(picture: np.ndarray, joints: np.ndarray, scores: np.ndarray | None = None) -> np.ndarray:
+    """Bones and joints on a copy of the picture; unsure ones are drawn thin."""
+    drawn = picture.copy()
+    scores = np.ones(len(joints)) if scores is None else scores
+    width = max(1, round(np.ptp(joints, axis=0).max() / 60))
+    for index, (parent, child) in enumerate(BONES):
+        colour = tuple(map(int, FINGER_COLORS[index // 4]))
+        thick = width if min(scores[parent], scores[child]) > 0.3 else max(1, width // 2)
+        cv2.line(drawn, _pixel(joints[parent]), _pixel(joints[child]), colour, thick, cv2.LINE_AA)
+    for index, joint in enumerate(joints):
+        colour = tuple(map(int, FINGER_COLORS[(index - 1) // 4])) if index else (255, 255, 255)
+        cv2.circle(drawn, _pixel(joint), width + 1, colour, -1, cv2.LINE_AA)
+    return drawn
+
+
+def draw_mask(picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Tints the mask and draws its outline."""
+    alpha = 0.45 * np.clip(mask, 0, 1)[..., np.newaxis]
+    drawn = (picture * (1 - alpha) + _MASK_COLOR * alpha).astype(np.uint8)
+    outline, _ = cv2.findContours((mask > 0.5).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    return cv2.drawContours(drawn, outline, -1, tuple(map(int, _MASK_COLOR)), 1, cv2.LINE_AA)
+
+
+def draw_mesh(picture: np.ndarray, vertices: np.ndarray, vertices_2d: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """The shaded mesh over a copy of the picture, far faces first."""
+    corners = vertices[faces]
+    normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
+    light = 0.35 + 0.65 * np.abs(normal @ np.array([0.25, -0.45, -0.86]))
+    drawn = picture.copy()
+    flat = np.round(vertices_2d[faces] * 16).astype(np.int32)
+    for index in np.argsort(-corners[..., 2].mean(axis=1)):
+        colour = tuple(map(int, _MESH_COLOR * light[index]))
+        cv2.fillConvexPoly(drawn, flat[index], colour, cv2.LINE_AA, shift=4)
+    return drawn
+
+
+def draw_prediction(picture: np.ndarray, prediction: Prediction, faces: np.ndarray) -> np.ndarray:
+    """Picture, skeleton, mask and mesh side by side."""
+    panels = [
+        picture,
+        draw_skeleton(picture, prediction.joints_2d, prediction.joint_scores),
+        draw_mask(picture, prediction.mask),
+        draw_mesh(picture, prediction.vertices, prediction.vertices_2d, faces),
+    ]
+    return np.concatenate(panels, axis=1)
+
+
+def _pixel(point):
+    limited = np.clip(point, -1e5, 1e5)
+    return int(round(float(limited[0]))), int(round(float(limited[1])))

@@ -1,0 +1,1 @@
+"""From pictures and partial labels to training batches, with tf.data."""

@@ -1,0 +1,134 @@
+"""Samples <-> TFRecord shards with an index that counts what is in them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from hiu_tf.conventions import keys
+from hiu_tf.conventions.skeleton import NUM_JOINTS
+from hiu_tf.errors import UserError
+from pipelines.schema import Sample
+
+INDEX = "index.json"
+RECORD_VERSION = 1
+
+
+class RecordError(UserError):
+    """A folder of records that cannot be used."""
+
+
+def write_shard(path: Path, samples: Iterable[Sample]) -> dict:
+    """Writes one shard beside its final name and renames it. Returns its counts per label.
+
+    The counts are also left in a file beside the shard: where it exists, the shard is complete and
+    is not written again.
+    """
+    note = path.with_suffix(".json")
+    if path.exists() and note.exists():
+        return json.loads(note.read_text())
+    counts = {"samples": 0, "joints_2d": 0, "joints_3d": 0, "mask": 0, "mesh": 0}
+    scratch = path.with_suffix(".partial")
+    with tf.io.TFRecordWriter(str(scratch)) as writer:
+        for sample in samples:
+            writer.write(_encode(sample.validate()))
+            counts["samples"] += 1
+            counts["joints_2d"] += bool(sample.joints_2d_weight.any())
+            counts["joints_3d"] += bool(sample.joints_3d_weight.any())
+            counts["mask"] += bool(sample.mask)
+            counts["mesh"] += bool(len(sample.vertices))
+    os.replace(scratch, path)
+    note.write_text(json.dumps(counts))
+    return counts
+
+
+def write_index(folder: Path, dataset: str, split: str, shards: dict[str, dict]) -> dict:
+    """Adds a split to the folder's index: its shards and the sum of their counts."""
+    path = folder / INDEX
+    index = (
+        json.loads(path.read_text()) if path.exists() else {"version": RECORD_VERSION, "dataset": dataset, "splits": {}}
+    )
+    total = {key: sum(counts[key] for counts in shards.values()) for key in next(iter(shards.values()))}
+    index["splits"][split] = {"counts": total, "shards": sorted(shards)}
+    scratch = path.with_suffix(".partial")
+    scratch.write_text(json.dumps(index, indent=1))
+    os.replace(scratch, path)
+    return total
+
+
+def read_index(folder: str | Path, split: str) -> tuple[list[str], dict]:
+    """Paths of a split's shards and its counts.
+
+    Raises:
+      RecordError: no index, no such split, or a shard is missing.
+    """
+    path = Path(folder) / INDEX
+    if not path.is_file():
+        raise RecordError(f"{folder} holds no {INDEX}: write records first with tools/prepare.py")
+    splits = json.loads(path.read_text())["splits"]
+    if split not in splits:
+        raise RecordError(f"{path} has no split {split!r}, only {sorted(splits)}")
+    shards = [str(Path(folder) / name) for name in splits[split]["shards"]]
+    missing = [name for name in shards if not os.path.exists(name)]
+    if missing or not splits[split]["counts"]["samples"]:
+        raise RecordError(f"{path}: split {split!r} is empty or lacks {missing}")
+    return shards, splits[split]["counts"]
+
+
+def parse(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
+    """One serialized record -> a dictionary of tensors (keys.py); picture and mask still encoded."""
+    features = {
+        "image": tf.io.FixedLenFeature([], tf.string),
+        "mask": tf.io.FixedLenFeature([], tf.string),
+        "sample_id": tf.io.FixedLenFeature([], tf.string),
+        "dataset": tf.io.FixedLenFeature([], tf.string),
+        "side": tf.io.FixedLenFeature([], tf.int64),
+        "size": tf.io.FixedLenFeature([2], tf.int64),
+        "vertices": tf.io.VarLenFeature(tf.float32),
+    }
+    features |= {name: tf.io.FixedLenFeature(shape, tf.float32) for name, shape in _FIXED.items()}
+    record = tf.io.parse_single_example(serialized, features)
+    vertices = tf.reshape(tf.sparse.to_dense(record.pop("vertices")), [-1, 3])
+    record[keys.SIDE] = tf.cast(record.pop("side"), tf.int32)
+    return record | {
+        keys.VERTICES: vertices,
+        keys.HAS_MESH: tf.cast(tf.shape(vertices)[0] > 0, tf.float32),
+        keys.MASK_WEIGHT: tf.cast(tf.strings.length(record["mask"]) > 0, tf.float32),
+    }
+
+
+_FIXED = {
+    keys.JOINTS_2D: [NUM_JOINTS, 2],
+    keys.JOINTS_2D_WEIGHT: [NUM_JOINTS],
+    keys.JOINTS_3D: [NUM_JOINTS, 3],
+    keys.JOINTS_3D_WEIGHT: [NUM_JOINTS],
+    keys.INTRINSICS: [3, 3],
+}
+
+
+def _encode(sample: Sample) -> bytes:
+    def text(value):
+        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+
+    def floats(value):
+        return tf.train.Feature(float_list=tf.train.FloatList(value=np.ravel(value)))
+
+    def integers(*value):
+        return tf.train.Feature(int64_list=tf.train.Int64List(value=value))
+
+    feature = {
+        "image": text(sample.image),
+        "mask": text(sample.mask),
+        "sample_id": text(sample.sample_id.encode()),
+        "dataset": text(sample.dataset.encode()),
+        "side": integers(sample.side),
+        "size": integers(sample.height, sample.width),
+        "vertices": floats(sample.vertices),
+    }
+    feature |= {name: floats(getattr(sample, name)) for name in _FIXED}
+    return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()

@@ -1,0 +1,84 @@
+"""The record: one typed sample for every data set, whatever labels it has."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from hiu_tf.conventions.skeleton import NUM_JOINTS
+from hiu_tf.errors import UserError
+
+RIGHT, LEFT, UNKNOWN = 0, 1, -1
+SIDES = {"right": RIGHT, "left": LEFT, None: UNKNOWN, "unknown": UNKNOWN}
+
+
+class SampleError(UserError):
+    """A sample that breaks the schema; the message names set, sample and field."""
+
+
+def _empty(*shape):
+    return field(default_factory=lambda: np.zeros(shape, np.float32))
+
+
+@dataclass
+class Sample:
+    """One hand in one picture.
+
+    Attributes:
+      dataset, sample_id: where it is from; together they are unique.
+      image: encoded JPEG or PNG, RGB, upright (any EXIF rotation already applied).
+      width, height: of the picture, pixels.
+      side: RIGHT, LEFT or UNKNOWN.
+      joints_2d: [21, 2] pixels; joints_2d_weight [21] >= 0, 0 where there is no label.
+      joints_3d: [21, 3] metres, camera frame; joints_3d_weight [21].
+      intrinsics: K [3, 3] in pixels, all zero where it is not known (then 3D labels are refused).
+      mask: encoded one-channel PNG, 255 on the hand, or empty.
+      vertices: [V, 3] metres, camera frame, or [0, 3]; for evaluation only (supplement 2.2).
+    """
+
+    dataset: str
+    sample_id: str
+    image: bytes
+    width: int
+    height: int
+    side: int = UNKNOWN
+    joints_2d: np.ndarray = _empty(NUM_JOINTS, 2)
+    joints_2d_weight: np.ndarray = _empty(NUM_JOINTS)
+    joints_3d: np.ndarray = _empty(NUM_JOINTS, 3)
+    joints_3d_weight: np.ndarray = _empty(NUM_JOINTS)
+    intrinsics: np.ndarray = _empty(3, 3)
+    mask: bytes = b""
+    vertices: np.ndarray = _empty(0, 3)
+
+    def validate(self) -> "Sample":
+        """Returns the sample itself, or raises SampleError with the first rule that it breaks."""
+        for name, shape in _ARRAYS.items():
+            array = np.asarray(getattr(self, name), np.float32)
+            if array.shape[-len(shape) :] != shape and array.shape != shape:
+                self._refuse(name, f"has shape {array.shape}, expected {shape}")
+            if not np.all(np.isfinite(array)):
+                self._refuse(name, "holds values that are not finite")
+            setattr(self, name, array)
+        if not self.image:
+            self._refuse("image", "is empty")
+        if self.side not in (RIGHT, LEFT, UNKNOWN):
+            self._refuse("side", f"is {self.side}, expected {RIGHT}, {LEFT} or {UNKNOWN}")
+        if min(self.joints_2d_weight.min(), self.joints_3d_weight.min()) < 0:
+            self._refuse("weights", "must be >= 0")
+        if self.joints_3d_weight.any() and self.intrinsics[0, 0] <= 0:
+            self._refuse("intrinsics", "are needed where there are 3D joints")
+        if not self.joints_2d_weight.any():
+            self._refuse("joints_2d_weight", "labels no joint: the hand cannot be found in the picture")
+        return self
+
+    def _refuse(self, name, why):
+        raise SampleError(f"{self.dataset}/{self.sample_id}: {name} {why}")
+
+
+_ARRAYS = {
+    "joints_2d": (NUM_JOINTS, 2),
+    "joints_2d_weight": (NUM_JOINTS,),
+    "joints_3d": (NUM_JOINTS, 3),
+    "joints_3d_weight": (NUM_JOINTS,),
+    "intrinsics": (3, 3),
+    "vertices": (3,),
+}

@@ -1,0 +1,30 @@
+"""Dense targets and label weights of a batch of crops."""
+
+import tensorflow as tf
+
+from hiu_tf.codecs import heatmap, pof
+from hiu_tf.conventions import keys
+
+
+def targets(batch: dict, size: int) -> dict[str, tf.Tensor]:
+    """Everything the losses compare with (keys.py): dense maps, joints, mask, and their weights.
+
+    Args:
+      batch: crops as `augment.crop` makes them, batched, weights already times the recipe's.
+      size: S; heat maps and POF are S/2, the mask is S.
+    """
+    joints_2d, joints_3d = batch[keys.JOINTS_2D], batch[keys.JOINTS_3D]
+    flat, deep = batch[keys.JOINTS_2D_WEIGHT], batch[keys.JOINTS_3D_WEIGHT]
+    return {
+        keys.HEATMAPS: heatmap.encode(joints_2d, size, size // 2),
+        keys.HEATMAPS_WEIGHT: flat,
+        keys.POF: pof.encode(joints_2d, joints_3d, size, size // 2),
+        keys.POF_WEIGHT: pof.weights(flat, deep),
+        keys.MASK: batch[keys.MASK],
+        keys.MASK_WEIGHT: batch[keys.MASK_WEIGHT],
+        keys.JOINTS_2D: joints_2d,
+        keys.JOINTS_2D_WEIGHT: flat,
+        keys.JOINTS_3D: joints_3d,
+        keys.JOINTS_3D_WEIGHT: deep,
+        keys.SSL_WEIGHT: batch[keys.SSL_WEIGHT],
+    }

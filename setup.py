@@ -1,0 +1,51 @@
+"""Packaging of hiu-tf.
+
+    pip install hiu-tf            predict with a .tflite file; never imports TensorFlow
+    pip install hiu-tf[train]     the full pipeline
+    pip install hiu-tf[fast]      a faster interpreter for the same .tflite files
+
+The versions were tried together; later ones break each other (tensorflow-addons needs TensorFlow
+2.15 or older, tensorflow-graphics pulls in releases that need a newer protobuf, tflite-runtime and
+TensorFlow 2.15 were built for NumPy 1).
+"""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+TRAIN = [
+    "tensorflow==2.15.1",
+    "tf-keras==2.15.1",
+    "tensorflow-addons==0.23.0",
+    "tensorflow-graphics==2021.12.3",
+    "tensorflow-datasets<4.9.5",
+    "tensorflow-metadata<1.16",
+    "protobuf<5",
+    "scipy>=1.10",
+    "pyyaml>=6",
+    "dacite>=1.8",
+]
+
+setup(
+    name="hiu-tf",
+    version="0.1.0",
+    description="Hand image understanding (HIU-DMTL): 2D and 3D joints, mask and mesh from one picture",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.9,<3.12",
+    packages=[*find_packages(include=["hiu_tf*", "pipelines*", "tools*"]), "hiu_tf.savedmodels"],
+    package_dir={"hiu_tf.savedmodels": "savedmodels"},
+    package_data={
+        "hiu_tf.hand": ["*.npz"],
+        "hiu_tf.savedmodels": ["*/*_float16.tflite", "*/model.json", "*/card.md"],
+        "pipelines": ["recipes/*.yaml"],
+    },
+    install_requires=["numpy>=1.26,<2", "opencv-python<4.12", "tflite-runtime==2.14.0", "tqdm>=4.60"],
+    extras_require={
+        "train": TRAIN,
+        "fast": ["ai-edge-litert==2.3.0"],
+        "dev": [*TRAIN, "pytest>=8", "ruff>=0.6", "scikit-image>=0.21", "fast-simplification>=0.1.7", "trimesh>=4"],
+    },
+    entry_points={"console_scripts": ["hiu=hiu_tf.cli:main"]},
+)

@@ -1,0 +1,113 @@
+"""Keras, SavedModel and TFLite give the same answers."""
+
+import json
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from hiu_tf.conventions import keys
+from hiu_tf.export.card import OUTPUT_UNITS, model_card, write_card
+from hiu_tf.export.module import OUTPUTS, HIUModule
+from hiu_tf.export.saved_model import export_saved_model
+from hiu_tf.export.tflite import export_tflite
+from hiu_tf.runtime.backend import INTERPRETERS, ModelError, load_network
+
+PIXELS = {keys.JOINTS_2D, keys.JOINTS_2D_PROJECTED}
+
+
+@pytest.fixture(scope="module")
+def exported(tiny_network, hand, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    module = HIUModule(tiny_network, hand)
+    card = model_card("tiny", module.size, hand, None)
+    export_saved_model(module, folder, card)
+    for precision in ("float32", "float16"):
+        export_tflite(module, folder / f"tiny_{precision}.tflite", precision)
+    write_card(folder, card)
+    return module, folder
+
+
+@pytest.fixture(scope="module")
+def crops():
+    return np.random.default_rng(4).random((3, 64, 64, 3), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("name", "pixels", "metres"),
+    [("", 0.01, 1e-6), ("tiny_float32.tflite", 0.1, 1e-4), ("tiny_float16.tflite", 0.5, 1e-3)],
+)
+def test_same_answers(exported, crops, name, pixels, metres):
+    module, folder = exported
+    expected = {key: value.numpy() for key, value in module.predict(tf.constant(crops)).items()}
+    network, card, _ = load_network(folder / name)
+    found = network(crops)
+    assert set(found) == set(OUTPUTS) == set(card["outputs"]) == set(OUTPUT_UNITS)
+    for key in OUTPUTS:
+        limit = pixels if key in PIXELS else metres if key in (keys.JOINTS_3D, keys.VERTICES) else 0.01
+        np.testing.assert_allclose(found[key], expected[key], atol=limit, err_msg=key)
+
+
+@pytest.mark.parametrize("engine", INTERPRETERS)
+def test_every_interpreter_reads_the_files(exported, crops, engine, monkeypatch):
+    pytest.importorskip(engine)
+    from hiu_tf.runtime import backend
+
+    monkeypatch.setattr(backend, "INTERPRETERS", (engine,))
+    module, folder = exported
+    network, _, used = load_network(folder / "tiny_float32.tflite")
+    assert used == engine.split(".")[0]
+    expected = module.predict(tf.constant(crops))[keys.JOINTS_3D]
+    np.testing.assert_allclose(network(crops)[keys.JOINTS_3D], expected, atol=1e-4)
+
+
+def test_encoded_pictures_of_several_sizes(exported, rng):
+    module, folder = exported
+    pictures = [rng.integers(0, 255, shape, dtype=np.uint8) for shape in ((80, 120, 3), (64, 64, 3))]
+    encoded = [cv2.imencode(".png", picture)[1].tobytes() for picture in pictures]
+    serving = tf.saved_model.load(str(folder / "1")).signatures["serving_default"]
+    found = serving(image_bytes=tf.constant(encoded))
+    np.testing.assert_array_equal(found["image_size"], [[80, 120], [64, 64]])
+    crop = pictures[1][..., ::-1].astype(np.float32) / 255
+    np.testing.assert_allclose(
+        found[keys.JOINTS_2D][1], module.predict(tf.constant(crop[None]))[keys.JOINTS_2D][0], atol=0.01
+    )
+
+
+def test_saved_model_loads_without_this_package(exported):
+    _, folder = exported
+    code = (
+        "import sys, tensorflow as tf\n"
+        "sys.modules['hiu_tf'] = None\n"
+        f"model = tf.saved_model.load({str(folder / '1')!r})\n"
+        "print(model.signatures['tensor'](image=tf.zeros([2, 64, 64, 3]))['vertices'].shape)\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=folder)
+    assert result.stdout.startswith("(2, 1500, 3)")
+
+
+def test_tflite_uses_builtin_operations_only(exported):
+    interpreter = tf.lite.Interpreter(str(exported[1] / "tiny_float32.tflite"))
+    assert not [op["op_name"] for op in interpreter._get_ops_details() if op["op_name"].startswith("Flex")]
+
+
+def test_versions_count_up_and_carry_their_card(exported, hand):
+    module, folder = exported
+    second = export_saved_model(module, folder, {"name": "tiny"})
+    assert second.name == "2"
+    assert json.loads((second / "assets.extra" / "model.json").read_text()) == {"name": "tiny"}
+    assert not list(folder.glob("*.partial"))
+    import shutil
+
+    shutil.rmtree(second)
+
+
+@pytest.mark.parametrize("name", ["nothing.tflite", "nothing", "broken.tflite"])
+def test_bad_models_are_refused(tmp_path, name):
+    (tmp_path / "broken.tflite").write_bytes(b"no model at all")
+    (tmp_path / "model.json").write_text("{}")
+    with pytest.raises(ModelError):
+        load_network(tmp_path / name)

@@ -1,0 +1,70 @@
+"""Every Keras layer of the package, found by reflection, obeys the same rules."""
+
+import importlib
+import pkgutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras as keras
+
+import hiu_tf.hand
+import hiu_tf.models
+from hiu_tf.hand.layer import HandLayer
+from hiu_tf.models.attention import TaskMixture
+from hiu_tf.models.regressor import HandParameters
+
+
+def layer_classes():
+    found = set()
+    for package in (hiu_tf.models, hiu_tf.hand):
+        for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
+            for value in vars(importlib.import_module(module.name)).values():
+                if (
+                    isinstance(value, type)
+                    and issubclass(value, keras.layers.Layer)
+                    and value.__module__.startswith("hiu_tf")
+                ):
+                    found.add(value)
+    return found
+
+
+def examples(hand):
+    """A layer and an input of batch 2 for each class."""
+    generator = np.random.default_rng(0)
+    draw = lambda *shape: tf.constant(generator.normal(size=shape), tf.float32)
+    return {
+        TaskMixture: (TaskMixture(), ([draw(2, 4, 4, 5) for _ in range(3)], draw(2, 1, 1, 15))),
+        HandParameters: (HandParameters(), draw(2, 61)),
+        HandLayer: (
+            HandLayer(hand),
+            {"shape": draw(2, 10), "pose": draw(2, 15, 3), "rotation": draw(2, 3), "translation": draw(2, 3)},
+        ),
+    }
+
+
+def test_every_layer_has_an_example(hand):
+    assert layer_classes() == set(examples(hand))
+
+
+@pytest.mark.parametrize("cls", sorted(layer_classes(), key=lambda c: c.__name__), ids=lambda c: c.__name__)
+def test_rules(cls, hand):
+    layer, inputs = examples(hand)[cls]
+    eager = layer(inputs)
+    graph = tf.function(lambda x: layer(x), autograph=False)(inputs)
+    rows = [layer(tf.nest.map_structure(lambda x, i=i: x[i : i + 1], inputs)) for i in range(2)]
+    for a, b, *parts in zip(tf.nest.flatten(eager), tf.nest.flatten(graph), *map(tf.nest.flatten, rows)):
+        assert a.dtype == tf.float32
+        assert np.isfinite(a).all()
+        np.testing.assert_allclose(a, b, atol=1e-5, err_msg="eager and graph differ")
+        np.testing.assert_allclose(a, np.concatenate(parts), atol=1e-5, err_msg="samples influence each other")
+
+
+def test_task_mixture_is_a_convex_sum():
+    layer, (features, scores) = (
+        TaskMixture(),
+        (list(tf.unstack(tf.random.stateless_normal([3, 2, 4, 4, 5], [1, 2]))), tf.zeros([2, 1, 1, 15])),
+    )
+    np.testing.assert_allclose(layer((features, scores)), np.mean(features, axis=0), atol=1e-6)
+    sure = tf.concat([tf.fill([2, 1, 1, 5], 50.0), tf.zeros([2, 1, 1, 10])], axis=-1)
+    np.testing.assert_allclose(layer((features, sure)), features[0], atol=1e-5)

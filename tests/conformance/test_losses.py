@@ -1,0 +1,116 @@
+"""Every loss, found by reflection, obeys the same rules."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from hiu_tf.conventions import keys
+from hiu_tf.losses.self_supervised import RENDERED
+from hiu_tf.losses.total import LOSSES, loss_values
+
+BATCH, SIZE = 3, 32
+WEIGHTS = {
+    keys.HEATMAPS_WEIGHT: (BATCH, 21), keys.POF_WEIGHT: (BATCH, 60), keys.MASK_WEIGHT: (BATCH,),
+    keys.JOINTS_2D_WEIGHT: (BATCH, 21), keys.JOINTS_3D_WEIGHT: (BATCH, 21), keys.SSL_WEIGHT: (BATCH,),
+}  # fmt: skip
+PRIORS = (keys.LOSS_POSE_PRIOR, keys.LOSS_SHAPE_PRIOR)
+
+
+@pytest.fixture
+def predicted(rng):
+    shapes = {
+        keys.HEATMAPS: (BATCH, 16, 16, 21), keys.MASK: (BATCH, SIZE, SIZE, 1), keys.POF: (BATCH, 16, 16, 60),
+        keys.SHAPE: (BATCH, 10), keys.POSE: (BATCH, 15, 3), keys.JOINTS_3D: (BATCH, 21, 3), keys.JOINTS_2D: (BATCH, 21, 2),
+        keys.JOINTS_2D_PROJECTED: (BATCH, 21, 2), RENDERED: (BATCH, SIZE, SIZE),
+    }  # fmt: skip
+    return {name: tf.Variable(rng.uniform(0.1, 0.9, shape), dtype=tf.float32) for name, shape in shapes.items()}
+
+
+def labels(rng, weight):
+    values = {
+        keys.HEATMAPS: (BATCH, 16, 16, 21), keys.MASK: (BATCH, SIZE, SIZE, 1), keys.POF: (BATCH, 16, 16, 60),
+        keys.JOINTS_3D: (BATCH, 21, 3), keys.JOINTS_2D: (BATCH, 21, 2),
+    }  # fmt: skip
+    gt = {name: tf.constant(rng.uniform(0, 1, shape), tf.float32) for name, shape in values.items()}
+    return gt | {name: tf.constant(np.full(shape, weight), tf.float32) for name, shape in WEIGHTS.items()}
+
+
+def gradients(name, gt, predicted):
+    with tf.GradientTape() as tape:
+        value = loss_values([name], gt, [predicted])[name]
+    found = tape.gradient(value, list(predicted.values()), unconnected_gradients="zero")
+    return float(value), [gradient.numpy() for gradient in found]
+
+
+def test_the_table_is_complete():
+    assert set(LOSSES) == set(keys.LOSSES)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_finite_and_it_pulls(name, predicted, rng):
+    value, found = gradients(name, labels(rng, 1.0), predicted)
+    assert np.isfinite(value)
+    assert value > 0
+    assert all(np.isfinite(gradient).all() for gradient in found)
+    assert any(gradient.any() for gradient in found)
+
+
+@pytest.mark.parametrize("name", [name for name in LOSSES if name not in PRIORS])
+def test_no_label_no_gradient(name, predicted, rng):
+    value, found = gradients(name, labels(rng, 0.0), predicted)
+    assert value == 0
+    assert not any(gradient.any() for gradient in found)
+
+
+@pytest.mark.parametrize("name", [name for name in LOSSES if name not in PRIORS])
+def test_a_sample_without_label_changes_nothing(name, predicted, rng):
+    """Even when what stands in its place is not finite."""
+    gt = labels(rng, 1.0)
+    hidden = {key: tf.concat([gt[key][:2], tf.zeros_like(gt[key][2:])], axis=0) for key in WEIGHTS}
+    spoiled = {key: tf.concat([gt[key][:2], gt[key][2:] * np.nan], axis=0) for key in gt if key not in WEIGHTS}
+    two = {key: value[:2] for key, value in gt.items()}
+    fewer = {key: tf.Variable(value[:2]) for key, value in predicted.items()}
+    value, _ = gradients(name, spoiled | hidden, predicted)
+    assert value == pytest.approx(gradients(name, two, fewer)[0], rel=1e-5)
+
+
+def test_golden_numbers(predicted, rng):
+    """Each supervised loss against the formula written out in NumPy."""
+    gt = labels(rng, 1.0)
+    p = {name: value.numpy().astype(np.float64) for name, value in predicted.items()}
+    t = {name: value.numpy().astype(np.float64) for name, value in gt.items()}
+    logits, target = p[keys.MASK], t[keys.MASK]
+    importance = np.array([2.5] + [1.7, 1, 1, 1.7] * 5)
+    flat = np.linalg.norm(p[keys.JOINTS_2D_PROJECTED] - t[keys.JOINTS_2D], axis=-1) / SIZE
+    deep = np.linalg.norm(
+        (p[keys.JOINTS_3D] - p[keys.JOINTS_3D][:, :1]) - (t[keys.JOINTS_3D] - t[keys.JOINTS_3D][:, :1]), axis=-1
+    )
+    expected = {
+        keys.LOSS_HEATMAPS: ((p[keys.HEATMAPS] - t[keys.HEATMAPS]) ** 2).mean(),
+        keys.LOSS_POF: ((p[keys.POF] - t[keys.POF]) ** 2).mean(),
+        keys.LOSS_MASK: (np.log1p(np.exp(logits)) - logits * target).mean(),
+        keys.LOSS_JOINTS_2D: (flat * importance).sum() / (importance.sum() * BATCH),
+        keys.LOSS_JOINTS_3D: deep.mean(),
+        keys.LOSS_SILHOUETTE: np.abs(p[RENDERED] - target[..., 0]).mean(),
+        keys.LOSS_SSL_MASK: np.abs(p[RENDERED] - 1 / (1 + np.exp(-logits[..., 0]))).mean(),
+        keys.LOSS_SSL_JOINTS: (np.linalg.norm(p[keys.JOINTS_2D] - p[keys.JOINTS_2D_PROJECTED], axis=-1) / SIZE).mean(),
+        keys.LOSS_POSE_PRIOR: (p[keys.POSE] ** 2).mean(),
+        keys.LOSS_SHAPE_PRIOR: (p[keys.SHAPE] ** 2).mean(),
+    }
+    values = loss_values(expected, gt, [predicted])
+    for name, number in expected.items():
+        assert float(values[name]) == pytest.approx(number, rel=1e-4), name
+
+
+def test_identical_bones_have_no_direction_loss(predicted, rng):
+    gt = labels(rng, 1.0) | {keys.JOINTS_3D: 3.0 * predicted[keys.JOINTS_3D] + 0.7}
+    assert float(loss_values([keys.LOSS_BONE_DIRECTION], gt, [predicted])[keys.LOSS_BONE_DIRECTION]) == pytest.approx(
+        0, abs=1e-5
+    )
+
+
+def test_mean_over_stacks(predicted, rng):
+    gt = labels(rng, 1.0)
+    one = loss_values([keys.LOSS_POF], gt, [predicted])[keys.LOSS_POF]
+    perfect = predicted | {keys.POF: gt[keys.POF]}
+    assert float(loss_values([keys.LOSS_POF], gt, [predicted, perfect])[keys.LOSS_POF]) == pytest.approx(float(one) / 2)

@@ -1,0 +1,44 @@
+"""Shared fixtures: the hand, a tiny network, a folder with a few rendered records."""
+
+import numpy as np
+import pytest
+
+import hiu_tf  # noqa: F401  (before tensorflow: selects tf_keras)
+
+
+@pytest.fixture(scope="session")
+def hand():
+    from hiu_tf.hand.procedural import procedural_hand
+
+    return procedural_hand()
+
+
+@pytest.fixture(scope="session")
+def tiny_network():
+    import tf_keras as keras
+
+    from hiu_tf.config.presets import model_config
+    from hiu_tf.models.hiu import build_hiu
+
+    keras.utils.set_random_seed(3)
+    return build_hiu(model_config("tiny"))
+
+
+@pytest.fixture(scope="session")
+def rendered_records(tmp_path_factory):
+    """A data root with synthetic/train (12 samples) and synthetic/val (6)."""
+    from pipelines.datasets import reader
+    from pipelines.records import write_index, write_shard
+
+    root = tmp_path_factory.mktemp("data")
+    (root / "synthetic").mkdir()
+    for split, count in (("train", "12"), ("val", "6")):
+        name = f"{split}-00000-of-00001.tfrecord"
+        counts = write_shard(root / "synthetic" / name, reader("synthetic").read(count, split, 0, 1))
+        write_index(root / "synthetic", "synthetic", split, {name: counts})
+    return root
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(11)

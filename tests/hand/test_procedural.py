@@ -1,0 +1,91 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from hiu_tf.conventions.skeleton import MODEL_JOINT_NAMES, MODEL_TO_KEYPOINTS, Joint
+from hiu_tf.hand import anatomy, poses, rig
+from hiu_tf.hand.layer import pose_hand
+from hiu_tf.hand.model import HandModelError, load_hand_model, save_hand_model
+
+
+def test_skin_is_closed_and_faces_look_outwards(hand):
+    edges = np.concatenate([hand.faces[:, [0, 1]], hand.faces[:, [1, 2]], hand.faces[:, [2, 0]]])
+    forward = {tuple(edge) for edge in edges}
+    assert len(forward) == len(edges), "an edge is used twice in the same direction"
+    assert all((b, a) in forward for a, b in forward), "the skin has a hole"
+    a, b, c = (hand.vertices[hand.faces[:, k]] for k in range(3))
+    volume = np.einsum("fc,fc->", a, np.cross(b, c)) / 6
+    assert 2e-4 < volume < 6e-4  # an adult hand: 0.2 to 0.6 litres
+
+
+def test_regressed_joints_are_those_of_the_anatomy(hand):
+    joints, _ = rig.rest_joints()
+    np.testing.assert_allclose(hand.joints, joints, atol=1e-4)
+    shaped = np.einsum("jv,vcn->jcn", hand.joint_regressor, hand.shape_directions)
+    np.testing.assert_allclose(shaped, rig.joint_displacements(), atol=1.5e-3)
+
+
+def test_bone_lengths_are_the_published_means(hand):
+    for name, finger in anatomy.FINGERS_MM.items():
+        first = MODEL_JOINT_NAMES.index(f"{name}1")
+        lengths = np.linalg.norm(np.diff(hand.joints[first : first + 3], axis=0), axis=1) * 1000
+        np.testing.assert_allclose(lengths, finger.lengths[:2], atol=0.2)
+
+
+def test_fingers_bend_towards_the_palm_and_the_thumb_stands_apart(hand):
+    """Palm -y, fingers -x, thumb +z."""
+    grasp = poses.gesture_pose("grasp").astype(np.float32)
+    zeros = np.zeros((1, 3), np.float32)
+    straight, bent = (
+        pose_hand(hand, np.zeros((1, 10), np.float32), pose[None], zeros, zeros)["joints_3d"][0].numpy()
+        for pose in (np.zeros((15, 3), np.float32), grasp)
+    )
+    for tip in (Joint.INDEX4, Joint.MIDDLE4, Joint.RING4, Joint.LITTLE4):
+        assert bent[tip, 1] < straight[tip, 1] - 0.02
+        assert np.linalg.norm(bent[tip] - bent[0]) < 0.75 * np.linalg.norm(straight[tip] - straight[0])
+    assert straight[Joint.THUMB4, 2] > straight[Joint.INDEX4, 2] + 0.02
+
+
+def test_sampled_poses_obey_the_limits():
+    generator = np.random.default_rng(5)
+    for _ in range(200):
+        pose = poses.sample_pose(generator)
+        for finger in anatomy.FINGERS_MM:
+            kind = "thumb" if finger == "thumb" else "finger"
+            first = MODEL_JOINT_NAMES.index(f"{finger}1") - 1
+            angles = np.rad2deg(pose[first : first + 3] @ anatomy.joint_axes(finger).T)
+            limits = np.array(anatomy.LIMITS_DEG[kind], float)
+            assert (angles >= limits[..., 0] - 1e-6).all()
+            assert (angles <= limits[..., 1] + 1e-6).all()
+
+
+def test_keypoint_order_is_a_permutation():
+    assert sorted(MODEL_TO_KEYPOINTS) == list(range(21))
+
+
+def test_save_and_load(hand, tmp_path):
+    save_hand_model(tmp_path / "hand.npz", hand)
+    again = load_hand_model(tmp_path / "hand.npz")
+    for field in dataclasses.fields(hand):
+        np.testing.assert_array_equal(getattr(hand, field.name), getattr(again, field.name))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"weights": lambda w: w * 1.1}, "sum to 1"),
+        ({"faces": lambda f: f + 10000}, "do not exist"),
+        ({"vertices": lambda v: v[:-1]}, "shape"),
+        ({"pose_mean": lambda m: m * np.nan}, "not finite"),
+    ],
+)
+def test_broken_models_are_refused(hand, change, message):
+    ((name, spoil),) = change.items()
+    with pytest.raises(HandModelError, match=message):
+        dataclasses.replace(hand, **{name: spoil(getattr(hand, name))})
+
+
+def test_missing_file_is_one_clear_error(tmp_path):
+    with pytest.raises(HandModelError, match="cannot read"):
+        load_hand_model(tmp_path / "none.npz")

@@ -1,0 +1,90 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from hiu_tf.config.presets import PRESETS, model_config
+from hiu_tf.config.schema import ConfigError, ModelConfig
+from hiu_tf.conventions import keys
+from hiu_tf.models.hiu import build_hiu
+from hiu_tf.models.reconstruction import reconstruct
+from hiu_tf.models.regressor import HandParameters
+
+
+def expected_shapes(size):
+    half = size // 2
+    return {
+        keys.HEATMAPS: (None, half, half, 21),
+        keys.MASK: (None, size, size, 1),
+        keys.POF: (None, half, half, 60),
+        keys.SHAPE: (None, 10),
+        keys.POSE: (None, 15, 3),
+        keys.ROTATION: (None, 3),
+        keys.TRANSLATION: (None, 3),
+    }
+
+
+@pytest.mark.parametrize("stacks", [1, 2, 4])
+def test_outputs_of_the_published_size(stacks):
+    """256 pixels, the published widths cut to a sixteenth so that three networks fit in a test."""
+    narrow = dataclasses.replace(
+        model_config("tiny"), image_size=256, stacks=stacks, encoder_repetitions=(3, 4, 5, 6), stem_channels=(4, 8)
+    )
+    network = build_hiu(narrow)
+    assert len(network.output) == stacks
+    for outputs in network.output:
+        assert {name: tuple(value.shape) for name, value in outputs.items()} == expected_shapes(256)
+        assert all(value.dtype == tf.float32 for value in outputs.values())
+
+
+def test_published_one_stack_network():
+    """Parameters of the 1-stack network: stem 0.41 M and what the supplement's layer list gives (facts/paper 1.4)."""
+    network = build_hiu(PRESETS["hiu_1stack"])
+    assert network.output[0][keys.HEATMAPS].shape == (None, 128, 128, 21)
+    assert network.get_layer("stack1_attention_mix").output_shape == (None, 64, 64, 256)
+    stem = sum(network.get_layer(f"stem{k}_conv").count_params() for k in (1, 2))
+    assert stem == 7 * 7 * 3 * 64 + 7 * 7 * 64 * 128
+    assert network.count_params() == PARAMETERS_1STACK
+
+
+PARAMETERS_1STACK = 60_000_000
+
+
+def test_one_regressor_serves_all_stacks(tiny_network):
+    regressors = [layer for layer in tiny_network.layers if layer.name == "regressor"]
+    assert len(regressors) == 1
+    assert len(regressors[0].inbound_nodes) == 3  # itself and one call per stack
+
+
+def test_every_weight_gets_a_gradient(tiny_network, hand):
+    image = tf.random.stateless_uniform([2, 64, 64, 3], [1, 2])
+    with tf.GradientTape() as tape:
+        total = 0.0
+        for outputs in tiny_network(image, training=True):
+            outputs = outputs | reconstruct(outputs, hand, 64)
+            total += sum(tf.reduce_sum(tf.square(value)) for value in outputs.values())
+    for variable, gradient in zip(
+        tiny_network.trainable_variables, tape.gradient(total, tiny_network.trainable_variables)
+    ):
+        assert gradient is not None, variable.name
+        assert np.isfinite(gradient.numpy() if not isinstance(gradient, tf.IndexedSlices) else gradient.values).all(), (
+            variable.name
+        )
+
+
+def test_parameters_of_zero_are_the_reference_view():
+    """Fingers up, thumb side to the camera."""
+    parameters = HandParameters()(tf.zeros([1, 61]))
+    from scipy.spatial.transform import Rotation
+
+    turn = Rotation.from_rotvec(parameters[keys.ROTATION].numpy()[0])
+    np.testing.assert_allclose(turn.apply([-1, 0, 0]), [0, -1, 0], atol=1e-5)  # fingers up
+    np.testing.assert_allclose(turn.apply([0, 0, 1]), [0, 0, -1], atol=1e-5)  # thumb side to the camera
+
+
+def test_unknown_preset_and_bad_sizes():
+    with pytest.raises(ConfigError, match="unknown model preset 'big'"):
+        model_config("big")
+    with pytest.raises(ConfigError, match="multiple of 32"):
+        ModelConfig(image_size=100)

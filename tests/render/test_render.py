@@ -1,0 +1,124 @@
+"""One test class for both rasterisers, and the silhouette's gradient."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from hiu_tf.geometry.camera import project, virtual_intrinsics
+from hiu_tf.hand.layer import pose_hand
+from hiu_tf.hand.poses import sample_pose
+from hiu_tf.render.kernel import rasterizer_backend
+from hiu_tf.render.rasterizer import rasterize
+from hiu_tf.render.silhouette import silhouette
+
+SIZE = 96
+needs_kernel = pytest.mark.skipif(rasterizer_backend() is None, reason="no C++ compiler")
+BACKENDS = [pytest.param("kernel", marks=needs_kernel), "tensor"]
+
+
+@pytest.fixture(scope="module")
+def posed(hand):
+    generator = np.random.default_rng(2)
+    pose = np.stack([sample_pose(generator) for _ in range(3)]).astype(np.float32)
+    rotation = generator.normal(size=(3, 3)).astype(np.float32)
+    translation = np.tile(np.float32([0, 0.03, 0.6]), (3, 1))
+    return pose_hand(hand, np.zeros((3, 10), np.float32), pose, rotation, translation)["vertices"]
+
+
+def square(size=SIZE):
+    """Two triangles that cover pixels 20..39 x 30..49, one metre away."""
+    corners = np.float32([[19.5, 29.5], [39.5, 29.5], [39.5, 49.5], [19.5, 49.5]])
+    return tf.constant(corners[None]), tf.ones([1, 4]), np.int32([[0, 1, 2], [0, 2, 3]])
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+class TestRasterizer:
+    def test_square_covers_its_pixels(self, backend):
+        buffer = rasterize(*square(), SIZE, backend)
+        expected = np.zeros((SIZE, SIZE))
+        expected[30:50, 20:40] = 1
+        np.testing.assert_array_equal(buffer.foreground_mask[0, ..., 0], expected)
+
+    def test_barycentrics_interpolate_position(self, backend):
+        points, depth, faces = square()
+        buffer = rasterize(points, depth, faces, SIZE, backend)
+        weights, ids = buffer.barycentrics.value[0, 35, 25].numpy(), buffer.vertex_ids[0, 35, 25].numpy()
+        np.testing.assert_allclose(weights @ points.numpy()[0][ids], [25, 35], atol=1e-2)
+
+    def test_nearer_surface_wins(self, backend):
+        points, _, faces = square()
+        both = tf.concat([points, points], axis=1)
+        depth = tf.constant([[1.0] * 4 + [0.5] * 4])
+        buffer = rasterize(both, depth, np.concatenate([faces, faces + 4]), SIZE, backend)
+        assert set(np.unique(buffer.triangle_id[0, 30:50, 20:40])) <= {2, 3}
+
+    def test_nothing_outside_behind_or_not_finite(self, backend):
+        points, depth, faces = square()
+        for broken_points, broken_depth in (
+            (points + 1000, depth),
+            (points, -depth),
+            (points * np.nan, depth),
+            (points, depth * np.nan),
+        ):
+            buffer = rasterize(broken_points, broken_depth, faces, SIZE, backend)
+            assert not buffer.foreground_mask.numpy().any()
+
+
+@needs_kernel
+def test_kernel_and_tensor_agree(hand, posed):
+    points = project(posed, virtual_intrinsics(SIZE))
+    kernel, tensor = (rasterize(points, posed[..., 2], hand.faces, SIZE, backend) for backend in ("kernel", "tensor"))
+    assert np.mean(kernel.foreground_mask != tensor.foreground_mask) < 1e-3
+    both = (kernel.foreground_mask * tensor.foreground_mask)[..., 0].numpy() > 0
+    assert np.mean((kernel.triangle_id != tensor.triangle_id).numpy()[..., 0][both]) < 1e-2
+
+
+def test_unknown_backend_is_refused():
+    with pytest.raises(ValueError, match="backend"):
+        rasterize(*square(), SIZE, "opengl")
+
+
+def test_silhouette_gradient_is_the_slope_of_the_area(hand, posed):
+    """The analytic gradient leaves out what happens inside the outline: between 0.6 and 1.2 of the slope."""
+    camera = virtual_intrinsics(SIZE)
+    centre = tf.reduce_mean(posed, axis=1, keepdims=True)
+    centre = centre * [1.0, 1.0, 0.0] + [0.0, 0.0, 0.6]
+
+    def area(scale):
+        grown = (posed - centre) * [scale, scale, 1.0] + centre
+        return tf.reduce_sum(silhouette(grown, hand.faces, camera, SIZE))
+
+    scale = tf.constant(1.0)
+    with tf.GradientTape() as tape:
+        tape.watch(scale)
+        total = area(scale)
+    ratio = float(tape.gradient(total, scale)) / float((area(1.04) - area(0.96)) / 0.08)
+    assert 0.6 < ratio < 1.2
+
+
+def test_silhouette_moves_towards_a_target(hand, posed):
+    camera = virtual_intrinsics(SIZE)
+    target = silhouette(posed[:1], hand.faces, camera, SIZE)
+    shift = tf.Variable([[0.012, -0.008, 0.0]])
+
+    def loss():
+        return tf.reduce_mean(tf.abs(silhouette(posed[:1] + shift[:, tf.newaxis], hand.faces, camera, SIZE) - target))
+
+    start = float(loss())
+    for _ in range(40):
+        with tf.GradientTape() as tape:
+            value = loss()
+        gradient = tape.gradient(value, shift)
+        shift.assign_sub(0.001 * gradient / (tf.norm(gradient) + 1e-9))
+    assert float(loss()) < 0.35 * start
+
+
+def test_a_broken_sample_spoils_no_other(hand, posed):
+    camera = virtual_intrinsics(SIZE)
+    spoiled = tf.tensor_scatter_nd_update(posed, [[1]], posed[1:2] * np.nan)
+    with tf.GradientTape() as tape:
+        tape.watch(spoiled)
+        masks = silhouette(spoiled, hand.faces, camera, SIZE)
+        total = tf.reduce_sum(masks)
+    np.testing.assert_allclose(masks[0], silhouette(posed, hand.faces, camera, SIZE)[0])
+    assert np.isfinite(tape.gradient(total, spoiled).numpy()[[0, 2]]).all()

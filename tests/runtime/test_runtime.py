@@ -1,0 +1,173 @@
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from hiu_tf.cli import main
+from hiu_tf.conventions import keys
+from hiu_tf.errors import UserError
+from hiu_tf.export.card import model_card, write_card
+from hiu_tf.export.module import HIUModule
+from hiu_tf.export.saved_model import export_saved_model
+from hiu_tf.export.tflite import export_tflite
+from hiu_tf.geometry.camera import virtual_intrinsics
+from hiu_tf.runtime.crop import Crop, around_box, box_of, search_windows
+from hiu_tf.runtime.predictor import Predictor
+
+
+@pytest.fixture(scope="module")
+def model(tiny_network, hand, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runtime")
+    module = HIUModule(tiny_network, hand)
+    card = model_card("tiny", module.size, hand, None)
+    export_tflite(module, folder / "tiny.tflite", "float32")
+    export_saved_model(module, folder / "saved", card)
+    write_card(folder, card)
+    return folder / "tiny.tflite"
+
+
+@pytest.fixture
+def picture(rng):
+    return cv2.resize(rng.integers(0, 255, (20, 30, 3), dtype=np.uint8), (180, 120))
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_crop_and_back(mirrored, rng):
+    crop = Crop((70.3, 41.9), 55.0, mirrored, 64)
+    points = rng.uniform(0, 63, (10, 2))
+    there = np.c_[crop.to_picture(points), np.ones(10)] @ crop.affine.T
+    np.testing.assert_allclose(there, points, atol=1e-9)
+
+
+def test_crop_shows_what_is_there(picture):
+    """At scale 1 on whole pixels the crop is the picture itself; mirrored it is its mirror image."""
+    plain = Crop((79.5, 59.5), 64.0, False, 64).cut(picture)
+    np.testing.assert_allclose(plain, picture[28:92, 48:112] / 255.0, atol=1e-3)
+    np.testing.assert_allclose(Crop((79.5, 59.5), 64.0, True, 64).cut(picture), plain[:, ::-1], atol=1e-3)
+
+
+def test_box_and_windows():
+    crop = around_box((10, 20, 40, 30), False, 64)
+    assert crop.centre == (29.5, 34.5)
+    assert box_of(np.array([[10.0, 20], [49, 49]])) == (10, 20, 40, 30)
+    for height, width in ((100, 300), (300, 100), (80, 80)):
+        windows = search_windows(height, width, False, 64)
+        covered = np.zeros((height, width), bool)
+        for window in windows:
+            (x, y), half = window.centre, window.side / 2
+            covered[max(0, int(y - half)) : int(y + half) + 2, max(0, int(x - half)) : int(x + half) + 2] = True
+        assert covered.all()
+
+
+def test_both_routes_agree(model, picture):
+    """TFLite and SavedModel: joints within 0.1 px and 0.1 mm."""
+    first = Predictor(model).predict(picture, box=(40, 20, 80, 80), side="right")
+    second = Predictor(model.parent / "saved").predict(picture, box=(40, 20, 80, 80), side="right")
+    np.testing.assert_allclose(first.joints_2d, second.joints_2d, atol=0.1)
+    np.testing.assert_allclose(first.joints_3d, second.joints_3d, atol=1e-4)
+    np.testing.assert_allclose(first.vertices, second.vertices, atol=1e-4)
+    np.testing.assert_allclose(first.mask, second.mask, atol=1e-3)
+
+
+def test_left_is_the_mirror_image_of_right(model, picture):
+    predictor = Predictor(model)
+    width = picture.shape[1]
+    right = predictor.predict(picture, box=(40, 20, 81, 80), side="right")
+    left = predictor.predict(np.ascontiguousarray(picture[:, ::-1]), box=(width - 1 - 120, 20, 81, 80), side="left")
+    np.testing.assert_allclose(left.joints_2d, [width - 1, 0] + right.joints_2d * [-1, 1], atol=0.05)
+    np.testing.assert_allclose(left.vertices, right.vertices * [-1, 1, 1], atol=1e-4)
+    np.testing.assert_allclose(left.mask, right.mask[:, ::-1], atol=0.02)
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_with_K_the_wrist_projects_where_it_is_seen(model, picture, side):
+    camera = np.array([[300.0, 0, 90], [0, 300, 60], [0, 0, 1]])
+    found = Predictor(model).predict(picture, box=(40, 20, 80, 80), side=side, K=camera)
+    assert found.frame == "camera"
+    wrist = camera @ found.joints_3d[0]
+    np.testing.assert_allclose(wrist[:2] / wrist[2], found.joints_2d_projected[0], atol=0.05)
+
+
+def test_K_of_the_crop_changes_nothing(model, picture):
+    """A real camera that is the virtual one gives the same 3D."""
+    predictor = Predictor(model)
+    plain = predictor.predict(picture, box=(58, 28, 64 / 1.6, 64 / 1.6), side="right")
+    scale = plain.crop.side / plain.crop.size
+    camera = virtual_intrinsics(64).astype(float)
+    camera[:2] *= scale
+    camera[:2, 2] = plain.crop.centre
+    same = predictor.predict(picture, box=(58, 28, 64 / 1.6, 64 / 1.6), side="right", K=camera)
+    np.testing.assert_allclose(same.joints_3d, plain.joints_3d, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"side": "both"}, "side must be"),
+        ({"box": (500, 10, 20, 20)}, "does not lie in the picture"),
+        ({"box": (10, 10, 0, 20)}, "does not lie"),
+        ({"box": (10, 10, float("nan"), 20)}, "does not lie"),
+        ({"K": np.eye(2)}, "K must be"),
+    ],
+)
+def test_bad_arguments(model, picture, arguments, message):
+    with pytest.raises(UserError, match=message):
+        Predictor(model).predict(picture, **arguments)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((1, 1, 3), np.uint8)],
+)
+def test_bad_pictures(model, bad):
+    with pytest.raises(UserError, match="a picture is"):
+        Predictor(model).predict(bad)
+
+
+def test_hiu_predict_writes_everything(model, picture, tmp_path, capsys):
+    cv2.imwrite(str(tmp_path / "one.jpg"), picture)
+    (tmp_path / "bad.jpg").write_bytes(b"no picture")
+    writer = cv2.VideoWriter(str(tmp_path / "clip.mp4"), cv2.VideoWriter_fourcc(*"mp4v"), 5, (180, 120))
+    for _ in range(3):
+        writer.write(picture)
+    writer.release()
+    out = tmp_path / "out"
+    code = main(["predict", str(tmp_path), "--out", str(out), "--model", str(model)])
+    assert code == 1
+    assert "bad.jpg: cannot be read as a picture" in capsys.readouterr().err
+    assert sorted(p.name for p in out.iterdir()) == ["clip.json", "clip.mp4", "one.json", "one.obj", "one.png"]
+    content = json.loads((out / "one.json").read_text())
+    assert np.shape(content[keys.JOINTS_3D]) == (21, 3)
+    assert content["units"][keys.JOINTS_2D].startswith("pixels")
+    assert len(json.loads((out / "clip.json").read_text())["frames"]) == 3
+    vertices = [line for line in (out / "one.obj").read_text().splitlines() if line.startswith("v ")]
+    assert len(vertices) == 1500
+    assert cv2.imread(str(out / "one.png")).shape == (120, 4 * 180, 3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["predict", "nowhere.jpg"], 1, "nowhere.jpg does not exist"),
+        (["predict", "{empty}"], 1, "holds no pictures"),
+        (["predict", "{file}", "--box", "1,2,3"], 1, "--box takes 4 numbers"),
+        (["predict", "{file}", "--K", "a,b,c,d"], 1, "--K takes 4 numbers"),
+        (["predict", "{file}", "--model", "none.tflite"], 1, "there is no model at none.tflite"),
+        (["predict", "{file}", "--out", "{file}/sub"], 1, "error: "),
+    ],
+)
+def test_user_mistakes_end_in_one_line(arguments, code, message, tmp_path, capsys, picture):
+    (tmp_path / "empty").mkdir()
+    cv2.imwrite(str(tmp_path / "one.png"), picture)
+    places = {"empty": tmp_path / "empty", "file": tmp_path / "one.png"}
+    assert main([argument.format(**places) for argument in arguments]) == code
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_bad_usage_is_exit_code_2():
+    with pytest.raises(SystemExit) as error:
+        main(["predict"])
+    assert error.value.code == 2

@@ -1,0 +1,144 @@
+"""The programs' doors: help that teaches, mistakes that end in one line, and the chain from data to model."""
+
+import importlib
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tools._program import program
+
+PROGRAMS = ("prepare", "train", "evaluate", "export", "demo", "build_hand")
+
+
+def run(name, *arguments):
+    return subprocess.run(
+        [sys.executable, "-m", f"tools.{name}", *arguments], capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_help_shows_an_example(name, capsys):
+    module = importlib.import_module(f"tools.{name}")
+    with pytest.raises(SystemExit) as stop:
+        (module.parse_args if hasattr(module, "parse_args") else module.main)(["--help"])
+    assert stop.value.code == 0
+    assert name in capsys.readouterr().out
+
+
+MISTAKES = {
+    "unknown data set": (
+        "prepare",
+        ["imagenet", "--source", "x", "--split", "train", "--out", "{out}"],
+        "unknown data set 'imagenet'",
+    ),
+    "empty data folder": (
+        "prepare",
+        ["own_data", "--source", "{empty}", "--split", "train", "--out", "{out}"],
+        "cannot read",
+    ),
+    "no recipe": (
+        "train",
+        ["--recipe", "none.yaml", "--data", "{empty}", "--out", "{out}"],
+        "cannot read the recipe none.yaml",
+    ),
+    "wrong key": (
+        "train",
+        ["--recipe", "{recipe}", "--data", "{empty}", "--out", "{out}", "--set", "train.bach=8"],
+        "bach",
+    ),
+    "wrong type": (
+        "train",
+        ["--recipe", "{recipe}", "--data", "{empty}", "--out", "{out}", "--set", "train.steps=many"],
+        "steps",
+    ),
+    "out of range": (
+        "train",
+        ["--recipe", "{recipe}", "--data", "{empty}", "--out", "{out}", "--set", "train.steps=0"],
+        "train.steps must be >= 1",
+    ),
+    "unknown preset": (
+        "train",
+        ["--recipe", "{recipe}", "--data", "{empty}", "--out", "{out}", "--set", "model=huge"],
+        "unknown model preset 'huge'",
+    ),
+    "no records": (
+        "train",
+        ["--recipe", "{recipe}", "--data", "{empty}", "--out", "{out}"],
+        "does not exist: write its records",
+    ),
+    "no run": ("evaluate", ["--run", "{empty}", "--data", "{empty}"], "is no finished run"),
+    "nothing to export": ("export", ["--run", "{empty}", "--out", "{out}"], "is no finished run"),
+}
+
+
+@pytest.mark.parametrize("case", MISTAKES)
+def test_mistakes_end_in_one_line_and_leave_nothing(case, tmp_path, capsys):
+    name, arguments, message = MISTAKES[case]
+    (tmp_path / "empty").mkdir()
+    places = {"out": tmp_path / "out", "empty": tmp_path / "empty", "recipe": "pipelines/recipes/quickstart.yaml"}
+    module = importlib.import_module(f"tools.{name}")
+    code = program(lambda: module.main([argument.format(**places) for argument in arguments]))
+    assert code == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.startswith("error: ")
+    assert not (tmp_path / "out").exists()
+
+
+def test_unwritable_output_is_one_line(tmp_path, capsys):
+    (tmp_path / "file").write_text("in the way")
+    module = importlib.import_module("tools.prepare")
+    arguments = ["synthetic", "--source", "1", "--split", "val", "--out", str(tmp_path / "file" / "x")]
+    assert program(lambda: module.main(arguments)) == 1
+    assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_from_data_to_model(tmp_path, rendered_records):
+    """train -> evaluate -> export as a user runs them, each with the exit code 0."""
+    small = [
+        "--set",
+        "model=tiny",
+        "--set",
+        "train.steps=2",
+        "--set",
+        "train.batch_size=2",
+        "--set",
+        "loss.ssl_warmup_steps=0",
+    ]
+    trained = run(
+        "train",
+        "--recipe",
+        "pipelines/recipes/quickstart.yaml",
+        "--data",
+        str(rendered_records),
+        "--out",
+        str(tmp_path / "run"),
+        *small,
+    )
+    assert trained.returncode == 0, trained.stderr[-2000:]
+    measured = run(
+        "evaluate", "--run", str(tmp_path / "run"), "--data", str(rendered_records), "--json", str(tmp_path / "m.json")
+    )
+    assert measured.returncode == 0, measured.stderr[-2000:]
+    figures = json.loads((tmp_path / "m.json").read_text())["results"]["synthetic"]
+    assert set(figures) == {"trained", "untrained", "mean of training"}
+    exported = run(
+        "export",
+        "--run",
+        str(tmp_path / "run"),
+        "--out",
+        str(tmp_path / "model"),
+        "--metrics",
+        str(tmp_path / "m.json"),
+    )
+    assert exported.returncode == 0, exported.stderr[-2000:]
+    assert {p.name for p in (tmp_path / "model").iterdir()} == {
+        "1",
+        "tiny_float32.tflite",
+        "tiny_float16.tflite",
+        "model.json",
+        "card.md",
+    }
+    assert "joints_2d_auc" in (tmp_path / "model" / "card.md").read_text()

@@ -1,0 +1,97 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from hiu_tf.config.schema import DataConfig, LossConfig, Recipe, TrainConfig
+from hiu_tf.errors import UserError
+from hiu_tf.training.optimizer import build_optimizer
+from hiu_tf.training.run import RECIPE, WEIGHTS, load_network, train
+from pipelines.build import training_data
+
+
+def recipe(steps, **loss):
+    return Recipe(
+        model="tiny",
+        data={"synthetic": DataConfig(path="synthetic")},
+        loss=LossConfig(joints_3d=10.0, ssl_warmup_steps=2, **loss),
+        train=TrainConfig(steps=steps, steps_per_epoch=2, batch_size=4, shuffle=4),
+    )
+
+
+def losses(folder):
+    lines = (folder / "log.csv").read_text().splitlines()
+    column = lines[0].split(",").index("loss")
+    return [float(line.split(",")[column]) for line in lines[1:]]
+
+
+def test_train_resume_and_load(rendered_records, hand, tmp_path):
+    data = training_data(recipe(6), rendered_records, 64)
+    train(recipe(4), data, hand, tmp_path, verbose=0)
+    assert len(losses(tmp_path)) == 2
+    network = train(recipe(6), data, hand, tmp_path, verbose=0)
+    assert len(losses(tmp_path)) == 3, "the second call goes on where the first stopped"
+    assert np.isfinite(losses(tmp_path)).all()
+    again, preset = load_network(tmp_path)
+    assert preset == "tiny"
+    image = tf.random.stateless_uniform([1, 64, 64, 3], [1, 2])
+    np.testing.assert_allclose(again(image)[-1]["pose"], network(image)[-1]["pose"], atol=1e-6)
+    assert list((tmp_path / "tensorboard").rglob("events*"))
+    assert json.loads((tmp_path / RECIPE).read_text())["train"]["steps"] == 6
+    assert not list(tmp_path.glob(f"partial.{WEIGHTS}"))
+
+
+def test_unfinished_run_is_refused(tmp_path):
+    with pytest.raises(UserError, match="no finished run"):
+        load_network(tmp_path)
+
+
+def test_poly_schedule():
+    config = TrainConfig(steps=100, learning_rate=1e-3)
+    schedule = build_optimizer(config)._learning_rate
+    for step in (0, 30, 99):
+        assert float(schedule(step)) == pytest.approx(1e-3 * (1 - step / 100) ** 0.9, rel=1e-5)
+
+
+REPLICAS = """
+import sys, numpy as np
+import hiu_tf, tensorflow as tf, tf_keras as keras
+tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * int(sys.argv[1]))
+from hiu_tf.config.schema import LossConfig
+from hiu_tf.config.presets import model_config
+from hiu_tf.hand.procedural import procedural_hand
+from hiu_tf.models.hiu import build_hiu
+from hiu_tf.training.distribution import strategy
+from hiu_tf.training.trainer import HIUTrainer
+from pipelines.build import training_data
+from tests.training.test_training import recipe
+
+devices = strategy()
+assert devices.num_replicas_in_sync == int(sys.argv[1])
+data = training_data(recipe(1), sys.argv[2], 64).take(1).map(uneven := lambda x, y: (x, y | {"mask_weight": tf.constant([1.0, 0, 0, 0]), "joints_3d_weight": y["joints_3d_weight"] * [[1.0], [1], [0], [0]]}))
+with devices.scope():
+    keras.utils.set_random_seed(1)
+    network = build_hiu(model_config("tiny"))
+    for layer in network._flatten_layers():
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.trainable = False  # its statistics are per replica
+    trainer = HIUTrainer(network, procedural_hand(), LossConfig(joints_3d=10.0), 1e9)
+    trainer.compile(keras.optimizers.SGD(1e-3))
+    history = trainer.fit(data, verbose=0).history
+weights = np.concatenate([w.numpy().ravel() for w in network.trainable_weights])
+print(repr(history["loss"][0]), repr(history["gradient_norm"][0]), repr(float(np.abs(weights).sum())), repr(float(weights @ np.sin(np.arange(len(weights))))))
+"""
+
+
+def test_two_replicas_equal_one(rendered_records):
+    """Uneven label weights: all masks and 3D labels lie in the first replica's half."""
+    figures = []
+    for replicas in ("1", "2"):
+        command = [sys.executable, "-c", REPLICAS, replicas, str(rendered_records)]
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert result.returncode == 0, result.stderr[-2000:]
+        figures.append([float(number) for number in result.stdout.split()])
+    np.testing.assert_allclose(figures[0], figures[1], rtol=1e-4)

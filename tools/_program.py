@@ -1,0 +1,19 @@
+"""What all programs share: a user's mistake ends in one clear line and an exit code, not a traceback."""
+
+import sys
+
+from hiu_tf.errors import UserError
+
+
+def program(main) -> int:
+    """Runs main(); 0 is success, 1 a failure that the user can mend, 2 (argparse) bad usage."""
+    try:
+        return main()
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 1
+    except (UserError, OSError) as error:
+        if "--debug" in sys.argv:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return 1

@@ -1,0 +1,156 @@
+"""Everything once, small: makes data, trains, evaluates, exports, predicts, and shows the result.
+
+    make demo                                          # rendered hands alone
+    REAL=../shared/realhands PHOTOS=../shared/samples make demo
+
+REAL is a folder with digits, home, alphabet and selfie in COCO key point form; PHOTOS a folder of
+pictures and clips to predict on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from tools._program import program
+
+RENDERED_TRAIN, RENDERED_VAL, HELD_OUT = 2400, 160, 12
+STEPS = 380
+REAL_SETS = ("digits", "home", "alphabet", "selfie")
+RECIPES = Path(__file__).parents[1] / "pipelines" / "recipes"
+
+
+def make_data(root: Path, real: str | None) -> list[str]:
+    """Writes the records; returns the names of the sets."""
+    from tools.prepare import prepare
+
+    for split, count in (("train", RENDERED_TRAIN), ("val", RENDERED_VAL)):
+        prepare("synthetic", str(count), split, str(root / "synthetic"), parts=8, workers=2)
+    names = ["synthetic"]
+    for name in REAL_SETS if real else ():
+        for split in ("train", "val"):
+            prepare("own_data", str(Path(real) / name), split, str(root / name), parts=2, workers=2)
+        names.append(name)
+    return names
+
+
+def train_network(root: Path, run: Path, real: bool, steps: int):
+    """Trains by the demo's recipe; returns the network and its preset."""
+    from hiu_tf.config.load import load_recipe
+    from hiu_tf.config.presets import model_config
+    from hiu_tf.hand.procedural import procedural_hand
+    from hiu_tf.training.distribution import strategy
+    from hiu_tf.training.run import train
+    from pipelines.build import training_data
+
+    recipe = load_recipe(
+        RECIPES / ("demo.yaml" if real else "quickstart.yaml"), [f"train.steps={steps}", "train.steps_per_epoch=95"]
+    )
+    with strategy().scope():
+        data = training_data(recipe, root, model_config(recipe.model).image_size)
+        return train(recipe, data, procedural_hand(), run), recipe.model
+
+
+def write_held_out(root: Path, folder: Path) -> None:
+    """Some rendered pictures that training has not seen, as JPEG files."""
+    import tensorflow as tf
+
+    from pipelines.records import parse, read_index
+
+    folder.mkdir(parents=True, exist_ok=True)
+    shards, _ = read_index(root / "synthetic", "val")
+    for number, record in enumerate(tf.data.TFRecordDataset(shards).map(parse).take(HELD_OUT)):
+        (folder / f"rendered_{number:02d}.jpg").write_bytes(record["image"].numpy())
+
+
+def contact_sheet(predictions: Path, target: Path) -> None:
+    """All overlays of a folder (and a frame of each clip) as one picture."""
+    import cv2
+    import numpy as np
+
+    tiles = []
+    for path in sorted(predictions.glob("*.png")) + sorted(predictions.glob("*.mp4")):
+        if path.suffix == ".mp4":
+            reader = cv2.VideoCapture(str(path))
+            reader.set(cv2.CAP_PROP_POS_FRAMES, reader.get(cv2.CAP_PROP_FRAME_COUNT) // 2)
+            picture = reader.read()[1]
+        else:
+            picture = cv2.imread(str(path))
+        height = 150
+        tile = cv2.resize(
+            picture,
+            (max(1, min(900, picture.shape[1] * height // picture.shape[0])), height),
+            interpolation=cv2.INTER_AREA,
+        )
+        tiles.append(cv2.copyMakeBorder(tile, 2, 2, 2, 900 - tile.shape[1] + 2, cv2.BORDER_CONSTANT))
+    tiles += [np.zeros_like(tiles[0])] * (len(tiles) % 2)
+    half = len(tiles) // 2
+    cv2.imwrite(str(target), np.hstack([np.vstack(tiles[:half]), np.vstack(tiles[half:])]))
+
+
+def parse_args(argv):
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", default="demo", help="folder for everything (default: demo)")
+    parser.add_argument("--real", help="folder of real hands with COCO key points")
+    parser.add_argument("--photos", help="folder of pictures and clips to predict on")
+    parser.add_argument("--steps", type=int, default=STEPS, help=f"training steps (default {STEPS})")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return parser.parse_args(argv)
+
+
+def main(argv=None) -> int:
+    """Runs the program; returns the exit code."""
+    args = parse_args(argv)
+    from hiu_tf.cli import main as hiu
+    from hiu_tf.evaluation.report import as_json, markdown
+    from hiu_tf.runtime.results import write_json
+    from tools.evaluate import evaluate_run
+    from tools.export import export_run
+
+    out, start = Path(args.out), time.time()
+    root = out / "data"
+
+    def stage(number, text):
+        print(f"\n[{number}/5 {time.time() - start:4.0f} s] {text}", flush=True)
+
+    stage(
+        1,
+        f"data: {RENDERED_TRAIN + RENDERED_VAL} rendered hands"
+        + (f" and the photographs of {args.real}" if args.real else ""),
+    )
+    names = make_data(root, args.real)
+    stage(2, f"training: {args.steps} steps")
+    network, preset = train_network(root, out / "run", bool(args.real), args.steps)
+    stage(3, "evaluation beside two baselines")
+    results = evaluate_run(network, preset, str(root), names, limit=160)
+    write_json(out / "metrics.json", as_json(results, "make demo"))
+    stage(4, "export: SavedModel, TFLite float32 and float16")
+    note = f"Trained by `make demo`: {args.steps} steps, a few minutes on two CPU cores."
+    export_run(network, preset, out / "model", {"results": results}, note)
+    stage(5, "predictions")
+    write_held_out(root, out / "pictures")
+    inputs = [str(out / "pictures"), *([args.photos] if args.photos else [])]
+    code = hiu(
+        [
+            "predict",
+            *inputs,
+            "--out",
+            str(out / "predictions"),
+            "--model",
+            str(out / "model" / f"{preset}_float16.tflite"),
+        ]
+    )
+    contact_sheet(out / "predictions", out / "sheet.png")
+    print("\n" + markdown(results))
+    print(
+        f"\ndone in {time.time() - start:.0f} s. Look at {out / 'sheet.png'}; then try\n  hiu predict YOUR_PICTURE.jpg --out predictions\n"
+        f"  tensorboard --logdir {out / 'run'}\n  python -m tools.train --help"
+    )
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(program(main))

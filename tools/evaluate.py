@@ -1,0 +1,75 @@
+"""Measures a trained network on labelled records, beside two baselines.
+
+    python tools/evaluate.py --run runs/first --data data --sets synthetic,digits --json metrics.json
+
+The baselines: the same network before training, and the mean label of the training split.
+"""
+
+import argparse
+import itertools
+import sys
+from pathlib import Path
+
+from tools._program import program
+
+_MEAN_SAMPLES = 512
+_BATCH = 32
+
+
+def evaluate_run(network, preset: str, root: str, sets: list[str], limit: int) -> dict:
+    """{data set: {predictor: {protocol: value}}} of a network and the baselines on each val split."""
+    from tqdm import tqdm
+
+    from hiu_tf.config.presets import model_config
+    from hiu_tf.evaluation.evaluate import evaluate
+    from hiu_tf.evaluation.predictors import mean_predictor, network_predictor
+    from hiu_tf.hand.procedural import procedural_hand
+    from hiu_tf.models.hiu import build_hiu
+    from pipelines.build import data_folder, evaluation_data
+
+    hand, config = procedural_hand(), model_config(preset)
+    trained = network_predictor(network, hand)
+    untrained = network_predictor(build_hiu(config), hand)
+
+    def batches(folder, split, samples):
+        data = evaluation_data(folder, split, config.image_size, _BATCH)
+        return itertools.islice(data.as_numpy_iterator(), -(-samples // _BATCH))
+
+    results = {}
+    for name in tqdm(sets, desc="evaluate", unit="set"):
+        folder = data_folder(root, name)
+        mean = mean_predictor(batches(folder, "train", _MEAN_SAMPLES))
+        predictors = {"trained": trained, "untrained": untrained, "mean of training": mean}
+        results[name] = evaluate(predictors, batches(folder, "val", limit), config.image_size)
+    return results
+
+
+def parse_args(argv):
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--run", required=True, help="folder of a finished training run")
+    parser.add_argument("--data", required=True, help="folder that holds the records of the sets")
+    parser.add_argument("--sets", default="synthetic", help="comma-separated names under --data (default synthetic)")
+    parser.add_argument("--limit", type=int, default=1_000_000, help="at most so many samples of each set")
+    parser.add_argument("--json", help="write the figures there")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return parser.parse_args(argv)
+
+
+def main(argv=None) -> int:
+    """Runs the program; returns the exit code."""
+    args = parse_args(argv)
+    from hiu_tf.evaluation.report import as_json, markdown
+    from hiu_tf.runtime.results import write_json
+    from hiu_tf.training.run import load_network
+
+    network, preset = load_network(args.run)
+    results = evaluate_run(network, preset, args.data, args.sets.split(","), args.limit)
+    print(markdown(results))
+    if args.json:
+        write_json(Path(args.json), as_json(results, " ".join(sys.argv)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(program(main))

@@ -1,0 +1,55 @@
+"""Trains a network by a recipe.
+
+    python tools/train.py --recipe pipelines/recipes/quickstart.yaml --data data --out runs/first
+    python tools/train.py --recipe pipelines/recipes/demo.yaml --data data --out runs/real \\
+        --set train.steps=4000 --set train.batch_size=8
+
+The same command goes on after an interruption. Look at it with `tensorboard --logdir RUN`.
+"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from tools._program import program
+
+
+def parse_args(argv):
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--recipe", required=True, help="YAML file, see pipelines/recipes")
+    parser.add_argument("--data", required=True, help="folder that holds the recipe's records (tools/prepare.py)")
+    parser.add_argument("--out", required=True, help="folder of the run")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="override a setting")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return parser.parse_args(argv)
+
+
+def main(argv=None) -> int:
+    """Runs the program; returns the exit code."""
+    args = parse_args(argv)
+    from hiu_tf.config.load import load_recipe
+    from hiu_tf.config.presets import model_config
+    from hiu_tf.hand.procedural import procedural_hand
+    from hiu_tf.training.distribution import strategy
+    from hiu_tf.training.run import train
+    from pipelines.build import training_data
+
+    recipe = load_recipe(args.recipe, args.set)
+    size = model_config(recipe.model).image_size
+    devices = strategy()
+    data = training_data(recipe, args.data, size)
+    print(
+        f"{recipe.model} at {size} px on {devices.num_replicas_in_sync} device(s): {recipe.train.steps} steps of "
+        f"{recipe.train.batch_size} from {', '.join(recipe.data)}; run in {args.out}"
+    )
+    start = time.time()
+    with devices.scope():
+        train(recipe, data, procedural_hand(), Path(args.out))
+    print(f"trained in {time.time() - start:.0f} s. Next: python tools/evaluate.py --run {args.out} --data {args.data}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(program(main))
