@@ -53,9 +53,9 @@ def recolour(sample: dict, config: AugmentConfig, seed) -> dict:
     seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 12))
     image = _new_background(sample, config, seeds[0], seeds[1])
     image = tf.image.stateless_random_brightness(image, config.brightness, seeds[2])
-    image = tf.image.stateless_random_contrast(image, 1 - config.contrast, 1 + config.contrast, seeds[3])
-    image = tf.image.stateless_random_saturation(
-        tf.clip_by_value(image, 0, 1), 1 - config.saturation, 1 + config.saturation, seeds[4]
+    image = tf.image.adjust_contrast(image, 1 + _uniform(seeds[3], (-config.contrast, config.contrast)))
+    image = tf.image.adjust_saturation(
+        tf.clip_by_value(image, 0, 1), 1 + _uniform(seeds[4], (-config.saturation, config.saturation))
     )
     image = tf.image.stateless_random_hue(image, config.hue, seeds[5])
     image = tf.clip_by_value(image, 1e-4, 1) ** _uniform(seeds[6], config.gamma)

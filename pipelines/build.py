@@ -62,7 +62,7 @@ def _stream(config: DataConfig, root, recipe, size, number):
     shards, counts = read_index(data_folder(root, config.path), "train")
     seed = recipe.train.seed + 1000 * number
     files = tf.data.Dataset.from_tensor_slices(shards).shuffle(len(shards), seed=seed)
-    records = files.interleave(tf.data.TFRecordDataset, cycle_length=4, deterministic=True).repeat()
+    records = files.interleave(tf.data.TFRecordDataset, cycle_length=4).repeat()
     records = records.shuffle(min(recipe.train.shuffle, counts["samples"]), seed=seed)
     seeds = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=False).batch(2)
 

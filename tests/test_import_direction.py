@@ -24,7 +24,6 @@ ALLOWED = {
     "training": BASE | {"config", "geometry", "hand", "render", "models", "losses"},
     "evaluation": BASE | {"geometry", "hand", "render", "models", "metrics"},
     "export": BASE | {"geometry", "hand", "models", "runtime"},
-    "serving": BASE,
     "runtime": BASE,
     "cli": BASE | {"runtime"},
 }

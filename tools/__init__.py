@@ -1,0 +1,1 @@
+"""Programs for people who make a model; each has --help with examples."""

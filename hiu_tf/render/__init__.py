@@ -1,0 +1,1 @@
+"""From meshes to pixels: which triangle covers which pixel, differentiable masks, shading."""
