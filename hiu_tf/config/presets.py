@@ -24,7 +24,7 @@ PRESETS = {
     # For tests only.
     "tiny": ModelConfig(
         image_size=64,
-        stacks=2,
+        stacks=1,
         stem_channels=(8, 8),
         encoder_channels=(8, 8, 16, 16),
         encoder_repetitions=(1, 1, 1, 1),

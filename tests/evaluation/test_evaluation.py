@@ -53,7 +53,9 @@ def test_known_offset_gives_known_figures(batches):
     answers = iter([shifted(batch) for batch in batches])
     figures = evaluate({"shifted": lambda image: next(answers)}, batches, 64)["shifted"]
     thresholds = np.linspace(0, 30, 20)
-    assert figures["joints_2d_auc"] == pytest.approx(np.trapz((thresholds >= 12).astype(float), thresholds) / 30, abs=1e-6)
+    assert figures["joints_2d_auc"] == pytest.approx(
+        np.trapz((thresholds >= 12).astype(float), thresholds) / 30, abs=1e-6
+    )
     assert figures["joints_3d_root"] == pytest.approx(0, abs=1e-3)
     assert figures["mesh_root"] == pytest.approx(0, abs=1e-3)
 

@@ -38,21 +38,42 @@ def test_outputs_of_the_published_size(stacks):
         assert all(value.dtype == tf.float32 for value in outputs.values())
 
 
+def conv(inputs, outputs, size):
+    """Parameters of a convolution without bias and its batch normalisation."""
+    return size * size * inputs * outputs + 4 * outputs
+
+
+def resnet_body(inputs, channels, repetitions):
+    """Parameters of conv2_x..conv5_x by the textbook."""
+    total = 0
+    for width, count in zip(channels, repetitions):
+        for _ in range(count):
+            middle = width // 4
+            total += conv(inputs, middle, 1) + conv(middle, middle, 3) + conv(middle, width, 1)
+            total += conv(inputs, width, 1) if inputs != width else 0
+            inputs = width
+    return total
+
+
 def test_published_one_stack_network():
-    """Parameters of the 1-stack network: stem 0.41 M and what the supplement's layer list gives (facts/paper 1.4)."""
+    """Names, sizes and every parameter of the 1-stack network, counted from the supplement's layer list."""
     network = build_hiu(PRESETS["hiu_1stack"])
     assert network.output[0][keys.HEATMAPS].shape == (None, 128, 128, 21)
     assert network.get_layer("stack1_attention_mix").output_shape == (None, 64, 64, 256)
-    stem = sum(network.get_layer(f"stem{k}_conv").count_params() for k in (1, 2))
-    assert stem == 7 * 7 * 3 * 64 + 7 * 7 * 64 * 128
-    assert network.count_params() == PARAMETERS_1STACK
+    widths = (256, 512, 1024, 2048)
+    top_down = 3 * (2 * conv(256, 256, 3) + conv(256, 256, 1)) + sum(conv(width, 256, 1) for width in widths)
+    decoders = sum(top_down + 2 * conv(256, 256, 3) + 9 * 256 * out + out for out in (21, 1, 60))
+    points = (768, 768, 256, 256, 256, 768)
+    attention = sum(conv(a, b, 1) for a, b in zip(points, points[1:])) + 768 * 768 + 768
+    hidden = conv(2048, 512, 1) + 2 * conv(512, 512, 1) + 512 * 61 + 61
+    regressor = resnet_body(128 + 256, widths, (3, 3, 3, 3)) + hidden
+    stem = conv(3, 64, 7) + conv(64, 128, 7)
+    assert network.count_params() == stem + resnet_body(128, widths, (3, 4, 5, 6)) + decoders + attention + regressor
 
 
-PARAMETERS_1STACK = 60_000_000
-
-
-def test_one_regressor_serves_all_stacks(tiny_network):
-    regressors = [layer for layer in tiny_network.layers if layer.name == "regressor"]
+def test_one_regressor_serves_all_stacks():
+    network = build_hiu(dataclasses.replace(model_config("tiny"), stacks=2))
+    regressors = [layer for layer in network.layers if layer.name == "regressor"]
     assert len(regressors) == 1
     assert len(regressors[0].inbound_nodes) == 3  # itself and one call per stack
 
