@@ -58,12 +58,12 @@ def skin_colors(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     return np.clip(colors, 0, 1)
 
 
-def main() -> int:
+def main(argv=None) -> int:
     """Runs the program; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", default=str(PROCEDURAL_HAND), help="where to write the .npz")
     parser.add_argument("--vertices", type=int, default=1500, help="about how many vertices (default 1500)")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     model = build(args.vertices)
     save_hand_model(args.out, model)
     print(f"{args.out}: {len(model.vertices)} vertices, {len(model.faces)} faces")

@@ -27,12 +27,16 @@ class HIUModule(tf.Module):
     def __init__(self, network: keras.Model, hand: HandModel):
         super().__init__(name="hiu")
         # Earlier stacks keep only what the last one needs.
-        self.network = keras.Model(network.input, network.output[-1])
+        last = keras.Model(network.input, network.output[-1])
+        # Only the weights are tracked: a tracked Keras model is saved layer by layer, with a traced
+        # function for each, which takes minutes and serves nobody.
+        self.weights = last.variables
+        self._network = lambda image: last(image, training=False)
         self.hand, self.size = hand, network.input_shape[1]
 
     def predict(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
         """Crops [B, S, S, 3] float32 RGB in [0, 1] -> `OUTPUTS`; the mask is [B, S, S] in [0, 1]."""
-        outputs = {name: tf.cast(value, tf.float32) for name, value in self.network(image, training=False).items()}
+        outputs = {name: tf.cast(value, tf.float32) for name, value in self._network(image).items()}
         outputs |= reconstruct(outputs, self.hand, self.size)
         outputs[keys.MASK] = tf.sigmoid(outputs[keys.MASK])[..., 0]
         # An identity gives each output a name of its own in the exported graph.

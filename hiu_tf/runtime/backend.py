@@ -12,7 +12,7 @@ import numpy as np
 from hiu_tf.errors import UserError
 
 #: TFLite interpreters, the fastest first.
-INTERPRETERS = ("ai_edge_litert.interpreter", "tflite_runtime.interpreter", "tensorflow.lite")
+INTERPRETERS = ("ai_edge_litert.interpreter", "tflite_runtime.interpreter", "tensorflow.lite.python.interpreter")
 SIGNATURE = "tensor"
 
 Network = Callable[[np.ndarray], dict[str, np.ndarray]]

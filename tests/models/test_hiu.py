@@ -75,7 +75,7 @@ def test_one_regressor_serves_all_stacks():
     network = build_hiu(dataclasses.replace(model_config("tiny"), stacks=2))
     regressors = [layer for layer in network.layers if layer.name == "regressor"]
     assert len(regressors) == 1
-    assert len(regressors[0].inbound_nodes) == 3  # itself and one call per stack
+    assert len(regressors[0].inbound_nodes) == 2  # one call per stack
 
 
 def test_every_weight_gets_a_gradient(tiny_network, hand):
