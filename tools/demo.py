@@ -18,6 +18,7 @@ from tools._program import program
 
 RENDERED_TRAIN, RENDERED_VAL, HELD_OUT = 2400, 160, 12
 STEPS = 380
+_TILE = 150  # height of a row of the contact sheet, pixels
 REAL_SETS = ("digits", "home", "alphabet", "selfie")
 RECIPES = Path(__file__).parents[1] / "pipelines" / "recipes"
 
@@ -78,13 +79,10 @@ def contact_sheet(predictions: Path, target: Path) -> None:
             picture = reader.read()[1]
         else:
             picture = cv2.imread(str(path))
-        height = 150
-        tile = cv2.resize(
-            picture,
-            (max(1, min(900, picture.shape[1] * height // picture.shape[0])), height),
-            interpolation=cv2.INTER_AREA,
-        )
-        tiles.append(cv2.copyMakeBorder(tile, 2, 2, 2, 900 - tile.shape[1] + 2, cv2.BORDER_CONSTANT))
+        width = max(1, picture.shape[1] * _TILE // picture.shape[0])
+        tiles.append(cv2.resize(picture, (width, _TILE), interpolation=cv2.INTER_AREA))
+    widest = max(tile.shape[1] for tile in tiles)
+    tiles = [cv2.copyMakeBorder(t, 2, 2, 2, widest - t.shape[1] + 2, cv2.BORDER_CONSTANT) for t in tiles]
     tiles += [np.zeros_like(tiles[0])] * (len(tiles) % 2)
     half = len(tiles) // 2
     cv2.imwrite(str(target), np.hstack([np.vstack(tiles[:half]), np.vstack(tiles[half:])]))
