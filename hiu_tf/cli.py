@@ -75,10 +75,10 @@ def _predict(args) -> int:
     predictor = Predictor(args.model or default_model(), args.threads)
     print(f"{args.model or default_model()} on {predictor.engine}: {len(files)} file(s) -> {out}")
     failures = 0
-    for path in files:
+    for path, name in zip(files, _names(files)):
         predict = predict_clip if path.suffix.lower() in CLIPS else predict_picture
         try:
-            print(predict(predictor, path, out, **options))
+            print(predict(predictor, path, out / name, **options))
         except UserError as error:
             failures += 1
             print(f"error: {path}: {error}", file=sys.stderr)
@@ -110,6 +110,16 @@ def _expand(inputs):
         else:
             raise UserError(f"{path} does not exist")
     return files
+
+
+def _names(files):
+    """A name for the results of each file: its stem, with folder and kind where stems meet."""
+    stems = [path.stem for path in files]
+    names = [s if stems.count(s) == 1 else f"{p.parent.name}_{s}_{p.suffix[1:]}" for p, s in zip(files, stems)]
+    twice = sorted({str(path) for path, name in zip(files, names) if names.count(name) > 1})
+    if twice:
+        raise UserError(f"the results of these would overwrite each other: {', '.join(twice)}")
+    return names
 
 
 def _numbers(text, count, option):

@@ -28,25 +28,24 @@ def read_picture(path: Path) -> np.ndarray:
     return np.ascontiguousarray(picture[..., ::-1])
 
 
-def predict_picture(predictor: Predictor, path: Path, out: Path, **options) -> str:
-    """Writes PNG, JSON and OBJ of one picture; returns a line for the terminal."""
+def predict_picture(predictor: Predictor, path: Path, stem: Path, **options) -> str:
+    """Writes STEM.png, .json and .obj of one picture; returns a line for the terminal."""
     picture = read_picture(path)
     prediction = predictor.predict(picture, **options)
-    stem = out / path.stem
-    _write_png(stem.with_suffix(".png"), _overlay(picture, prediction, predictor.faces))
-    write_json(stem.with_suffix(".json"), {"picture": str(path)} | prediction_json(prediction))
-    write_obj(stem.with_suffix(".obj"), prediction.vertices, predictor.faces, prediction.side == "left")
+    _write_png(_with(stem, ".png"), _overlay(picture, prediction, predictor.faces))
+    write_json(_with(stem, ".json"), {"picture": str(path)} | prediction_json(prediction))
+    write_obj(_with(stem, ".obj"), prediction.vertices, predictor.faces, prediction.side == "left")
     return f"{path}: {prediction.side} hand, score {prediction.score:.2f} -> {stem}.png .json .obj"
 
 
-def predict_clip(predictor: Predictor, path: Path, out: Path, box=None, side=None, K=None) -> str:
-    """Follows one hand through a clip; writes MP4 and JSON; returns a line for the terminal."""
+def predict_clip(predictor: Predictor, path: Path, stem: Path, box=None, side=None, K=None) -> str:
+    """Follows one hand through a clip; writes STEM.mp4 and .json; returns a line for the terminal."""
     from tqdm import tqdm
 
     reader = cv2.VideoCapture(str(path))
     count, rate = int(reader.get(cv2.CAP_PROP_FRAME_COUNT)), reader.get(cv2.CAP_PROP_FPS) or 25.0
-    target, writer, frames = out / f"{path.stem}.mp4", None, []
-    scratch = target.with_name(f"{path.stem}.partial.mp4")
+    target, writer, frames = _with(stem, ".mp4"), None, []
+    scratch = _with(stem, ".partial.mp4")
     for _ in tqdm(range(count), desc=path.name, unit="frame"):
         good, frame = reader.read()
         if not good:
@@ -64,9 +63,14 @@ def predict_clip(predictor: Predictor, path: Path, out: Path, box=None, side=Non
         raise UserError("cannot be read as a clip")
     writer.release()
     scratch.replace(target)
-    write_json(target.with_suffix(".json"), {"clip": str(path), "frames_per_second": rate, "frames": frames})
+    write_json(_with(stem, ".json"), {"clip": str(path), "frames_per_second": rate, "frames": frames})
     mean = np.mean([frame["score"] for frame in frames])
     return f"{path}: {len(frames)} frames, mean score {mean:.2f} -> {target} .json"
+
+
+def _with(stem, suffix):
+    """The stem with something after it; a dot in its name stays."""
+    return stem.with_name(stem.name + suffix)
 
 
 def _inside(box, picture):

@@ -146,6 +146,14 @@ def test_hiu_predict_writes_everything(model, picture, tmp_path, capsys):
     assert cv2.imread(str(out / "one.png")).shape == (120, 4 * 180, 3)
 
 
+def test_equal_stems_do_not_overwrite_each_other(model, picture, tmp_path):
+    for name in ("a.jpg", "a.png"):
+        cv2.imwrite(str(tmp_path / name), picture)
+    out = tmp_path / "out"
+    assert main(["predict", str(tmp_path), "--out", str(out), "--model", str(model), "--side", "right"]) == 0
+    assert len(list(out.glob("*.json"))) == 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
