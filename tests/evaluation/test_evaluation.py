@@ -12,6 +12,9 @@ from hiu_tf.metrics.mask import iou
 from hiu_tf.metrics.points import pck_auc
 from pipelines.build import evaluation_data
 
+#: Procrustes leaves 1e-14 m, which misses the curve's first threshold, 0 mm: half a step of 1/99 is lost.
+ROUNDED = "joints_3d_aligned_auc"
+
 
 @pytest.fixture(scope="module")
 def batches(rendered_records):
@@ -34,9 +37,9 @@ def test_labels_as_predictions_are_perfect(batches):
     figures = evaluate({"perfect": lambda image: next(answers)}, batches, 64)["perfect"]
     assert set(figures) == {p.name for p in PROTOCOLS}
     for protocol in PROTOCOLS:
-        assert figures[protocol.name] == pytest.approx(1.0 if protocol.higher_is_better else 0.0, abs=6e-3), (
-            protocol.name
-        )
+        assert figures[protocol.name] == pytest.approx(
+            1.0 if protocol.higher_is_better else 0.0, abs=6e-3 if protocol.name == ROUNDED else 2e-3
+        ), protocol.name
 
 
 def test_known_offset_gives_known_figures(batches):
