@@ -2,6 +2,7 @@
 # make test   the test suite (about 6 minutes on 2 cores)
 # make lint   ruff
 # Each sets itself up first: a Python 3.9-3.11 is found, .venv is made, the pinned packages are installed.
+# make PYTHON=... chooses the Python.
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -24,7 +25,7 @@ lint: $(READY)
 
 $(READY): setup.py
 	@set -e; \
-	for candidate in python3.11 python3.10 python3.9 python3 python; do \
+	for candidate in $(PYTHON) python3.11 python3.10 python3.9 python3 python; do \
 	  if $$candidate -c 'import sys; sys.exit(not (3, 9) <= sys.version_info[:2] <= (3, 11))' 2>/dev/null; then found=$$candidate; break; fi; \
 	done; \
 	if [ -z "$$found" ]; then echo "hiu-tf needs Python 3.9, 3.10 or 3.11 (TensorFlow 2.15); none is on the PATH" >&2; exit 1; fi; \

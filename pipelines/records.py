@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
+from hiu_tf.atomic import written_whole
 from hiu_tf.conventions import keys
 from hiu_tf.conventions.skeleton import NUM_JOINTS
 from hiu_tf.errors import UserError
@@ -33,8 +33,7 @@ def write_shard(path: Path, samples: Iterable[Sample]) -> dict:
     if path.exists() and note.exists():
         return json.loads(note.read_text())
     counts = {"samples": 0, "joints_2d": 0, "joints_3d": 0, "mask": 0, "mesh": 0}
-    scratch = path.with_suffix(".partial")
-    with tf.io.TFRecordWriter(str(scratch)) as writer:
+    with written_whole(path) as scratch, tf.io.TFRecordWriter(str(scratch)) as writer:
         for sample in samples:
             writer.write(_encode(sample.validate()))
             counts["samples"] += 1
@@ -42,7 +41,6 @@ def write_shard(path: Path, samples: Iterable[Sample]) -> dict:
             counts["joints_3d"] += bool(sample.joints_3d_weight.any())
             counts["mask"] += bool(sample.mask)
             counts["mesh"] += bool(len(sample.vertices))
-    os.replace(scratch, path)
     note.write_text(json.dumps(counts))
     return counts
 
@@ -55,9 +53,8 @@ def write_index(folder: Path, dataset: str, split: str, shards: dict[str, dict])
     )
     total = {key: sum(counts[key] for counts in shards.values()) for key in next(iter(shards.values()))}
     index["splits"][split] = {"counts": total, "shards": sorted(shards)}
-    scratch = path.with_suffix(".partial")
-    scratch.write_text(json.dumps(index, indent=1))
-    os.replace(scratch, path)
+    with written_whole(path) as scratch:
+        scratch.write_text(json.dumps(index, indent=1))
     return total
 
 
@@ -74,7 +71,7 @@ def read_index(folder: str | Path, split: str) -> tuple[list[str], dict]:
     if split not in splits:
         raise RecordError(f"{path} has no split {split!r}, only {sorted(splits)}")
     shards = [str(Path(folder) / name) for name in splits[split]["shards"]]
-    missing = [name for name in shards if not os.path.exists(name)]
+    missing = [name for name in shards if not Path(name).exists()]
     if missing or not splits[split]["counts"]["samples"]:
         raise RecordError(f"{path}: split {split!r} is empty or lacks {missing}")
     return shards, splits[split]["counts"]

@@ -9,10 +9,11 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 #: Each part may import itself and the parts named here.
-BASE = {"conventions", "errors"}
+BASE = {"conventions", "errors", "atomic"}
 ALLOWED = {
     "conventions": set(),
     "errors": set(),
+    "atomic": set(),
     "config": BASE,
     "geometry": BASE,
     "codecs": BASE | {"geometry"},

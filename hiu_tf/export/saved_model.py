@@ -1,10 +1,10 @@
 """SavedModel in TF Serving's layout: NAME/VERSION/, written beside and renamed."""
 
-import shutil
 from pathlib import Path
 
 import tensorflow as tf
 
+from hiu_tf.atomic import written_whole
 from hiu_tf.errors import UserError
 from hiu_tf.export.card import write_card
 from hiu_tf.export.module import HIUModule
@@ -19,10 +19,9 @@ def export_saved_model(module: HIUModule, folder: Path, card: dict) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         version = 1 + max([int(path.name) for path in folder.iterdir() if path.name.isdigit()], default=0)
-        scratch = folder / f"{version}.partial"
-        shutil.rmtree(scratch, ignore_errors=True)
-        tf.saved_model.save(module, str(scratch), signatures=module.signatures())
-        write_card(scratch / "assets.extra", card)
-        return scratch.rename(folder / str(version))
+        with written_whole(folder / str(version)) as scratch:
+            tf.saved_model.save(module, str(scratch), signatures=module.signatures())
+            write_card(scratch / "assets.extra", card)
+        return folder / str(version)
     except OSError as error:
         raise UserError(f"cannot write the model to {folder}: {error}") from error

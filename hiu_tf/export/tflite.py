@@ -1,11 +1,11 @@
 """TFLite files: batch 1, built-in operations only, the signature "tensor" with named outputs."""
 
-import os
 import tempfile
 from pathlib import Path
 
 import tensorflow as tf
 
+from hiu_tf.atomic import written_whole
 from hiu_tf.conventions import keys
 from hiu_tf.export.module import HIUModule
 from hiu_tf.runtime.backend import SIGNATURE
@@ -24,10 +24,9 @@ def export_tflite(module: HIUModule, path: Path, precision: str) -> None:
         # Only a SavedModel carries the signature's names into the file.
         tf.saved_model.save(module, folder, signatures={SIGNATURE: function.get_concrete_function()})
         content = _convert(tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[SIGNATURE]), precision)
-    scratch = path.with_name(path.name + ".partial")
     path.parent.mkdir(parents=True, exist_ok=True)
-    scratch.write_bytes(content)
-    os.replace(scratch, path)
+    with written_whole(path) as scratch:
+        scratch.write_bytes(content)
 
 
 def _convert(converter, precision):

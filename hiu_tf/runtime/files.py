@@ -5,6 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from hiu_tf.atomic import written_whole
 from hiu_tf.errors import UserError
 from hiu_tf.runtime.crop import box_of
 from hiu_tf.runtime.draw import draw_prediction
@@ -12,8 +13,10 @@ from hiu_tf.runtime.predictor import Predictor
 from hiu_tf.runtime.results import prediction_json, write_json, write_obj
 
 _LONGEST_OVERLAY = 640
-#: Below this mean confidence the hand counts as lost and is searched for again.
+#: Below this mean confidence the hand counts as lost.
 _LOST = 0.25
+#: A lost hand is searched for in every so many frames; the search costs as much as many frames.
+_SEARCH_EVERY = 10
 
 
 def read_picture(path: Path) -> np.ndarray:
@@ -40,32 +43,36 @@ def predict_picture(predictor: Predictor, path: Path, stem: Path, **options) -> 
 
 def predict_clip(predictor: Predictor, path: Path, stem: Path, box=None, side=None, K=None) -> str:
     """Follows one hand through a clip; writes STEM.mp4 and .json; returns a line for the terminal."""
-    from tqdm import tqdm
-
+    frames, target = [], _with(stem, ".mp4")
     reader = cv2.VideoCapture(str(path))
-    count, rate = int(reader.get(cv2.CAP_PROP_FRAME_COUNT)), reader.get(cv2.CAP_PROP_FPS) or 25.0
-    target, writer, frames = _with(stem, ".mp4"), None, []
-    scratch = _with(stem, ".partial.mp4")
-    for _ in tqdm(range(count), desc=path.name, unit="frame"):
-        good, frame = reader.read()
-        if not good:
-            break
-        picture = np.ascontiguousarray(frame[..., ::-1])
-        prediction = predictor.predict(picture, box=box, side=side, K=K)
-        frames.append({"frame": len(frames)} | prediction_json(prediction))
-        lost = prediction.score < _LOST
-        box = None if lost else _inside(box_of(prediction.joints_2d), picture)
-        drawn = _overlay(picture, prediction, predictor.faces)
+    rate = reader.get(cv2.CAP_PROP_FPS) or 25.0
+    with written_whole(target) as scratch:
+        writer, where, hand = None, box, side
+        for number, picture in enumerate(_pictures(reader, path.name)):
+            prediction = predictor.predict(picture, box=where, side=hand, K=K)
+            frames.append({"frame": number} | prediction_json(prediction))
+            where, hand = _next_place(prediction, picture, where, side, search=(number + 1) % _SEARCH_EVERY == 0)
+            drawn = _overlay(picture, prediction, predictor.faces)
+            if writer is None:
+                writer = cv2.VideoWriter(str(scratch), cv2.VideoWriter_fourcc(*"mp4v"), rate, drawn.shape[1::-1])
+            writer.write(drawn[..., ::-1])
         if writer is None:
-            writer = cv2.VideoWriter(str(scratch), cv2.VideoWriter_fourcc(*"mp4v"), rate, drawn.shape[1::-1])
-        writer.write(drawn[..., ::-1])
-    if writer is None:
-        raise UserError("cannot be read as a clip")
-    writer.release()
-    scratch.replace(target)
+            raise UserError("cannot be read as a clip")
+        writer.release()
     write_json(_with(stem, ".json"), {"clip": str(path), "frames_per_second": rate, "frames": frames})
     mean = np.mean([frame["score"] for frame in frames])
     return f"{path}: {len(frames)} frames, mean score {mean:.2f} -> {target} .json"
+
+
+def _pictures(reader, name):
+    """The frames of an open clip as RGB, with a progress bar."""
+    from tqdm import tqdm
+
+    for _ in tqdm(range(int(reader.get(cv2.CAP_PROP_FRAME_COUNT))), desc=name, unit="frame"):
+        good, frame = reader.read()
+        if not good:
+            return
+        yield np.ascontiguousarray(frame[..., ::-1])
 
 
 def _with(stem, suffix):
@@ -73,11 +80,14 @@ def _with(stem, suffix):
     return stem.with_name(stem.name + suffix)
 
 
-def _inside(box, picture):
-    """The box, or None where it has left the picture."""
-    x, y, width, height = box
-    visible = x < picture.shape[1] and y < picture.shape[0] and x + width > 0 and y + height > 0
-    return box if visible else None
+def _next_place(prediction, picture, box, side, search):
+    """Box and side for the next frame: where the hand is now; of a lost one, where it was or (None) anywhere."""
+    height, width = picture.shape[:2]
+    x, y, w, h = found = box_of(prediction.joints_2d)
+    visible = x < width and y < height and x + w > 0 and y + h > 0
+    if prediction.score >= _LOST and visible:
+        return found, prediction.side
+    return (None if search else box or (0, 0, width, height)), side
 
 
 def _overlay(picture, prediction, faces):
@@ -91,6 +101,5 @@ def _write_png(path, picture):
     good, content = cv2.imencode(".png", picture[..., ::-1])
     if not good:
         raise UserError(f"cannot encode {path}")
-    scratch = path.with_name(path.name + ".partial")
-    scratch.write_bytes(content.tobytes())
-    scratch.replace(path)
+    with written_whole(path) as scratch:
+        scratch.write_bytes(content.tobytes())

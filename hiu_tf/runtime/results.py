@@ -1,11 +1,11 @@
 """Predictions as files: JSON with names and units, mesh as Wavefront OBJ."""
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
 
+from hiu_tf.atomic import written_whole
 from hiu_tf.conventions.skeleton import JOINT_NAMES
 from hiu_tf.runtime.predictor import Prediction
 
@@ -41,7 +41,7 @@ def prediction_json(prediction: Prediction) -> dict:
 
 
 def write_json(path: Path, content) -> None:
-    """Writes beside the final name and renames, so that a file is never half there."""
+    """Writes a JSON file, whole or not at all."""
     write_text(path, json.dumps(content))
 
 
@@ -58,7 +58,6 @@ def write_obj(path: Path, vertices: np.ndarray, faces: np.ndarray, flip_faces: b
 
 
 def write_text(path: Path, text: str) -> None:
-    """Atomic write of a text file."""
-    scratch = path.with_name(path.name + ".partial")
-    scratch.write_text(text)
-    os.replace(scratch, path)
+    """Writes a text file, whole or not at all."""
+    with written_whole(path) as scratch:
+        scratch.write_text(text)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 
 import tensorflow as tf
 import tf_keras as keras
 
+from hiu_tf.atomic import written_whole
 from hiu_tf.config.presets import model_config
 from hiu_tf.config.schema import Recipe
 from hiu_tf.errors import UserError
@@ -50,10 +50,9 @@ def train(recipe: Recipe, data: tf.data.Dataset, hand: HandModel, folder: Path, 
 
 
 def save_weights(network: keras.Model, folder: Path) -> None:
-    """Writes the network's weights beside their final name and renames them."""
-    scratch = folder / f"partial.{WEIGHTS}"
-    network.save_weights(str(scratch))
-    os.replace(scratch, folder / WEIGHTS)
+    """Writes the network's weights, whole or not at all."""
+    with written_whole(folder / WEIGHTS) as scratch:
+        network.save_weights(str(scratch))
 
 
 def load_network(folder: str | Path) -> tuple[keras.Model, str]:
