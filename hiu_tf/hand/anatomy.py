@@ -9,6 +9,8 @@ Int. J. Morphol. 28(3), 2010 (X-ray, 66 adults). The length of the carpus, the b
 directions are our own choice.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np
