@@ -14,7 +14,7 @@ import numpy as np
 
 from hiu_tf.conventions.skeleton import MODEL_PARENTS
 from hiu_tf.hand import poses, rig, sculpt
-from hiu_tf.hand.model import HandModel, save_hand_model
+from hiu_tf.hand.model import COMPACT, HandModel, save_hand_model
 from hiu_tf.hand.procedural import PROCEDURAL_HAND
 
 
@@ -24,7 +24,7 @@ def build(num_vertices: int) -> HandModel:
     vertices = skin_mm / 1000
     weights = rig.skinning_weights(vertices, faces)
     directions = rig.shape_directions(vertices, weights)
-    mean, basis = poses.pose_statistics(4000, seed=1)
+    mean, basis, deviations = poses.pose_statistics(4000, seed=1)
     return HandModel(
         vertices=vertices,
         faces=faces,
@@ -36,7 +36,11 @@ def build(num_vertices: int) -> HandModel:
         tips=rig.tip_vertices(vertices),
         pose_mean=mean,
         pose_basis=basis,
+        pose_deviations=deviations,
         colors=skin_colors(vertices, faces),
+        side="right",
+        name="hiu-tf procedural hand",
+        licence="Apache-2.0",
     )
 
 
@@ -65,7 +69,7 @@ def main(argv=None) -> int:
     parser.add_argument("--vertices", type=int, default=1500, help="about how many vertices (default 1500)")
     args = parser.parse_args(argv)
     model = build(args.vertices)
-    save_hand_model(args.out, model)
+    save_hand_model(args.out, model, half=COMPACT)
     print(f"{args.out}: {len(model.vertices)} vertices, {len(model.faces)} faces")
     return 0
 

@@ -38,10 +38,9 @@ def make_data(root: Path, real: str | None) -> list[str]:
 
 
 def train_network(root: Path, run: Path, real: bool, steps: int):
-    """Trains by the demo's recipe; returns the network and its preset."""
+    """Trains by the demo's recipe; returns the run."""
     from hiu_tf.config.load import load_recipe
     from hiu_tf.config.presets import model_config
-    from hiu_tf.hand.procedural import procedural_hand
     from hiu_tf.training.distribution import strategy
     from hiu_tf.training.run import train
     from pipelines.build import training_data
@@ -51,7 +50,7 @@ def train_network(root: Path, run: Path, real: bool, steps: int):
     )
     with strategy().scope():
         data = training_data(recipe, root, model_config(recipe.model).image_size)
-        return train(recipe, data, procedural_hand(), run), recipe.model
+        return train(recipe, data, run)
 
 
 def write_held_out(root: Path, folder: Path) -> None:
@@ -121,13 +120,13 @@ def main(argv=None) -> int:
     )
     names = make_data(root, args.real)
     stage(2, f"training: {args.steps} steps")
-    network, preset = train_network(root, out / "run", bool(args.real), args.steps)
+    trained = train_network(root, out / "run", bool(args.real), args.steps)
     stage(3, "evaluation beside two baselines")
-    results = evaluate_run(network, preset, str(root), names, limit=160)
+    results = evaluate_run(trained, str(root), names, limit=160)
     write_json(out / "metrics.json", as_json(results, "make demo"))
     stage(4, "export: SavedModel, TFLite float32 and float16")
     note = f"Trained by `make demo`: {args.steps} steps, a few minutes on two CPU cores."
-    export_run(network, preset, out / "model", {"results": results}, note)
+    export_run(trained, out / "model", {"results": results}, note)
     stage(5, "predictions")
     write_held_out(root, out / "pictures")
     inputs = [str(out / "pictures"), *([args.photos] if args.photos else [])]
@@ -138,7 +137,7 @@ def main(argv=None) -> int:
             "--out",
             str(out / "predictions"),
             "--model",
-            str(out / "model" / f"{preset}_float16.tflite"),
+            str(out / "model" / f"{trained.preset}_float16.tflite"),
         ]
     )
     contact_sheet(out / "predictions", out / "sheet.png")

@@ -16,20 +16,19 @@ _MEAN_SAMPLES = 512
 _BATCH = 32
 
 
-def evaluate_run(network, preset: str, root: str, sets: list[str], limit: int) -> dict:
-    """{data set: {predictor: {protocol: value}}} of a network and the baselines on each val split."""
+def evaluate_run(run, root: str, sets: list[str], limit: int) -> dict:
+    """{data set: {predictor: {protocol: value}}} of a `training.run.Run` and the baselines on each val split."""
     from tqdm import tqdm
 
     from hiu_tf.config.presets import model_config
     from hiu_tf.evaluation.evaluate import evaluate
     from hiu_tf.evaluation.predictors import mean_predictor, network_predictor
-    from hiu_tf.hand.procedural import procedural_hand
     from hiu_tf.models.hiu import build_hiu
     from pipelines.build import data_folder, evaluation_data
 
-    hand, config = procedural_hand(), model_config(preset)
-    trained = network_predictor(network, hand)
-    untrained = network_predictor(build_hiu(config), hand)
+    config = model_config(run.preset)
+    trained = network_predictor(run.network, run.hand)
+    untrained = network_predictor(build_hiu(config), run.hand)
 
     def batches(folder, split, samples):
         data = evaluation_data(folder, split, config.image_size, _BATCH)
@@ -61,10 +60,9 @@ def main(argv=None) -> int:
     args = parse_args(argv)
     from hiu_tf.evaluation.report import as_json, markdown
     from hiu_tf.runtime.results import write_json
-    from hiu_tf.training.run import load_network
+    from hiu_tf.training.run import load_run
 
-    network, preset = load_network(args.run)
-    results = evaluate_run(network, preset, args.data, args.sets.split(","), args.limit)
+    results = evaluate_run(load_run(args.run), args.data, args.sets.split(","), args.limit)
     print(markdown(results))
     if args.json:
         write_json(Path(args.json), as_json(results, " ".join(sys.argv)))

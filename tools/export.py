@@ -14,22 +14,21 @@ from pathlib import Path
 from tools._program import program
 
 
-def export_run(network, preset: str, out: Path, metrics: dict | None, training: str) -> list[Path]:
-    """Writes all artefacts of a network and their cards; returns their paths."""
+def export_run(run, out: Path, metrics: dict | None, training: str) -> list[Path]:
+    """Writes all artefacts of a `training.run.Run` and their cards; returns their paths."""
     from hiu_tf.evaluation.report import markdown
     from hiu_tf.export.card import card_text, model_card, write_card
     from hiu_tf.export.module import HIUModule
     from hiu_tf.export.saved_model import export_saved_model
     from hiu_tf.export.tflite import PRECISIONS, export_tflite
-    from hiu_tf.hand.procedural import procedural_hand
     from hiu_tf.runtime.results import write_text
 
-    module = HIUModule(network, procedural_hand())
+    module = HIUModule(run.network, run.hand)
     results = (metrics or {}).get("results")
-    card = model_card(preset, module.size, module.hand, results)
+    card = model_card(run.preset, module.size, module.hand, results)
     paths = [export_saved_model(module, out, card)]
     for precision in PRECISIONS:
-        paths.append(out / f"{preset}_{precision}.tflite")
+        paths.append(out / f"{run.preset}_{precision}.tflite")
         print(f"converting {paths[-1]} ...")
         export_tflite(module, paths[-1], precision)
     write_card(out, card)
@@ -52,11 +51,10 @@ def parse_args(argv):
 def main(argv=None) -> int:
     """Runs the program; returns the exit code."""
     args = parse_args(argv)
-    from hiu_tf.training.run import load_network
+    from hiu_tf.training.run import load_run
 
-    network, preset = load_network(args.run)
     metrics = json.loads(Path(args.metrics).read_text()) if args.metrics else None
-    for path in export_run(network, preset, Path(args.out), metrics, args.training):
+    for path in export_run(load_run(args.run), Path(args.out), metrics, args.training):
         print(path)
     print(f"next: hiu predict PICTURE --model {args.out} --out predictions")
     return 0

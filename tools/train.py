@@ -31,7 +31,6 @@ def main(argv=None) -> int:
     args = parse_args(argv)
     from hiu_tf.config.load import load_recipe
     from hiu_tf.config.presets import model_config
-    from hiu_tf.hand.procedural import procedural_hand
     from hiu_tf.training.distribution import strategy
     from hiu_tf.training.run import train
     from pipelines.build import training_data
@@ -46,7 +45,7 @@ def main(argv=None) -> int:
     )
     start = time.time()
     with devices.scope():
-        train(recipe, data, procedural_hand(), Path(args.out))
+        train(recipe, data, Path(args.out))
     print(f"trained in {time.time() - start:.0f} s. Next: python tools/evaluate.py --run {args.out} --data {args.data}")
     return 0
 

@@ -132,10 +132,15 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A whole experiment: model preset, data mix, augmentation, losses, training."""
+    """A whole experiment: model preset, data mix, hand model, augmentation, losses, training.
+
+    Attributes:
+      hand: "procedural" (our own) or the .npz of another hand, such as tools/convert_mano.py writes.
+    """
 
     model: str
     data: dict[str, DataConfig]
+    hand: str = "procedural"
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     train: TrainConfig = field(default_factory=TrainConfig)

@@ -22,6 +22,8 @@ JOINTS_3D = "joints_3d"  # [B, 21, 3], camera frame of the crop
 JOINTS_2D = "joints_2d"  # [B, 21, 2], crop pixels, from the heat maps (Equation 1)
 JOINTS_2D_PROJECTED = "joints_2d_projected"  # [B, 21, 2], crop pixels, projected 3D joints
 SCORES = "joint_scores"  # [B, 21], peak of each heat map
+BONE_TRANSFORMS = "bone_transforms"  # [B, 16, 4, 4], frame of each model joint in the camera frame
+NORMALS = "normals"  # [B, V, 3], unit, outwards
 
 # --- labels and their weights (0 = this sample does not have the label) ------------------------
 JOINTS_2D_WEIGHT = "joints_2d_weight"  # [B, 21]

@@ -8,6 +8,8 @@ from enum import IntEnum
 
 import numpy as np
 
+from hiu_tf.errors import UserError
+
 FINGERS = ("thumb", "index", "middle", "ring", "little")
 JOINT_NAMES = ("wrist",) + tuple(f"{finger}{k}" for finger in FINGERS for k in range(1, 5))
 NUM_JOINTS = len(JOINT_NAMES)
@@ -37,15 +39,59 @@ MODEL_TO_KEYPOINTS = np.array(
 #: Fingertip vertices (thumb, index, middle, ring, little) on the 778-vertex MANO topology. Sources
 #: differ by 2-5 mm: take the one that the labels were made with.
 MANO_TIP_VERTICES = {
-    "freihand": (744, 320, 443, 555, 672),
-    "smplx": (744, 320, 443, 554, 671),
-    "manopth": (745, 317, 444, 556, 673),
+    "freihand": {side: (744, 320, 443, 555, 672) for side in ("right", "left")},
+    "smplx": {side: (744, 320, 443, 554, 671) for side in ("right", "left")},
+    "manopth": {"right": (745, 317, 444, 556, 673), "left": (745, 317, 445, 556, 673)},
+    "minimal_hand": {side: (744, 333, 444, 555, 672) for side in ("right", "left")},
+    "hamr": {side: (734, 333, 443, 555, 678) for side in ("right", "left")},
 }
 
-#: "standard[i] = theirs[ORDERS[name][i]]".
+#: Other people's orders of the 21 points: "standard[i] = theirs[ORDERS[name][i]]".
 ORDERS = {
     "standard": tuple(range(NUM_JOINTS)),
-    "rhd": (0, 4, 3, 2, 1, 8, 7, 6, 5, 12, 11, 10, 9, 16, 15, 14, 13, 20, 19, 18, 17),
-    "stb": (0, 17, 18, 19, 20, 13, 14, 15, 16, 9, 10, 11, 12, 5, 6, 7, 8, 1, 2, 3, 4),
-    "mano_with_tips": tuple(int(i) for i in MODEL_TO_KEYPOINTS),
+    "freihand": tuple(range(NUM_JOINTS)),
+    "mediapipe": tuple(range(NUM_JOINTS)),
+    "coco": tuple(range(NUM_JOINTS)),
+    "rhd": (0, 4, 3, 2, 1, 8, 7, 6, 5, 12, 11, 10, 9, 16, 15, 14, 13, 20, 19, 18, 17),  # each finger from its tip
+    "stb": (
+        0,
+        17,
+        18,
+        19,
+        20,
+        13,
+        14,
+        15,
+        16,
+        9,
+        10,
+        11,
+        12,
+        5,
+        6,
+        7,
+        8,
+        1,
+        2,
+        3,
+        4,
+    ),  # from the little finger; 0 is the palm
+    "interhand": (20, 3, 2, 1, 0, 7, 6, 5, 4, 11, 10, 9, 8, 15, 14, 13, 12, 19, 18, 17, 16),  # tips first, wrist last
+    "mano": tuple(int(i) for i in MODEL_TO_KEYPOINTS),  # 16 joints, then the tips of FINGERS
 }
+
+
+def reorder(points, source: str, target: str = "standard"):
+    """Key points [..., 21, C] of one order in another; names are those of `ORDERS`.
+
+    Raises:
+      UserError: unknown name, or not 21 points.
+    """
+    unknown = sorted({source, target} - set(ORDERS))
+    if unknown:
+        raise UserError(f"unknown order {unknown[0]!r}; known are {', '.join(ORDERS)}")
+    points = np.asarray(points)
+    if points.ndim < 2 or points.shape[-2] != NUM_JOINTS:
+        raise UserError(f"points must be [..., {NUM_JOINTS}, C], got shape {points.shape}")
+    back = np.argsort(ORDERS[target])
+    return points[..., np.array(ORDERS[source])[back], :]

@@ -36,6 +36,7 @@ def model_card(preset: str, image_size: int, hand: HandModel, metrics: dict | No
         "camera": virtual_intrinsics(image_size).tolist(),
         "joint_names": JOINT_NAMES,
         "faces": hand.faces.tolist(),
+        "hand": {"name": hand.name, "licence": hand.licence},
         "metrics": metrics or {},
     }
 
@@ -51,6 +52,7 @@ def card_text(card: dict, files: dict[str, int], metrics_table: str, training: s
     lines = [f"# {card['name']}", "", training, "", "## Files", ""]
     lines += [f"- `{name}`: {size / 1e6:.1f} MB" for name, size in files.items()]
     lines += ["", "## Input and outputs", "", f"- input: {card['input']}"]
+    lines += [f"- hand model: {card['hand']['name']} ({card['hand']['licence']})"]
     lines += [f"- `{name}`: {text}" for name, text in card["outputs"].items()]
     lines += ["", "## Measured", "", metrics_table or "not measured", ""]
     return "\n".join(lines)

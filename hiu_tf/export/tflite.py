@@ -1,6 +1,9 @@
 """TFLite files: batch 1, built-in operations only, the signature "tensor" with named outputs."""
 
+import os
+import sys
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 
 import tensorflow as tf
@@ -29,9 +32,24 @@ def export_tflite(module: HIUModule, path: Path, precision: str) -> None:
         scratch.write_bytes(content)
 
 
+@contextmanager
+def _without_statistics():
+    """The converter prints pages of counts from C++; its errors come as exceptions."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
 def _convert(converter, precision):
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
     if precision == "float16":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.target_spec.supported_types = [tf.float16]
-    return converter.convert()
+    with _without_statistics():
+        return converter.convert()

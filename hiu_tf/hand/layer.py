@@ -1,8 +1,10 @@
 """The hand layer: beta, theta, R, T -> vertices and 21 joints (supplement 1.1; SMPL-style skinning).
 
 Joints come from posing the rest joints J(beta) along the kinematic chain. They are never regressed
-from the posed mesh: the supplement warns of exactly that.
+from the posed mesh: the supplement warns of exactly that (docs/hand.md).
 """
+
+from __future__ import annotations
 
 import numpy as np
 import tensorflow as tf
@@ -13,48 +15,110 @@ from hiu_tf.conventions.skeleton import MODEL_TO_KEYPOINTS
 from hiu_tf.geometry.rotation import rotation_matrix
 from hiu_tf.hand.model import HandModel
 
+#: What theta may be given as.
+POSE_FORMATS = ("axis_angle", "matrix", "coefficients")
 #: The chain by levels: all first joints of the fingers, then all second, then all third ones.
 _LEVELS = (np.arange(1, 16, 3), np.arange(2, 16, 3), np.arange(3, 16, 3))
 _TO_MODEL_ORDER = np.argsort(np.concatenate([[0], *_LEVELS]))
 
 
-def pose_hand(hand: HandModel, shape, pose, rotation, translation) -> dict[str, tf.Tensor]:
+def pose_hand(
+    hand: HandModel,
+    shape,
+    pose,
+    rotation,
+    translation,
+    *,
+    pose_format: str = "axis_angle",
+    add_mean: bool = False,
+    bone_transforms: bool = False,
+    normals: bool = False,
+) -> dict[str, tf.Tensor]:
     """Poses the hand.
 
     Args:
       hand: the model's arrays.
       shape: beta [B, 10].
-      pose: theta [B, 15, 3], axis-angle of the finger joints relative to the flat rest pose.
-      rotation: R [B, 3], axis-angle about the wrist, hand frame -> camera frame.
+      pose: theta of the 15 finger joints relative to the flat rest pose, as `pose_format` says:
+        axis_angle [B, 15, 3] or [B, 45]; matrix [B, 15, 3, 3]; coefficients [B, N <= 45] of the rows
+        of `hand.pose_basis` (MANO's PCA).
+      rotation: R about the wrist, hand frame -> camera frame: axis-angle [B, 3] or matrix [B, 3, 3].
       translation: T [B, 3], metres, added last.
+      add_mean: whether theta is relative to `hand.pose_mean` (MANO's flat_hand_mean=False).
+      bone_transforms, normals: whether to give these as well.
 
     Returns:
-      {"vertices": [B, V, 3], "joints_3d": [B, 21, 3]}, metres, float32, camera frame.
+      {"vertices": [B, V, 3], "joints_3d": [B, 21, 3]}, metres, float32, camera frame; on demand
+      {"bone_transforms": [B, 16, 4, 4]}, the frame of each joint in the camera frame (its own
+      rotation, its position), and {"normals": [B, V, 3]}, unit, outwards.
+
+    Raises:
+      ValueError: unknown format, or a mean added to matrices.
     """
-    shape, pose, rotation, translation = (tf.cast(x, tf.float32) for x in (shape, pose, rotation, translation))
-    local = rotation_matrix(pose)
+    shape, rotation, translation = (tf.cast(x, tf.float32) for x in (shape, rotation, translation))
+    local = finger_rotations(hand, pose, pose_format, add_mean)
+    root = rotation if rotation.shape.rank == 3 else rotation_matrix(rotation)
     shaped = hand.vertices + _blend(shape, hand.shape_directions)
     rest = hand.joints.astype(np.float32) + _blend(shape, _joint_directions(hand))
     features = tf.reshape(local - tf.eye(3), [-1, hand.pose_directions.shape[-1]])
     bent = shaped + _blend(features, hand.pose_directions)
-    rotations, joints = _kinematic_chain(rest, rotation_matrix(rotation), local)
-    vertices = _skin(hand, bent, rest, rotations, joints)
+    rotations, joints = _kinematic_chain(rest, root, local)
     shift = translation[:, tf.newaxis]
+    joints = joints + shift
+    vertices = _skin(hand, bent, rotations, joints - _rotate(rotations, rest))
     tips = tf.gather(vertices, hand.tips, axis=1)
-    keypoints = tf.gather(tf.concat([joints, tips], axis=1), MODEL_TO_KEYPOINTS, axis=1)
-    return {keys.VERTICES: vertices + shift, keys.JOINTS_3D: keypoints + shift}
+    posed = {
+        keys.VERTICES: vertices,
+        keys.JOINTS_3D: tf.gather(tf.concat([joints, tips], axis=1), MODEL_TO_KEYPOINTS, axis=1),
+    }
+    if bone_transforms:
+        posed[keys.BONE_TRANSFORMS] = _homogeneous(rotations, joints)
+    if normals:
+        posed[keys.NORMALS] = vertex_normals(vertices, hand.faces)
+    return posed
+
+
+def finger_rotations(hand: HandModel, pose, pose_format: str = "axis_angle", add_mean: bool = False) -> tf.Tensor:
+    """Theta in any of `POSE_FORMATS` -> rotation of each finger joint relative to its parent, [B, 15, 3, 3]."""
+    if pose_format not in POSE_FORMATS:
+        raise ValueError(f"pose_format must be one of {POSE_FORMATS}, got {pose_format!r}")
+    pose = tf.cast(pose, tf.float32)
+    if pose_format == "matrix":
+        if add_mean:
+            raise ValueError("the mean pose is an axis-angle: it cannot be added to rotation matrices")
+        return pose
+    if pose_format == "coefficients":
+        pose = tf.matmul(pose, hand.pose_basis[: pose.shape[-1]])
+    pose = tf.reshape(pose, [-1, 15, 3])
+    return rotation_matrix(pose + hand.pose_mean.reshape(15, 3) if add_mean else pose)
+
+
+def vertex_normals(vertices: tf.Tensor, faces: np.ndarray) -> tf.Tensor:
+    """Area-weighted unit normals [B, V, 3] of meshes [B, V, 3] with common faces, outwards."""
+    a, b, c = (tf.gather(vertices, faces[:, k], axis=1) for k in range(3))
+    crosses = tf.linalg.cross(b - a, c - a)
+    # Each vertex gathers from its own faces; the missing ones of small fans point at an added zero.
+    padded = tf.concat([crosses, tf.zeros_like(crosses[:, :1])], axis=1)
+    total = tf.add_n([tf.gather(padded, around, axis=1) for around in _faces_around(faces).T])
+    return total / tf.sqrt(tf.reduce_sum(tf.square(total), axis=-1, keepdims=True) + 1e-20)
 
 
 class HandLayer(keras.layers.Layer):
-    """`pose_hand` as a Keras layer; float32 inside whatever the precision policy."""
+    """`pose_hand` as a Keras layer; float32 inside whatever the precision policy.
 
-    def __init__(self, hand: HandModel, **kwargs):
-        super().__init__(dtype="float32", **kwargs)
-        self.hand = hand
+    Args:
+      hand: the model's arrays.
+      options: keyword arguments of `pose_hand`.
+    """
+
+    def __init__(self, hand: HandModel, name: str | None = None, **options):
+        super().__init__(dtype="float32", name=name)
+        self.hand, self.options = hand, options
 
     def call(self, inputs):
         """Poses a dictionary with the keys shape, pose, rotation, translation."""
-        return pose_hand(self.hand, *(inputs[k] for k in (keys.SHAPE, keys.POSE, keys.ROTATION, keys.TRANSLATION)))
+        parameters = (inputs[k] for k in (keys.SHAPE, keys.POSE, keys.ROTATION, keys.TRANSLATION))
+        return pose_hand(self.hand, *parameters, **self.options)
 
 
 def _blend(coefficients, directions):
@@ -74,8 +138,7 @@ def _kinematic_chain(rest, root, local):
     rotations, positions = [parent_rotation], [parent_position]
     for level in _LEVELS:
         level_rest = tf.gather(rest, level, axis=1)
-        offset = (level_rest - parent_rest)[..., tf.newaxis]
-        position = parent_position + tf.squeeze(tf.matmul(parent_rotation, offset), -1)
+        position = parent_position + _rotate(parent_rotation, level_rest - parent_rest)
         parent_rotation = tf.matmul(parent_rotation, tf.gather(local, level - 1, axis=1))
         parent_position, parent_rest = position, level_rest
         rotations.append(parent_rotation)
@@ -86,10 +149,31 @@ def _kinematic_chain(rest, root, local):
     )
 
 
-def _skin(hand, vertices, rest, rotations, positions):
+def _skin(hand, vertices, rotations, offsets):
     """Linear blend skinning as one product of the weights with the bones' 3x4 transforms."""
-    offset = positions[..., tf.newaxis] - tf.matmul(rotations, rest[..., tf.newaxis])
-    bones = tf.reshape(tf.concat([rotations, offset], axis=-1), [-1, 16, 12])
+    bones = tf.reshape(tf.concat([rotations, offsets[..., tf.newaxis]], axis=-1), [-1, 16, 12])
     transforms = tf.matmul(tf.tile(hand.weights[np.newaxis], [tf.shape(bones)[0], 1, 1]), bones)
     transforms = tf.reshape(transforms, [-1, hand.weights.shape[0], 3, 4])
     return tf.reduce_sum(transforms[..., :3] * vertices[:, :, tf.newaxis], -1) + transforms[..., 3]
+
+
+def _rotate(rotations, points):
+    """[..., 3, 3] x [..., 3] -> [..., 3]."""
+    return tf.reduce_sum(rotations * points[..., tf.newaxis, :], axis=-1)
+
+
+def _homogeneous(rotations, positions):
+    top = tf.concat([rotations, positions[..., tf.newaxis]], axis=-1)
+    bottom = tf.zeros_like(top[..., :1, :]) + tf.constant([0.0, 0.0, 0.0, 1.0])
+    return tf.concat([top, bottom], axis=-2)
+
+
+def _faces_around(faces):
+    """[V, D]: the faces of each vertex, padded with the number of faces."""
+    vertex = faces.reshape(-1)
+    order = np.argsort(vertex, kind="stable")
+    counts = np.bincount(vertex)
+    slot = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)
+    table = np.full((len(counts), counts.max()), len(faces), np.int32)
+    table[vertex[order], slot] = order // 3
+    return table

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import zipfile
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
 
+from hiu_tf.atomic import written_whole
 from hiu_tf.conventions.skeleton import MODEL_PARENTS, NUM_MODEL_JOINTS
 from hiu_tf.errors import UserError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 NUM_SHAPE = 10
 NUM_POSE_FEATURES = (NUM_MODEL_JOINTS - 1) * 9
 POSE_SIZE = (NUM_MODEL_JOINTS - 1) * 3
@@ -22,7 +24,7 @@ class HandModelError(UserError):
 
 @dataclass(frozen=True)
 class HandModel:
-    """A right hand: V vertices, F faces, 16 joints. Metres, radians, hand frame.
+    """A hand: V vertices, F faces, 16 joints. Metres, radians, hand frame.
 
     Attributes:
       vertices: [V, 3] rest pose.
@@ -35,8 +37,11 @@ class HandModel:
       parents: [16] int32, -1 for the root, each parent before its children.
       tips: [5] int32 vertex of each fingertip (thumb, index, middle, ring, little).
       pose_mean: [45] axis-angle of the mean natural pose.
-      pose_basis: [45, 45] rows are principal directions, scaled to one standard deviation each.
+      pose_basis: [45, 45] rows are orthonormal principal directions of natural poses.
+      pose_deviations: [45] standard deviation of the coefficient of each row, radians.
       colors: [V, 3] in [0, 1], relative skin colour.
+      side: "right" or "left".
+      name, licence: where the model comes from and on what terms.
     """
 
     vertices: np.ndarray
@@ -49,40 +54,37 @@ class HandModel:
     tips: np.ndarray
     pose_mean: np.ndarray
     pose_basis: np.ndarray
+    pose_deviations: np.ndarray
     colors: np.ndarray
+    side: str
+    name: str
+    licence: str
 
     def __post_init__(self):
-        v, f = len(self.vertices), len(self.faces)
-        expected = {
-            "vertices": (v, 3),
-            "faces": (f, 3),
-            "shape_directions": (v, 3, NUM_SHAPE),
-            "pose_directions": (v, 3, NUM_POSE_FEATURES),
-            "weights": (v, NUM_MODEL_JOINTS),
-            "joint_regressor": (NUM_MODEL_JOINTS, v),
-            "parents": (NUM_MODEL_JOINTS,),
-            "tips": (5,),
-            "pose_mean": (POSE_SIZE,),
-            "pose_basis": (POSE_SIZE, POSE_SIZE),
-            "colors": (v, 3),
-        }
-        for name, shape in expected.items():
+        for name, shape in array_shapes(len(self.vertices), len(self.faces)).items():
             array = getattr(self, name)
             if array.shape != shape:
                 raise HandModelError(f"hand model: {name} has shape {array.shape}, expected {shape}")
+            if array.dtype.kind != ("i" if name in _INTEGER else "f"):
+                raise HandModelError(f"hand model: {name} has type {array.dtype}")
             if not np.all(np.isfinite(array)):
                 raise HandModelError(f"hand model: {name} holds values that are not finite")
         self._check_meaning()
 
     def _check_meaning(self):
-        if np.any(self.weights < 0) or np.abs(self.weights.sum(axis=1) - 1).max() > 1e-4:
-            raise HandModelError("hand model: weights must be >= 0 and each row must sum to 1")
+        for name in ("weights", "joint_regressor"):
+            if np.abs(getattr(self, name).sum(axis=1) - 1).max() > 1e-4:
+                raise HandModelError(f"hand model: each row of {name} must sum to 1")
+        if np.any(self.weights < 0):
+            raise HandModelError("hand model: weights must be >= 0")
         if not np.array_equal(self.parents, MODEL_PARENTS):
             raise HandModelError(f"hand model: parents {self.parents.tolist()} are not the 16-joint hand")
         for name in ("faces", "tips"):
             array = getattr(self, name)
             if array.min() < 0 or array.max() >= len(self.vertices):
                 raise HandModelError(f"hand model: {name} point at vertices that do not exist")
+        if self.side not in ("right", "left"):
+            raise HandModelError(f"hand model: side must be right or left, got {self.side!r}")
 
     @property
     def joints(self) -> np.ndarray:
@@ -90,17 +92,38 @@ class HandModel:
         return self.joint_regressor @ self.vertices
 
 
-#: Stored as float16 and in sparse form they are a tenth of the size; nothing else loses precision.
-_HALF = ("pose_directions", "shape_directions")
+def array_shapes(num_vertices: int, num_faces: int) -> dict[str, tuple[int, ...]]:
+    """Shape of every array of a model."""
+    v, f = num_vertices, num_faces
+    return {
+        "vertices": (v, 3),
+        "faces": (f, 3),
+        "shape_directions": (v, 3, NUM_SHAPE),
+        "pose_directions": (v, 3, NUM_POSE_FEATURES),
+        "weights": (v, NUM_MODEL_JOINTS),
+        "joint_regressor": (NUM_MODEL_JOINTS, v),
+        "parents": (NUM_MODEL_JOINTS,),
+        "tips": (5,),
+        "pose_mean": (POSE_SIZE,),
+        "pose_basis": (POSE_SIZE, POSE_SIZE),
+        "pose_deviations": (POSE_SIZE,),
+        "colors": (v, 3),
+    }
+
+
 _INTEGER = ("faces", "parents", "tips")
+_TEXT = ("side", "name", "licence")
+#: Of our own hand these are stored as float16, which makes the file a third; MANO keeps its digits.
+COMPACT = ("pose_directions", "shape_directions")
 
 
-def save_hand_model(path: str | Path, model: HandModel) -> None:
-    """Writes the model as one compressed .npz."""
+def save_hand_model(path: str | Path, model: HandModel, half: tuple[str, ...] = ()) -> None:
+    """Writes the model as one compressed .npz, the arrays named in `half` as float16."""
     arrays = {field.name: getattr(model, field.name) for field in fields(model)}
-    for name in _HALF:
+    for name in half:
         arrays[name] = arrays[name].astype(np.float16)
-    np.savez_compressed(path, schema_version=SCHEMA_VERSION, **arrays)
+    with written_whole(path) as scratch, scratch.open("wb") as file:
+        np.savez_compressed(file, schema_version=SCHEMA_VERSION, **arrays)
 
 
 def load_hand_model(path: str | Path) -> HandModel:
@@ -110,9 +133,9 @@ def load_hand_model(path: str | Path) -> HandModel:
       HandModelError: the file is missing, is of another schema, or breaks a rule of `HandModel`.
     """
     try:
-        with np.load(path) as data:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as data:
             arrays = dict(data)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile) as error:
         raise HandModelError(f"hand model: cannot read {path}: {error}") from error
     version = int(arrays.pop("schema_version", -1))
     if version != SCHEMA_VERSION:
@@ -120,5 +143,35 @@ def load_hand_model(path: str | Path) -> HandModel:
     missing = {field.name for field in fields(HandModel)} - set(arrays)
     if missing:
         raise HandModelError(f"hand model: {path} lacks {sorted(missing)}")
-    names = [field.name for field in fields(HandModel)]
-    return HandModel(**{n: arrays[n].astype(np.int32 if n in _INTEGER else np.float32) for n in names})
+    texts = {name: str(arrays[name]) for name in _TEXT}
+    numbers = {name: arrays[name].astype(np.int32 if name in _INTEGER else np.float32) for name in array_shapes(0, 0)}
+    return HandModel(**numbers, **texts)
+
+
+def mirror_hand(model: HandModel) -> HandModel:
+    """The other hand: posing it with mirrored parameters gives the mirror image (x -> -x) of posing `model`."""
+    flip = np.array([-1, 1, 1], np.float32)
+    signs = np.tile(np.outer(flip, flip).reshape(-1), NUM_MODEL_JOINTS - 1)  # of vec(M R M - I)
+    turn = np.tile([1, -1, -1], NUM_MODEL_JOINTS - 1).astype(np.float32)  # of axis-angles
+    return HandModel(
+        vertices=model.vertices * flip,
+        faces=np.ascontiguousarray(model.faces[:, ::-1]),
+        shape_directions=model.shape_directions * flip[:, np.newaxis],
+        pose_directions=model.pose_directions * flip[:, np.newaxis] * signs,
+        weights=model.weights,
+        joint_regressor=model.joint_regressor,
+        parents=model.parents,
+        tips=model.tips,
+        pose_mean=model.pose_mean * turn,
+        pose_basis=model.pose_basis * turn,
+        pose_deviations=model.pose_deviations,
+        colors=model.colors,
+        side="left" if model.side == "right" else "right",
+        name=f"{model.name}, mirrored",
+        licence=model.licence,
+    )
+
+
+def mirror_rotations(axis_angle):
+    """Axis-angle rotations [..., 3] of the mirror image (x -> -x): M R M with M = diag(-1, 1, 1)."""
+    return axis_angle * np.array([1, -1, -1], np.float32)

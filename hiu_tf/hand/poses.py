@@ -54,13 +54,13 @@ def gesture_pose(name: str) -> np.ndarray:
     return axis_angle
 
 
-def pose_statistics(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Mean [45] and principal directions [45, 45] (rows, one standard deviation each) of the sampler."""
+def pose_statistics(count: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean [45], principal directions [45, 45] (rows) and deviation along each [45] of the sampler."""
     rng = np.random.default_rng(seed)
     poses = np.stack([sample_pose(rng).reshape(-1) for _ in range(count)])
     mean = poses.mean(axis=0)
     _, deviations, rows = np.linalg.svd((poses - mean) / np.sqrt(count - 1), full_matrices=False)
-    return mean, rows * deviations[:, None]
+    return mean, rows, deviations
 
 
 def _sample_words(rng):

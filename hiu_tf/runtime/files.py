@@ -1,5 +1,6 @@
 """Pictures and clips from disk, predictions to disk."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -16,7 +17,7 @@ _LONGEST_OVERLAY = 640
 #: Below this mean confidence the hand counts as lost.
 _LOST = 0.25
 #: A lost hand is searched for in every so many frames; the search costs as much as many frames.
-_SEARCH_EVERY = 10
+_SEARCH_EVERY = 25
 
 
 def read_picture(path: Path) -> np.ndarray:
@@ -92,9 +93,18 @@ def _next_place(prediction, picture, box, side, search):
 
 def _overlay(picture, prediction, faces):
     """The overlay at a size that people can look at."""
-    drawn = draw_prediction(picture, prediction, faces)
     scale = min(1.0, _LONGEST_OVERLAY / max(picture.shape[:2]))
-    return cv2.resize(drawn, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else drawn
+    if scale < 1:
+        shrink = lambda image: cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        move = lambda points: (points + 0.5) * scale - 0.5
+        picture = shrink(picture)
+        prediction = replace(
+            prediction,
+            mask=shrink(prediction.mask),
+            joints_2d=move(prediction.joints_2d),
+            vertices_2d=move(prediction.vertices_2d),
+        )
+    return draw_prediction(picture, prediction, faces)
 
 
 def _write_png(path, picture):

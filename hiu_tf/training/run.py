@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import NamedTuple
 
 import tensorflow as tf
 import tf_keras as keras
@@ -14,6 +15,7 @@ from hiu_tf.config.presets import model_config
 from hiu_tf.config.schema import Recipe
 from hiu_tf.errors import UserError
 from hiu_tf.hand.model import HandModel
+from hiu_tf.hand.procedural import hand_model
 from hiu_tf.models.hiu import build_hiu
 from hiu_tf.training.optimizer import build_optimizer
 from hiu_tf.training.trainer import HIUTrainer
@@ -21,11 +23,20 @@ from hiu_tf.training.trainer import HIUTrainer
 RECIPE, WEIGHTS, CHECKPOINTS = "recipe.json", "network.weights.h5", "checkpoints"
 
 
-def train(recipe: Recipe, data: tf.data.Dataset, hand: HandModel, folder: Path, verbose: int = 1) -> keras.Model:
+class Run(NamedTuple):
+    """What a training run has made, and what is needed to use it."""
+
+    network: keras.Model
+    preset: str
+    hand: HandModel
+
+
+def train(recipe: Recipe, data: tf.data.Dataset, folder: Path, verbose: int = 1) -> Run:
     """Trains the recipe's network, or goes on where an earlier call in this folder stopped.
 
-    Must be called inside the scope of a distribution strategy. Returns the trained network.
+    Must be called inside the scope of a distribution strategy.
     """
+    hand = hand_model(recipe.hand)
     trainer = HIUTrainer(build_hiu(model_config(recipe.model)), hand, recipe.loss, recipe.train.clip_norm)
     trainer.compile(build_optimizer(recipe.train))
     trainer.optimizer.build(trainer.trainable_variables)
@@ -46,7 +57,7 @@ def train(recipe: Recipe, data: tf.data.Dataset, hand: HandModel, folder: Path, 
     if recipe.train.ema and trainer.optimizer.iterations.numpy() > 0:
         trainer.optimizer.finalize_variable_values(trainer.trainable_variables)
     save_weights(trainer.network, folder)
-    return trainer.network
+    return Run(trainer.network, recipe.model, hand)
 
 
 def save_weights(network: keras.Model, folder: Path) -> None:
@@ -55,8 +66,8 @@ def save_weights(network: keras.Model, folder: Path) -> None:
         network.save_weights(str(scratch))
 
 
-def load_network(folder: str | Path) -> tuple[keras.Model, str]:
-    """The trained network of a run and the name of its preset.
+def load_run(folder: str | Path) -> Run:
+    """A finished run from its folder.
 
     Raises:
       UserError: the folder is no finished run.
@@ -64,10 +75,10 @@ def load_network(folder: str | Path) -> tuple[keras.Model, str]:
     recipe, weights = Path(folder) / RECIPE, Path(folder) / WEIGHTS
     if not recipe.is_file() or not weights.is_file():
         raise UserError(f"{folder} is no finished run: it lacks {RECIPE} or {WEIGHTS}")
-    preset = json.loads(recipe.read_text())["model"]
-    network = build_hiu(model_config(preset))
+    settings = json.loads(recipe.read_text())
+    network = build_hiu(model_config(settings["model"]))
     network.load_weights(str(weights))
-    return network, preset
+    return Run(network, settings["model"], hand_model(settings["hand"]))
 
 
 def _write_recipe(recipe, folder):

@@ -9,7 +9,7 @@ import tensorflow as tf
 from hiu_tf.config.schema import DataConfig, LossConfig, Recipe, TrainConfig
 from hiu_tf.errors import UserError
 from hiu_tf.training.optimizer import build_optimizer
-from hiu_tf.training.run import RECIPE, WEIGHTS, load_network, train
+from hiu_tf.training.run import RECIPE, WEIGHTS, load_run, train
 from pipelines.build import training_data
 
 
@@ -30,12 +30,12 @@ def losses(folder):
 
 def test_train_resume_and_load(rendered_records, hand, tmp_path):
     data = training_data(recipe(6), rendered_records, 64)
-    train(recipe(4), data, hand, tmp_path, verbose=0)
+    train(recipe(4), data, tmp_path, verbose=0)
     assert len(losses(tmp_path)) == 2
-    network = train(recipe(6), data, hand, tmp_path, verbose=0)
+    network = train(recipe(6), data, tmp_path, verbose=0).network
     assert len(losses(tmp_path)) == 3, "the second call goes on where the first stopped"
     assert np.isfinite(losses(tmp_path)).all()
-    again, preset = load_network(tmp_path)
+    again, preset, _ = load_run(tmp_path)
     assert preset == "tiny"
     image = tf.random.stateless_uniform([1, 64, 64, 3], [1, 2])
     np.testing.assert_allclose(again(image)[-1]["pose"], network(image)[-1]["pose"], atol=1e-6)
@@ -46,7 +46,7 @@ def test_train_resume_and_load(rendered_records, hand, tmp_path):
 
 def test_unfinished_run_is_refused(tmp_path):
     with pytest.raises(UserError, match="no finished run"):
-        load_network(tmp_path)
+        load_run(tmp_path)
 
 
 def test_poly_schedule():
