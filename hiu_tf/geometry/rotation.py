@@ -32,7 +32,7 @@ def compose(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
     """
     (w1, v1), (w2, v2) = _quaternion(first), _quaternion(second)
     w = w1 * w2 - tf.reduce_sum(v1 * v2, axis=-1, keepdims=True)
-    v = w1 * v2 + w2 * v1 + _cross(v1, v2)
+    v = w1 * v2 + w2 * v1 + cross(v1, v2)
     sign = tf.where(w < 0, -tf.ones_like(w), tf.ones_like(w))
     return _from_quaternion(w * sign, v * sign)
 
@@ -64,7 +64,8 @@ def _from_quaternion(w, v):
     return v * tf.where(small, 2 - squared / 3, 2 * tf.atan2(norm, w) / norm)
 
 
-def _cross(a, b):
+def cross(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
+    """Cross product over the last axis, [..., 3] each; tf.linalg.cross has no TFLite operation."""
     ax, ay, az = tf.split(a, 3, axis=-1)
     bx, by, bz = tf.split(b, 3, axis=-1)
     return tf.concat([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], axis=-1)

@@ -80,12 +80,15 @@ def _all(length: float, thickness: float) -> dict[str, tuple[float, float]]:
     return {name: (length, thickness) for name in FINGERS_MM}
 
 
+# Palm length is not among them: it is what size leaves after the fingers, breadth and thickness.
 SHAPE_DIRECTIONS = (
     ShapeDirection("size", (0.055, 0.055, 0.055), _all(0.055, 0.055)),
     ShapeDirection("finger length", (-0.01, 0, 0), _all(0.05, 0)),
     ShapeDirection("finger thickness", (0, 0.02, 0.01), _all(0, 0.08)),
     ShapeDirection("palm breadth", (0, 0, 0.06)),
-    ShapeDirection("palm length", (0.045, 0, 0)),
+    ShapeDirection(
+        "thick thumb side", fingers={"thumb": (0, 0.06), "index": (0, 0.05), "ring": (0, -0.05), "little": (0, -0.06)}
+    ),
     ShapeDirection("palm thickness", (0, 0.08, 0)),
     ShapeDirection("thumb", fingers={"thumb": (0.06, 0.04)}),
     ShapeDirection("ulnar fingers", fingers={"ring": (0.035, 0.02), "little": (0.06, 0.03)}),

@@ -12,7 +12,7 @@ import tf_keras as keras
 
 from hiu_tf.conventions import keys
 from hiu_tf.conventions.skeleton import MODEL_TO_KEYPOINTS
-from hiu_tf.geometry.rotation import rotation_matrix
+from hiu_tf.geometry.rotation import cross, rotation_matrix
 from hiu_tf.hand.model import HandModel
 
 #: What theta may be given as.
@@ -96,7 +96,7 @@ def finger_rotations(hand: HandModel, pose, pose_format: str = "axis_angle", add
 def vertex_normals(vertices: tf.Tensor, faces: np.ndarray) -> tf.Tensor:
     """Area-weighted unit normals [B, V, 3] of meshes [B, V, 3] with common faces, outwards."""
     a, b, c = (tf.gather(vertices, faces[:, k], axis=1) for k in range(3))
-    crosses = tf.linalg.cross(b - a, c - a)
+    crosses = cross(b - a, c - a)
     # Each vertex gathers from its own faces; the missing ones of small fans point at an added zero.
     padded = tf.concat([crosses, tf.zeros_like(crosses[:, :1])], axis=1)
     total = tf.add_n([tf.gather(padded, around, axis=1) for around in _faces_around(faces).T])

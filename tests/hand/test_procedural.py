@@ -2,6 +2,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from scipy.spatial import cKDTree
 
 from hiu_tf.conventions.skeleton import MODEL_JOINT_NAMES, MODEL_TO_KEYPOINTS, Joint
 from hiu_tf.hand import anatomy, poses, rig
@@ -45,6 +46,75 @@ def test_fingers_bend_towards_the_palm_and_the_thumb_stands_apart(hand):
         assert bent[tip, 1] < straight[tip, 1] - 0.02
         assert np.linalg.norm(bent[tip] - bent[0]) < 0.75 * np.linalg.norm(straight[tip] - straight[0])
     assert straight[Joint.THUMB4, 2] > straight[Joint.INDEX4, 2] + 0.02
+
+
+def crossings(vertices, faces):
+    """Number of edges that pierce a face which they share no vertex with."""
+    corners = vertices[faces].astype(np.float64)
+    centres = corners.mean(axis=1)
+    radius = np.linalg.norm(corners - centres[:, None], axis=-1).max(axis=1)
+    pairs = cKDTree(centres).query_pairs(2 * radius.max(), output_type="ndarray")
+    pairs = pairs[np.linalg.norm(centres[pairs[:, 0]] - centres[pairs[:, 1]], axis=1) < radius[pairs].sum(axis=1)]
+    pairs = np.concatenate([pairs, pairs[:, ::-1]])
+    pairs = pairs[~(faces[pairs[:, 0]][:, :, None] == faces[pairs[:, 1]][:, None]).any(axis=(1, 2))]
+    a, b, c = np.moveaxis(corners[pairs[:, 1]], 1, 0)
+    normal = np.cross(b - a, c - a)
+    count = 0
+    for k in range(3):  # Moeller and Trumbore's test of each edge of the first face with the second face
+        start, end = corners[pairs[:, 0], k], corners[pairs[:, 0], (k + 1) % 3]
+        rise = np.einsum("nc,nc->n", normal, end - start)
+        t = np.einsum("nc,nc->n", normal, a - start) / np.where(rise == 0, np.inf, rise)
+        hit = start + t[:, None] * (end - start)
+        sides = [np.einsum("nc,nc->n", np.cross(q - p, hit - p), normal) for p, q in ((a, b), (b, c), (c, a))]
+        count += int(np.sum((t > 0) & (t < 1) & (np.min(sides, axis=0) > 0)))
+    return count
+
+
+def test_the_skin_does_not_cut_itself_at_rest(hand):
+    assert crossings(hand.vertices, hand.faces) == 0
+    pressed = hand.vertices * np.array([1, 1, 0.05], np.float32)
+    pressed[: len(pressed) // 2, 1] *= -1  # the check itself finds what it looks for
+    assert crossings(pressed, hand.faces) > 0
+
+
+def test_faces_stay_outside_in_natural_poses(hand):
+    """Of 1,000 sampled poses, less than 1% of the faces turn over against the bones that carry them."""
+    generator = np.random.default_rng(8)
+    pose = np.stack([poses.sample_pose(generator) for _ in range(1000)]).astype(np.float32)
+    rest = np.cross(*(hand.vertices[hand.faces[:, k]] - hand.vertices[hand.faces[:, 0]] for k in (1, 2)))
+    weights = hand.weights[hand.faces].mean(axis=1)
+    flipped = []
+    for part in np.split(pose, 10):
+        zeros = np.zeros((100, 10), np.float32)
+        posed = pose_hand(hand, zeros, part, zeros[:, :3], zeros[:, :3], bone_transforms=True)
+        vertices = posed["vertices"].numpy()
+        normals = np.cross(*(vertices[:, hand.faces[:, k]] - vertices[:, hand.faces[:, 0]] for k in (1, 2)))
+        blended = np.einsum("fj,bjrc->bfrc", weights, posed["bone_transforms"].numpy()[:, :, :3, :3])
+        expected = np.einsum("bfrc,fc->bfr", blended, rest)
+        flipped.append(np.mean(np.einsum("bfr,bfr->bf", normals, expected) < 0))
+    assert np.mean(flipped) < 0.01
+
+
+def test_shape_directions_are_independent(hand):
+    matrix = hand.shape_directions.reshape(-1, 10).astype(np.float64)
+    singular = np.linalg.svd(matrix / np.linalg.norm(matrix, axis=0), compute_uv=False)
+    assert singular[-1] > 0.1, "one direction is nearly a mixture of the others"
+
+
+@pytest.mark.parametrize("name", ("fist", "point", "horns"))
+def test_the_thumb_lies_over_the_curled_fingers(hand, name):
+    zeros = np.zeros((1, 10), np.float32)
+    joints = pose_hand(hand, zeros, poses.gesture_pose(name)[None].astype(np.float32), zeros[:, :3], zeros[:, :3])
+    tip, middle, ring = (joints["joints_3d"][0].numpy()[i] for i in (Joint.THUMB4, Joint.MIDDLE3, Joint.RING2))
+    assert np.linalg.norm(tip - (middle + ring) / 2) < 0.045
+
+
+def test_pinching_fingers_meet(hand):
+    zeros = np.zeros((1, 10), np.float32)
+    for name in ("pinch", "ok"):
+        joints = pose_hand(hand, zeros, poses.gesture_pose(name)[None].astype(np.float32), zeros[:, :3], zeros[:, :3])
+        tips = joints["joints_3d"][0].numpy()[[Joint.THUMB4, Joint.INDEX4]]
+        assert np.linalg.norm(tips[0] - tips[1]) < 0.015
 
 
 def test_sampled_poses_obey_the_limits():
