@@ -2,6 +2,7 @@
 
     pip install hiu-tf            predict with a .tflite file; never imports TensorFlow
     pip install hiu-tf[train]     the full pipeline
+    pip install hiu-tf[mesh]      mesh files other than OBJ
     pip install hiu-tf[fast]      a faster interpreter for the same .tflite files
 
 The versions were tried together; later ones break each other (tensorflow-addons needs TensorFlow
@@ -26,6 +27,8 @@ TRAIN = [
     "dacite>=1.8",
 ]
 
+MESH = ["pygltflib>=1.16", "trimesh>=4"]
+
 setup(
     name="hiu-tf",
     version="0.1.0",
@@ -45,7 +48,8 @@ setup(
     extras_require={
         "train": TRAIN,
         "fast": ["ai-edge-litert==2.3.0"],
-        "dev": [*TRAIN, "pytest>=8", "ruff>=0.6", "scikit-image>=0.21", "fast-simplification>=0.1.7", "trimesh>=4"],
+        "mesh": MESH,
+        "dev": [*TRAIN, *MESH, "pytest>=8", "ruff>=0.6", "scikit-image>=0.21", "fast-simplification>=0.1.7"],
     },
     entry_points={"console_scripts": ["hiu=hiu_tf.cli:main"]},
 )

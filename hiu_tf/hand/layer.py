@@ -12,7 +12,8 @@ import tf_keras as keras
 
 from hiu_tf.conventions import keys
 from hiu_tf.conventions.skeleton import MODEL_TO_KEYPOINTS
-from hiu_tf.geometry.rotation import cross, rotation_matrix
+from hiu_tf.geometry.mesh import batch_vertex_normals
+from hiu_tf.geometry.rotation import rotation_matrix
 from hiu_tf.hand.model import HandModel
 
 #: What theta may be given as.
@@ -72,7 +73,7 @@ def pose_hand(
     if bone_transforms:
         posed[keys.BONE_TRANSFORMS] = _homogeneous(rotations, joints)
     if normals:
-        posed[keys.NORMALS] = vertex_normals(vertices, hand.faces)
+        posed[keys.NORMALS] = batch_vertex_normals(vertices, hand.faces)
     return posed
 
 
@@ -89,16 +90,6 @@ def finger_rotations(hand: HandModel, pose, pose_format: str = "axis_angle", add
         pose = tf.matmul(pose, hand.pose_basis[: pose.shape[-1]])
     pose = tf.reshape(pose, [-1, 15, 3])
     return rotation_matrix(pose + hand.pose_mean.reshape(15, 3) if add_mean else pose)
-
-
-def vertex_normals(vertices: tf.Tensor, faces: np.ndarray) -> tf.Tensor:
-    """Area-weighted unit normals [B, V, 3] of meshes [B, V, 3] with common faces, outwards."""
-    a, b, c = (tf.gather(vertices, faces[:, k], axis=1) for k in range(3))
-    crosses = cross(b - a, c - a)
-    # Each vertex gathers from its own faces; the missing ones of small fans point at an added zero.
-    padded = tf.concat([crosses, tf.zeros_like(crosses[:, :1])], axis=1)
-    total = tf.add_n([tf.gather(padded, around, axis=1) for around in _faces_around(faces).T])
-    return total / tf.sqrt(tf.reduce_sum(tf.square(total), axis=-1, keepdims=True) + 1e-20)
 
 
 class HandLayer(keras.layers.Layer):
@@ -174,14 +165,3 @@ def _homogeneous(rotations, positions):
     top = tf.concat([rotations, positions[..., tf.newaxis]], axis=-1)
     bottom = tf.zeros_like(top[..., :1, :]) + tf.constant([0.0, 0.0, 0.0, 1.0])
     return tf.concat([top, bottom], axis=-2)
-
-
-def _faces_around(faces):
-    """[V, D]: the faces of each vertex, padded with the number of faces."""
-    vertex = faces.reshape(-1)
-    order = np.argsort(vertex, kind="stable")
-    counts = np.bincount(vertex)
-    slot = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)
-    table = np.full((len(counts), counts.max()), len(faces), np.int32)
-    table[vertex[order], slot] = order // 3
-    return table

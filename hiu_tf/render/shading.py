@@ -1,16 +1,6 @@
-"""Deferred shading of a rasterised mesh: normals, interpolation, lights. NumPy."""
+"""Deferred shading of a rasterised mesh: interpolation, lights. NumPy."""
 
 import numpy as np
-
-
-def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """Area-weighted unit normals [V, 3] of a mesh [V, 3], pointing outwards."""
-    a, b, c = (vertices[faces[:, k]] for k in range(3))
-    face_normal = np.cross(b - a, c - a)
-    normals = np.stack(
-        [sum(np.bincount(faces[:, k], face_normal[:, d], len(vertices)) for k in range(3)) for d in range(3)], axis=-1
-    )
-    return normals / np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1e-12)
 
 
 def interpolate(values: np.ndarray, vertex_ids: np.ndarray, barycentrics: np.ndarray) -> np.ndarray:

@@ -7,9 +7,9 @@ from scipy.spatial.transform import Rotation
 
 from hiu_tf.conventions import keys
 from hiu_tf.conventions.skeleton import MODEL_TO_KEYPOINTS
+from hiu_tf.geometry.mesh import vertex_normals
 from hiu_tf.hand.layer import HandLayer, pose_hand
 from hiu_tf.hand.model import mirror_hand, mirror_rotations
-from hiu_tf.render import shading
 
 
 def reference(hand, shape, pose, rotation, translation):
@@ -145,7 +145,7 @@ def test_bone_transforms_are_the_frames_of_the_posed_joints(hand, rng):
 def test_normals_are_those_of_the_renderer(hand, rng):
     posed = pose_hand(hand, *(tf.constant(p, tf.float32) for p in random_parameters(rng, 2)), normals=True)
     for vertices, normals in zip(posed[keys.VERTICES].numpy(), posed[keys.NORMALS].numpy()):
-        np.testing.assert_allclose(normals, shading.vertex_normals(vertices, hand.faces), atol=1e-3)
+        np.testing.assert_allclose(normals, vertex_normals(vertices, hand.faces), atol=1e-3)
 
 
 def test_a_mirrored_hand_poses_to_the_mirror_image(hand, rng):

@@ -6,10 +6,11 @@ import tensorflow as tf
 from scipy.spatial.transform import Rotation
 
 from hiu_tf.conventions import keys
+from hiu_tf.geometry.mesh import vertex_normals
 from hiu_tf.hand.layer import pose_hand
 from hiu_tf.hand.model import HandModel
 from hiu_tf.render.rasterizer import rasterize
-from hiu_tf.render.shading import interpolate, shade, vertex_normals
+from hiu_tf.render.shading import interpolate, shade
 from pipelines.datasets.synthetic import backdrop
 from pipelines.datasets.synthetic.scene import PICTURE_SIZE, Scene
 from pipelines.schema import RIGHT, Sample

@@ -1,0 +1,64 @@
+"""Theta, R, T of one hand model -> those of another, such as from our hand to MANO and back. NumPy.
+
+Two models with the same 16 joints differ in their rest pose: equal theta bends them differently. What
+is kept here is where the bones point. Each joint gets a frame from the rest skeleton alone (along the
+bone; sideways), and the target's frames are turned to where the source's frames are.
+"""
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from hiu_tf.conventions import keys
+from hiu_tf.conventions.skeleton import FINGERS, MODEL_JOINT_NAMES, MODEL_PARENTS, NUM_MODEL_JOINTS
+from hiu_tf.hand.model import HandModel
+
+
+def retarget(parameters: dict[str, np.ndarray], source: HandModel, target: HandModel) -> dict[str, np.ndarray]:
+    """Converts hands.
+
+    Args:
+      parameters: pose [B, 15, 3], rotation [B, 3] (axis-angle), translation [B, 3] (metres) of `source`.
+      source, target: two hands of the same side.
+
+    Returns:
+      The same three for `target`: its finger bones point where the source's do, its wrist is where the
+      source's is. Shape is a model's own and has no counterpart.
+
+    Raises:
+      ValueError: one is a right hand and the other a left one.
+    """
+    if source.side != target.side:
+        raise ValueError(f"a {source.side} hand cannot become a {target.side} one: see mirror_hand")
+    change = _rest_frames(source) @ np.swapaxes(_rest_frames(target), -1, -2)
+    pose = np.asarray(parameters[keys.POSE], float)
+    local = Rotation.from_rotvec(pose.reshape(-1, 3)).as_matrix().reshape(-1, 15, 3, 3)
+    before = np.swapaxes(change[MODEL_PARENTS[1:]], -1, -2)
+    root = Rotation.from_rotvec(np.asarray(parameters[keys.ROTATION], float)).as_matrix() @ change[0]
+    return {
+        keys.POSE: Rotation.from_matrix((before @ local @ change[1:]).reshape(-1, 3, 3)).as_rotvec().reshape(-1, 15, 3),
+        keys.ROTATION: Rotation.from_matrix(root).as_rotvec(),
+        keys.TRANSLATION: np.asarray(parameters[keys.TRANSLATION], float) + source.joints[0] - target.joints[0],
+    }
+
+
+def _rest_frames(hand):
+    """Columns (along the bone, sideways, the normal of both) per joint at rest, [16, 3, 3]."""
+    joints = hand.joints.astype(float)
+    at = dict(zip(MODEL_JOINT_NAMES, joints))
+    tips = dict(zip(FINGERS, hand.vertices[hand.tips].astype(float)))
+    across = at["index1"] - at["little1"]
+    frames = np.empty((NUM_MODEL_JOINTS, 3, 3))
+    frames[0] = _frame(at["middle1"] - at["wrist"], across)
+    for j, name in enumerate(MODEL_JOINT_NAMES[1:], start=1):
+        finger, k = name[:-1], int(name[-1])
+        end = tips[finger] if k == 3 else at[f"{finger}{k + 1}"]
+        # The thumb opposes the palm: its sideways is towards the index finger.
+        frames[j] = _frame(end - joints[j], at["index1"] - at["thumb1"] if finger == "thumb" else across)
+    return frames
+
+
+def _frame(along, sideways):
+    x = along / np.linalg.norm(along)
+    y = sideways - x * (sideways @ x)
+    y /= np.linalg.norm(y)
+    return np.stack([x, y, np.cross(x, y)], axis=-1)
