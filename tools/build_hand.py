@@ -12,8 +12,9 @@ import sys
 
 import numpy as np
 
-from hiu_tf.conventions.skeleton import MODEL_PARENTS
-from hiu_tf.hand import poses, rig, sculpt
+from hiu_tf.conventions.skeleton import FINGERS, MODEL_PARENTS
+from hiu_tf.geometry.mesh import vertex_normals
+from hiu_tf.hand import anatomy, poses, rig, sculpt
 from hiu_tf.hand.model import COMPACT, HandModel, save_hand_model
 from hiu_tf.hand.procedural import PROCEDURAL_HAND
 
@@ -45,21 +46,33 @@ def build(num_vertices: int) -> HandModel:
 
 
 def skin_colors(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """Relative skin colour [V, 3]: lighter palm, reddish knuckles and tips, pale nails."""
-    import trimesh
-
-    normals = trimesh.Trimesh(vertices, faces, process=False).vertex_normals
+    """Relative skin colour [V, 3]: lighter palm, reddish knuckles and fingertips, creases, pale nails."""
+    normals = vertex_normals(vertices, faces)
     joints, tips = rig.rest_joints()
-    back = np.clip(0.5 + 0.8 * normals[:, 1], 0, 1)[:, None]
-    colors = (1 - back) * np.array([1.0, 0.90, 0.86]) + back * np.array([0.93, 0.86, 0.82])
-    near = lambda centre, size: np.exp(-((np.linalg.norm(vertices - centre, axis=1) / size) ** 2))[:, None]
-    for centre in joints[1:]:
-        colors = colors - near(centre, 0.011) * back * np.array([0.03, 0.07, 0.07])
-    for centre in tips:
-        colors = colors - near(centre, 0.010) * (1 - back) * np.array([0.0, 0.07, 0.05])
-        nail = near(centre + np.array([0.004, 0.004, 0]), 0.0075) * (normals[:, 1:2] > 0.45)
-        colors = (1 - nail) * colors + nail * np.array([1.0, 0.93, 0.90])
+    back = np.clip(0.5 + 0.8 * normals[:, 1:2], 0, 1)
+    colors = (1 - back) * np.array([1.0, 0.88, 0.84]) + back * np.array([0.90, 0.81, 0.76])
+    for joint in joints[1:]:
+        colors -= _near(vertices, joint, 0.010) * (back * _KNUCKLE + (1 - back) * _CREASE)
+    for name, tip in zip(FINGERS, tips):
+        finger = anatomy.FINGERS_MM[name]
+        along = tip - anatomy.finger_joints_mm(name)[2] / 1000
+        along /= np.linalg.norm(along)
+        dorsal = np.cross(along, anatomy.joint_axes(name)[0])
+        facing = normals @ dorsal
+        colors -= _near(vertices, tip, 0.011) * (facing < 0.2)[:, None] * _FINGERTIP
+        nail = tip - 0.003 * along + finger.radii[3] / 1000 * dorsal
+        colors = np.where((_near(vertices, nail, 0.0075) > 0.35) & (facing > 0.45)[:, None], _NAIL, colors)
     return np.clip(colors, 0, 1)
+
+
+_KNUCKLE = np.array([0.05, 0.11, 0.11])
+_CREASE = np.array([0.05, 0.08, 0.08])
+_FINGERTIP = np.array([0.0, 0.09, 0.07])
+_NAIL = np.array([1.0, 0.94, 0.95])
+
+
+def _near(vertices, centre, size):
+    return np.exp(-((np.linalg.norm(vertices - centre, axis=1) / size) ** 2))[:, None]
 
 
 def main(argv=None) -> int:
