@@ -88,7 +88,11 @@ class AugmentConfig:
 
 @dataclass(frozen=True)
 class LossConfig:
-    """Weight of each loss. Defaults: facts/paper 3.2 (the authors' earlier code), see docs/paper.md."""
+    """Weight of each loss. Defaults: facts/paper 3.2 (the authors' earlier code), see docs/paper.md.
+
+    `ssl_warmup_steps` lets self-supervision grow from 0; `ssl_both_sides` says whether it moves the
+    dense branch too (as in the paper) or the mesh alone.
+    """
 
     heatmaps: float = 200.0
     pof: float = 100.0
@@ -102,6 +106,7 @@ class LossConfig:
     pose_prior: float = 10.0
     shape_prior: float = 10.0
     ssl_warmup_steps: int = 0
+    ssl_both_sides: bool = True
 
     def __post_init__(self):
         for name in keys.LOSSES:

@@ -28,7 +28,7 @@ def network_predictor(network: keras_library.Model, hand: HandModel) -> Predict:
         outputs = network(image, training=False)[-1]
         found = outputs | reconstruct(outputs, hand, size)
         found[keys.MASK] = tf.sigmoid(outputs[keys.MASK])[..., 0]
-        found[RENDERED_MASK] = silhouette(found[keys.VERTICES], hand.faces, virtual_intrinsics(size), size)
+        found[RENDERED_MASK] = silhouette(found[keys.VERTICES], hand.closed_faces, virtual_intrinsics(size), size)
         return {name: found[name] for name in _COMPARED}
 
     return lambda image: {name: value.numpy() for name, value in graph(tf.constant(image)).items()}

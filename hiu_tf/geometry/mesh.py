@@ -26,6 +26,25 @@ def batch_vertex_normals(vertices: tf.Tensor, faces: np.ndarray) -> tf.Tensor:
     return total / tf.sqrt(tf.reduce_sum(tf.square(total), axis=-1, keepdims=True) + 1e-20)
 
 
+def close_holes(faces: np.ndarray) -> np.ndarray:
+    """Faces [F, 3] with a fan added over every hole, such as the open wrist of MANO; closed meshes stay as they are.
+
+    A hole is a loop of edges that only one face has; its fan starts at one of its own vertices.
+    """
+    edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
+    present = set(map(tuple, edges.tolist()))
+    following = {b: a for a, b in present if (b, a) not in present}  # the fan runs against the boundary
+    fans = []
+    while following:
+        first, vertex = following.popitem()
+        while vertex in following:
+            after = following.pop(vertex)
+            if after != first:
+                fans.append((first, vertex, after))
+            vertex = after
+    return np.concatenate([faces, np.array(fans, faces.dtype).reshape(-1, 3)])
+
+
 def _faces_around(faces):
     """[V, D]: the faces of each vertex, padded with the number of faces."""
     vertex = faces.reshape(-1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from hiu_tf.atomic import written_whole
 from hiu_tf.conventions.skeleton import MODEL_PARENTS, NUM_MODEL_JOINTS
 from hiu_tf.errors import UserError
+from hiu_tf.geometry.mesh import close_holes
 
 SCHEMA_VERSION = 2
 NUM_SHAPE = 10
@@ -85,6 +87,11 @@ class HandModel:
                 raise HandModelError(f"hand model: {name} point at vertices that do not exist")
         if self.side not in ("right", "left"):
             raise HandModelError(f"hand model: side must be right or left, got {self.side!r}")
+
+    @cached_property
+    def closed_faces(self) -> np.ndarray:
+        """Faces with the wrist capped, [F', 3]: an open wrist would leave a hole in masks."""
+        return close_holes(self.faces)
 
     @property
     def joints(self) -> np.ndarray:

@@ -29,7 +29,9 @@ def active_losses(config: LossConfig) -> dict[str, float]:
     return {name: getattr(config, name) for name in LOSSES if getattr(config, name) > 0}
 
 
-def loss_values(names, gt: dict, stacks: list[dict], global_sum=lambda x: x) -> dict[str, tf.Tensor]:
+def loss_values(
+    names, gt: dict, stacks: list[dict], global_sum=lambda x: x, both_sides: bool = True
+) -> dict[str, tf.Tensor]:
     """Each named loss: weighted mean over samples and entries, mean over stacks.
 
     Args:
@@ -38,11 +40,22 @@ def loss_values(names, gt: dict, stacks: list[dict], global_sum=lambda x: x) -> 
       stacks: predictions of each stack, reconstructed.
       global_sum: sums a scalar over all replicas. The weighted sum of this replica is divided by the
         global sum of weights; summing the result over replicas gives the loss of the whole batch.
+      both_sides: whether self-supervision moves the dense branch as well (the paper), or the mesh alone.
     """
+    fixed = stacks if both_sides else [_fix_dense_branch(pred) for pred in stacks]
     return {
-        name: sum(_weighted_mean(*LOSSES[name](gt, pred), global_sum) for pred in stacks) / len(stacks)
+        name: sum(
+            _weighted_mean(*LOSSES[name](gt, pred), global_sum)
+            for pred in (fixed if name in SELF_SUPERVISED else stacks)
+        )
+        / len(stacks)
         for name in names
     }
+
+
+def _fix_dense_branch(pred):
+    """Predicted mask and read-off joints as constants."""
+    return pred | {name: tf.stop_gradient(pred[name]) for name in (keys.MASK, keys.JOINTS_2D)}
 
 
 def _weighted_mean(errors, weights, global_sum):

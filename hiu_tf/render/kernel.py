@@ -14,10 +14,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
 import tensorflow as tf
+
+from hiu_tf.atomic import written_whole
 
 _LOG = logging.getLogger(__name__)
 _MODULE = "tensorflow_graphics.rendering.kernels.gen_rasterizer_op"
@@ -53,27 +56,42 @@ def _library():
     if compiler is None:
         _LOG.warning("no C++ compiler found: masks are rasterised by slower TensorFlow operations")
         return None
-    return _compile(compiler, sources, kernels, target)
+    if not _writable(target.parent):
+        target = Path(tempfile.mkdtemp(prefix="hiu_tf-")) / target.name
+    with _only_one_process(target.parent):
+        return target if target.exists() else _compile(compiler, sources, kernels, target)
+
+
+def _writable(folder):
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return os.access(folder, os.W_OK)
+    except OSError:
+        return False
+
+
+@contextmanager
+def _only_one_process(folder):
+    """Processes that start together wait for the first one's result; without locks (Windows) each compiles."""
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    with open(folder / "rasterizer.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _compile(compiler, sources, kernels, target):
-    """Builds beside the target and renames, so that processes starting together cannot collide."""
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, scratch = tempfile.mkstemp(suffix=".so", dir=target.parent)
-    except OSError:
-        descriptor, scratch = tempfile.mkstemp(suffix=".so")
-        target = Path(scratch)
-    os.close(descriptor)
     print("hiu-tf: compiling tensorflow-graphics' rasteriser (once, about half a minute) ...", file=sys.stderr)
-    command = [compiler, "-std=c++17", "-O3", "-shared", "-fPIC", *map(str, sources), "-I", str(kernels), "-o", scratch]
-    command += tf.sysconfig.get_compile_flags() + tf.sysconfig.get_link_flags()
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    if result.returncode:
-        os.unlink(scratch)
-        _LOG.warning(
-            "the rasteriser did not compile, slower TensorFlow operations take over:\n%s", result.stderr[-1500:]
-        )
+    flags = tf.sysconfig.get_compile_flags() + tf.sysconfig.get_link_flags()
+    command = [compiler, "-std=c++17", "-O3", "-shared", "-fPIC", *map(str, sources), "-I", str(kernels)]
+    try:
+        with written_whole(target) as scratch:
+            subprocess.run([*command, "-o", str(scratch), *flags], capture_output=True, text=True, check=True)
+    except (subprocess.CalledProcessError, OSError) as error:
+        reason = getattr(error, "stderr", error)
+        _LOG.warning("the rasteriser did not compile, slower TensorFlow operations take over:\n%s", str(reason)[-1500:])
         return None
-    os.replace(scratch, target)
     return target

@@ -9,6 +9,8 @@ from tensorflow_graphics.rendering.framebuffer import Framebuffer, RasterizedAtt
 
 from hiu_tf.render.kernel import rasterizer_backend
 
+BACKENDS = ("auto", "kernel", "tensor")
+
 
 def rasterize(points: tf.Tensor, depth: tf.Tensor, faces, size: int, backend: str = "auto") -> Framebuffer:
     """Rasterises one closed mesh per picture, the nearest surface only.
@@ -27,25 +29,28 @@ def rasterize(points: tf.Tensor, depth: tf.Tensor, faces, size: int, backend: st
     Raises:
       ValueError: unknown backend, or the kernel is asked for and cannot be built.
     """
-    if backend not in ("auto", "kernel", "tensor"):
-        raise ValueError(f"backend must be auto, kernel or tensor, got {backend!r}")
-    kernel = None if backend == "tensor" else rasterizer_backend()
-    if backend == "kernel" and kernel is None:
-        raise ValueError("the rasteriser kernel cannot be built here: is there a C++ compiler?")
     faces = tf.convert_to_tensor(faces, tf.int32)
-    ndc = _normalised(tf.stop_gradient(points), tf.stop_gradient(depth), size)
-    if kernel is None:
-        triangle_id, barycentrics, covered = _draw_with_tensors(ndc, faces, size)
-    else:
-        types = (tf.int32, tf.float32, tf.float32)
-        draw = lambda mesh: _draw_with_kernel(kernel, mesh, faces, size)
-        triangle_id, barycentrics, covered = tf.map_fn(draw, ndc, fn_output_signature=types)
+    triangle_id, barycentrics, covered = nearest_surface(points, depth, faces, size, backend)
     return Framebuffer(
         barycentrics=RasterizedAttribute(barycentrics),
         triangle_id=triangle_id[..., tf.newaxis],
         vertex_ids=tf.gather(faces, triangle_id),
         foreground_mask=covered[..., tf.newaxis],
     )
+
+
+def nearest_surface(points: tf.Tensor, depth: tf.Tensor, faces: tf.Tensor, size: int, backend: str = "auto"):
+    """As `rasterize`: triangle of each pixel [B, S, S] int32, barycentric weights [B, S, S, 3], covered [B, S, S] 0 or 1."""
+    if backend not in BACKENDS:
+        raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, got {backend!r}")
+    kernel = None if backend == "tensor" else rasterizer_backend()
+    if backend == "kernel" and kernel is None:
+        raise ValueError("the rasteriser kernel cannot be built here: is there a C++ compiler?")
+    ndc = _normalised(tf.stop_gradient(points), tf.stop_gradient(depth), size)
+    if kernel is None:
+        return _draw_with_tensors(ndc, faces, size)
+    types = (tf.int32, tf.float32, tf.float32)
+    return tf.map_fn(lambda mesh: _draw_with_kernel(kernel, mesh, faces, size), ndc, fn_output_signature=types)
 
 
 def _normalised(points, depth, size):

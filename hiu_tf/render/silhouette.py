@@ -6,17 +6,20 @@ layer needs no colours and no layers: alpha is the hard mask splatted by a 3x3 G
 vertices of its triangle by the barycentric weights. Only pixels next to the outline carry gradient.
 """
 
+import math
+
 import numpy as np
 import tensorflow as tf
 
 from hiu_tf.geometry.camera import project
-from hiu_tf.render.rasterizer import rasterize
+from hiu_tf.render.rasterizer import nearest_surface
 
-_OFFSETS = np.stack(np.meshgrid([-1.0, 0.0, 1.0], [-1.0, 0.0, 1.0]), axis=-1)  # [3, 3, (x, y)]
-_WEIGHT = np.exp(-2.0 * (_OFFSETS**2).sum(axis=-1))
-_WEIGHT *= 1.05 / _WEIGHT.sum()
-#: d weight / d sample position, for a pixel at `offset` from the sample.
-_SLOPE = 4.0 * _OFFSETS * _WEIGHT[..., np.newaxis]
+_SIDE = math.exp(-2.0)  # of the Gaussian (variance 1/4) one pixel away
+#: tensorflow-graphics' factor: nine full samples add up to a little more than 1, where clipping sets in.
+_SCALE = 1.05 / (1.0 + 2.0 * _SIDE) ** 2
+_OFFSETS = np.stack(np.meshgrid([-1, 0, 1], [-1, 0, 1]), axis=-1).reshape(9, 2)  # of the neighbours, (x, y)
+#: d weight / d position of the sample, for a neighbouring pixel: [9, 2].
+_SLOPE = (4.0 * _OFFSETS * (_SCALE * _SIDE ** (_OFFSETS**2).sum(axis=-1, keepdims=True))).astype(np.float32)
 
 
 def silhouette(vertices: tf.Tensor, faces, intrinsics, size: int, backend: str = "auto") -> tf.Tensor:
@@ -38,32 +41,44 @@ def silhouette(vertices: tf.Tensor, faces, intrinsics, size: int, backend: str =
 
 
 def _splat(points, depth, faces, size, backend):
-    buffer = rasterize(points, depth, faces, size, backend)
-    covered = buffer.foreground_mask
-    barycentrics, vertex_ids = buffer.barycentrics.value, buffer.vertex_ids
+    triangle_id, barycentrics, covered = nearest_surface(points, depth, faces, size, backend)
+    spread = _SCALE * _three_by_three(covered, _SIDE)
 
     @tf.custom_gradient
     def splat(points):
-        kernel = tf.constant(_WEIGHT[..., np.newaxis, np.newaxis], tf.float32)
-        spread = tf.nn.conv2d(covered, kernel, 1, "SAME")
-
         def gradient(upstream):
-            # The sum over a sample's neighbours of upstream * slope, where alpha is not clipped.
-            active = upstream[..., tf.newaxis] * tf.cast(spread < 1.0, tf.float32)
-            slopes = tf.constant(_SLOPE[:, :, np.newaxis, :], tf.float32)
-            return _scatter(
-                tf.nn.conv2d(active, slopes, 1, "SAME") * covered, barycentrics, vertex_ids, tf.shape(points)
-            )
+            samples, slopes = _sample_gradients(upstream, spread, covered)
+            weights = tf.gather_nd(barycentrics, samples)
+            corners = tf.gather(faces, tf.gather_nd(triangle_id, samples))
+            return _to_vertices(slopes, weights, corners, samples[:, :1], tf.shape(points))
 
-        return tf.minimum(spread, 1.0)[..., 0], gradient
+        return tf.minimum(spread, 1.0), gradient
 
     return splat(points)
 
 
-def _scatter(pixel_gradient, barycentrics, vertex_ids, shape):
-    """Carries pixel gradients [B, H, W, 2] to vertices [B, V, 2] by barycentric weights."""
-    where = tf.where(tf.reduce_any(pixel_gradient != 0.0, axis=-1))
-    share = tf.gather_nd(barycentrics, where)[..., tf.newaxis] * tf.gather_nd(pixel_gradient, where)[:, tf.newaxis]
-    batch = tf.cast(where[:, :1], tf.int32) * shape[1]
-    flat = tf.math.unsorted_segment_sum(share, tf.gather_nd(vertex_ids, where) + batch, shape[0] * shape[1])
-    return tf.reshape(flat, shape)
+def _three_by_three(image, side):
+    """Sum over the 3x3 neighbourhood with weights (side, 1, side) along each axis, zeros outside; [B, H, W]."""
+    rows = tf.pad(image, [[0, 0], [1, 1], [0, 0]])
+    image = side * (rows[:, :-2] + rows[:, 2:]) + image
+    columns = tf.pad(image, [[0, 0], [0, 0], [1, 1]])
+    return side * (columns[..., :-2] + columns[..., 2:]) + image
+
+
+def _sample_gradients(upstream, spread, covered):
+    """Covered pixels next to one whose alpha is not clipped, [N, 3] (batch, y, x), and their gradient [N, 2] (x, y)."""
+    size = upstream.shape[-1]
+    unclipped = tf.cast(spread < 1.0, tf.float32)
+    samples = tf.where(_three_by_three(unclipped, 1.0) * covered > 0.0)
+    felt = tf.pad(upstream * unclipped, [[0, 0], [1, 1], [1, 1]])
+    width = size + 2
+    flat = (samples[:, 0] * width + samples[:, 1] + 1) * width + samples[:, 2] + 1
+    around = flat[:, tf.newaxis] + (_OFFSETS[:, 1] * width + _OFFSETS[:, 0])
+    return samples, tf.matmul(tf.gather(tf.reshape(felt, [-1]), around), _SLOPE)
+
+
+def _to_vertices(slopes, weights, corners, batch, shape):
+    """Carries the gradients [N, 2] of samples to the corners [N, 3] of their triangles: [B, V, 2]."""
+    share = weights[..., tf.newaxis] * slopes[:, tf.newaxis]
+    flat = corners + tf.cast(batch, tf.int32) * shape[1]
+    return tf.reshape(tf.math.unsorted_segment_sum(share, flat, shape[0] * shape[1]), shape)

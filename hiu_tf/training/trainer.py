@@ -30,7 +30,7 @@ class HIUTrainer(keras.Model):
         super().__init__(name="hiu_trainer")
         self.network, self.hand, self.clip_norm = network, hand, clip_norm
         self.loss_weights = active_losses(losses)
-        self.warmup_steps = losses.ssl_warmup_steps
+        self.warmup_steps, self.both_sides = losses.ssl_warmup_steps, losses.ssl_both_sides
         self.image_size = network.input_shape[1]
         self.trackers = {name: keras.metrics.Mean(name) for name in ("loss", *self.loss_weights, "gradient_norm")}
 
@@ -52,13 +52,13 @@ class HIUTrainer(keras.Model):
             stack = outputs | reconstruct(outputs, self.hand, self.image_size)
             if render:
                 camera = virtual_intrinsics(self.image_size)
-                stack[RENDERED] = silhouette(stack[keys.VERTICES], self.hand.faces, camera, self.image_size)
+                stack[RENDERED] = silhouette(stack[keys.VERTICES], self.hand.closed_faces, camera, self.image_size)
             stacks.append(stack)
         return stacks
 
     def compute_losses(self, targets, stacks):
         """Every active loss of this replica's share of the batch, and their weighted sum."""
-        values = loss_values(self.loss_weights, targets, stacks, _sum_over_replicas)
+        values = loss_values(self.loss_weights, targets, stacks, _sum_over_replicas, self.both_sides)
         return values, tf.add_n([self._weight(name) * value for name, value in values.items()])
 
     @tf.autograph.experimental.do_not_convert

@@ -5,11 +5,13 @@ import pytest
 import tensorflow as tf
 
 from hiu_tf.geometry.camera import project, virtual_intrinsics
+from hiu_tf.geometry.mesh import close_holes
 from hiu_tf.hand.layer import pose_hand
 from hiu_tf.hand.poses import sample_pose
 from hiu_tf.render.kernel import rasterizer_backend
 from hiu_tf.render.rasterizer import rasterize
 from hiu_tf.render.silhouette import silhouette
+from tools.benchmark import splat_silhouette
 
 SIZE = 96
 needs_kernel = pytest.mark.skipif(rasterizer_backend() is None, reason="no C++ compiler")
@@ -94,6 +96,99 @@ def test_silhouette_gradient_is_the_slope_of_the_area(hand, posed):
         total = area(scale)
     ratio = float(tape.gradient(total, scale)) / float((area(1.04) - area(0.96)) / 0.08)
     assert 0.6 < ratio < 1.2
+
+
+def test_silhouette_equals_rasterize_then_splat(hand, posed):
+    """tensorflow-graphics' own differentiable renderer, one layer: the same alpha, the same gradient."""
+    camera = virtual_intrinsics(SIZE)
+    upstream = tf.random.stateless_normal([3, SIZE, SIZE], [1, 2])
+    found = []
+    for draw in (
+        lambda v: silhouette(v, hand.faces, camera, SIZE),
+        lambda v: splat_silhouette(v, hand.faces, camera, SIZE),
+    ):
+        with tf.GradientTape() as tape:
+            tape.watch(posed)
+            alpha = draw(posed)
+        found.append((alpha.numpy(), tape.gradient(alpha, posed, output_gradients=upstream).numpy()))
+    (ours, our_slope), (theirs, their_slope) = found
+    np.testing.assert_allclose(ours, theirs, atol=2e-3)
+    assert np.linalg.norm(our_slope - their_slope) < 0.05 * np.linalg.norm(their_slope)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("scale", (0.2, 20.0))
+def test_size_of_the_hand_does_not_matter(hand, posed, backend, scale):
+    """The same picture of a hand of 3 cm or 3 m: the kernel's fixed-point numbers keep their precision."""
+    camera = virtual_intrinsics(SIZE)
+    mask, reference = (silhouette(vertices, hand.faces, camera, SIZE, backend) for vertices in (posed * scale, posed))
+    assert np.mean(np.abs(mask - reference)) < 1e-3
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_batches_of_unknown_size(hand, posed, backend):
+    camera = virtual_intrinsics(SIZE)
+    draw = tf.function(
+        lambda v: silhouette(v, hand.faces, camera, SIZE, backend),
+        input_signature=[tf.TensorSpec([None, len(hand.vertices), 3])],
+        autograph=False,
+    )
+    np.testing.assert_allclose(draw(posed[:2]), draw(posed)[:2], atol=1e-6)
+    assert draw(posed[:0]).shape == (0, SIZE, SIZE)
+
+
+def test_an_open_wrist_is_capped(hand, posed):
+    """Without the faces of the wrist's cap, as MANO is: seen from the arm, the hole would show."""
+    cap = (hand.vertices[hand.faces, 0] > hand.vertices[:, 0].max() - 0.002).all(axis=1)
+    opened = hand.faces[~cap]
+    closed = close_holes(opened)
+    assert cap.sum() > 0 and len(closed) == len(hand.faces)
+    np.testing.assert_array_equal(close_holes(hand.faces), hand.faces)
+    edges = np.concatenate([closed[:, [0, 1]], closed[:, [1, 2]], closed[:, [2, 0]]])
+    forward = set(map(tuple, edges))
+    assert len(forward) == len(edges) and all((b, a) in forward for a, b in forward)
+    camera = virtual_intrinsics(SIZE)
+    whole, capped = (silhouette(posed, faces, camera, SIZE) for faces in (hand.faces, closed))
+    assert np.mean(np.abs(whole - capped)) < 2e-3
+
+
+def test_gradient_of_the_overlap_is_its_slope(hand, posed):
+    """IoU with a moved target, against finite differences of the shift."""
+    camera = virtual_intrinsics(SIZE)
+    target = silhouette(posed[:1] + [0.02, 0.01, 0.0], hand.faces, camera, SIZE)
+
+    def overlap(shift):
+        mask = silhouette(posed[:1] + shift, hand.faces, camera, SIZE)
+        both = tf.reduce_sum(mask * target)
+        return both / (tf.reduce_sum(mask + target) - both)
+
+    shift = tf.zeros([3])
+    with tf.GradientTape() as tape:
+        tape.watch(shift)
+        value = overlap(shift)
+    slope = tape.gradient(value, shift).numpy()
+    for axis in range(2):
+        step = np.eye(3, dtype=np.float32)[axis] * 0.006
+        expected = float(overlap(step) - overlap(-step)) / 0.012
+        assert 0.6 < slope[axis] / expected < 1.3
+
+
+def test_degenerate_faces_and_an_empty_picture_have_no_gradient_problems(hand, posed):
+    camera = virtual_intrinsics(SIZE)
+    cases = {
+        "a point": tf.zeros_like(posed) + [0.0, 0.0, 0.6],
+        "beside the picture": posed + [5.0, 0.0, 0.0],
+        "behind the camera": posed * [1.0, 1.0, -1.0],
+        "half outside": posed + [0.12, 0.0, 0.0],
+    }
+    for name, vertices in cases.items():
+        with tf.GradientTape() as tape:
+            tape.watch(vertices)
+            mask = silhouette(vertices, hand.faces, camera, SIZE)
+        slope = tape.gradient(mask, vertices)
+        assert np.isfinite(mask).all() and np.isfinite(slope).all(), name
+        if name in ("beside the picture", "behind the camera"):
+            assert not mask.numpy().any() and not slope.numpy().any(), name
 
 
 def test_silhouette_moves_towards_a_target(hand, posed):
