@@ -40,6 +40,20 @@ def silhouette(vertices: tf.Tensor, faces, intrinsics, size: int, backend: str =
     return _splat(points, tf.stop_gradient(vertices[..., 2]), tf.convert_to_tensor(faces, tf.int32), size, backend)
 
 
+def mask_pyramid(mask: tf.Tensor, levels: int) -> list[tf.Tensor]:
+    """Blurred and halved again and again: [B, S, S] -> [B, S, S], [B, S/2, S/2], ..., `levels` of them.
+
+    The gradient of a mask lives within a pixel of the outline, and where it meets no target there is
+    none that helps. The squared difference of two blurred masks falls as they come nearer, from as far
+    away as the blur is wide: compare pyramids to pull masks together that do not touch.
+    """
+    pyramid = [mask]
+    for _ in range(levels - 1):
+        mask = _three_by_three(_three_by_three(mask, 0.5) / 4.0, 0.5)[:, ::2, ::2] / 4.0
+        pyramid.append(mask)
+    return pyramid
+
+
 def _splat(points, depth, faces, size, backend):
     triangle_id, barycentrics, covered = nearest_surface(points, depth, faces, size, backend)
     spread = _SCALE * _three_by_three(covered, _SIDE)
