@@ -169,7 +169,7 @@ def splat_silhouette(vertices, faces, intrinsics, size):
     # Its culling takes the other orientation for the front.
     colors = {"color": tf.ones([*vertices.shape[:2], 4])}
     picture = splat.rasterize_then_splat(
-        ndc, faces[:, ::-1], colors, tf.eye(4, batch_shape=[len(vertices)]), (size, size), lambda x: x["color"]
+        ndc, faces[:, ::-1], colors, tf.eye(4, batch_shape=vertices.shape[:1]), (size, size), lambda x: x["color"]
     )
     return picture[..., 3]
 
