@@ -49,7 +49,15 @@ setup(
         "train": TRAIN,
         "fast": ["ai-edge-litert==2.3.0"],
         "mesh": MESH,
-        "dev": [*TRAIN, *MESH, "pytest>=8", "ruff>=0.6", "scikit-image>=0.21", "pillow>=9", "fast-simplification>=0.1.7"],
+        "dev": [
+            *TRAIN,
+            *MESH,
+            "pytest>=8",
+            "ruff>=0.6",
+            "scikit-image>=0.21",
+            "pillow>=9",
+            "fast-simplification>=0.1.7",
+        ],
     },
     entry_points={"console_scripts": ["hiu=hiu_tf.cli:main"]},
 )
