@@ -114,3 +114,23 @@ def test_mean_over_stacks(predicted, rng):
     one = loss_values([keys.LOSS_POF], gt, [predicted])[keys.LOSS_POF]
     perfect = predicted | {keys.POF: gt[keys.POF]}
     assert float(loss_values([keys.LOSS_POF], gt, [predicted, perfect])[keys.LOSS_POF]) == pytest.approx(float(one) / 2)
+
+
+@pytest.mark.parametrize(("name", "dense"), [(keys.LOSS_SSL_MASK, keys.MASK), (keys.LOSS_SSL_JOINTS, keys.JOINTS_2D)])
+@pytest.mark.parametrize("both_sides", (True, False))
+def test_self_supervision_moves_one_side_or_both(name, dense, both_sides, predicted, rng):
+    with tf.GradientTape() as tape:
+        value = loss_values([name], labels(rng, 1.0), [predicted], both_sides=both_sides)[name]
+    mesh = RENDERED if name == keys.LOSS_SSL_MASK else keys.JOINTS_2D_PROJECTED
+    moved = tape.gradient(value, {"dense": predicted[dense], "mesh": predicted[mesh]})
+    assert (moved["dense"] is not None) == both_sides
+    assert moved["mesh"].numpy().any()
+
+
+@pytest.mark.parametrize("name", (keys.LOSS_SSL_MASK, keys.LOSS_SSL_JOINTS))
+def test_tasks_that_agree_cost_nothing(name, predicted, rng):
+    agreeing = predicted | {
+        RENDERED: tf.sigmoid(predicted[keys.MASK])[..., 0],
+        keys.JOINTS_2D_PROJECTED: tf.convert_to_tensor(predicted[keys.JOINTS_2D]),
+    }
+    assert float(loss_values([name], labels(rng, 1.0), [agreeing])[name]) == pytest.approx(0, abs=1e-6)
