@@ -39,6 +39,7 @@ FIELDS = {
     "hands_components": (POSE_SIZE, POSE_SIZE),
     "hands_coeffs": ("N", POSE_SIZE),
 }
+_LARGEST = 60_000_000  # bytes: enough to tell SMPL from MANO
 #: Models that people mistake for MANO, by their number of vertices.
 _OTHER_MODELS = {6890: "SMPL or SMPL+H (a whole body)", 10475: "SMPL-X (a whole body)", 5023: "FLAME (a head)"}
 
@@ -60,7 +61,7 @@ def read_mano(path: str | Path, tips: str = "freihand", other_hand: str | Path |
     data, notes = _read_fields(path)
     side = _side(data, path)
     if side == "left":
-        notes += _mend_left_shape(data, _read_fields(other_hand)[0] if other_hand else None)
+        notes += _mend_left_shape(data, _read_right(other_hand) if other_hand else None)
     if tips not in MANO_TIP_VERTICES:
         raise HandModelError(f"unknown fingertips {tips!r}; known are {', '.join(MANO_TIP_VERTICES)}")
     model = HandModel(
@@ -89,9 +90,9 @@ def _read_fields(path):
     data = _unpickle(content, path)
     if not isinstance(data, dict):
         raise HandModelError(f"{path} holds a {type(data).__name__}, not MANO's dictionary")
-    template = _plain(data.get("v_template"), "v_template", path)
-    if len(template) in _OTHER_MODELS:
-        raise HandModelError(f"{path} is {_OTHER_MODELS[len(template)]}, not MANO: use MANO_RIGHT.pkl or MANO_LEFT.pkl")
+    points = np.shape(_plain(data.get("v_template", ()), "v_template", path))[:1]
+    if points and points[0] in _OTHER_MODELS:
+        raise HandModelError(f"{path} is {_OTHER_MODELS[points[0]]}, not MANO: use MANO_RIGHT.pkl or MANO_LEFT.pkl")
     missing = [name for name in FIELDS if name not in data]
     if missing:
         raise HandModelError(f"{path} lacks {', '.join(missing)}: it is not a MANO v1.2 file")
@@ -99,6 +100,13 @@ def _read_fields(path):
     _check_kinematic_tree(arrays["kintree_table"], path)
     known = hashlib.md5(content).hexdigest() == RIGHT_MD5  # recognises a release, protects nothing
     return arrays, ["the file is the right hand of the MANO v1.2 release"] if known else []
+
+
+def _read_right(path):
+    data, _ = _read_fields(path)
+    if _side(data, path) != "right":
+        raise HandModelError(f"{path} is a left hand: the right one is needed to judge the left one")
+    return data
 
 
 def _read_bytes(path):
@@ -111,6 +119,8 @@ def _read_bytes(path):
             raise HandModelError(f"{path} is {meaning}")
     if not content:
         raise HandModelError(f"{path} is empty")
+    if len(content) > _LARGEST:
+        raise HandModelError(f"{path} has {len(content) / 1e6:.0f} MB: MANO has 4, it must be another file")
     return content
 
 
@@ -123,7 +133,7 @@ _NOT_PICKLES = {
 
 
 class _Shell:
-    """Keeps what a chumpy or SciPy object was pickled with, and does nothing."""
+    """Stands for a class that a file names: keeps what its object was pickled with, and does nothing."""
 
     def __init__(self, *args):
         self.state = {}
@@ -140,12 +150,55 @@ class _Csc(_Shell):
     pass
 
 
+class _Dtype(_Shell):
+    def __init__(self, code="", *args):
+        self.code, self.order = code, "<"
+
+    def __setstate__(self, state):
+        self.order = state[1]
+
+
+class _Array(_Shell):
+    """NumPy's own unpickling would take object arrays with pointers of the file's choice: numbers only."""
+
+    value = None
+
+    def __setstate__(self, state):
+        _, shape, dtype, fortran, raw = state
+        if dtype.code in _NUMBERS:
+            raw = raw.encode("latin1") if isinstance(raw, str) else bytes(raw)
+            numbers = np.frombuffer(raw, np.dtype(dtype.code).newbyteorder(dtype.order))
+            self.value = numbers.reshape(shape, order="F" if fortran else "C")
+
+
+_NUMBERS = ("f4", "f8", "i2", "i4", "i8", "u1", "u2", "u4", "u8")
+
+
+class _Reconstruct:
+    __slots__ = ()
+
+    def __call__(self, *args):
+        return _Array()
+
+
+class _Encode:
+    """Bytes in a protocol-2 pickle are written as text and an encoding."""
+
+    __slots__ = ()
+
+    def __call__(self, text, encoding="latin1"):
+        if not isinstance(text, str) or encoding != "latin1":
+            raise ValueError("only Latin-1 text is turned into bytes")
+        return text.encode("latin1")
+
+
 class _Refused(Exception):
     """The pickle names something that it has no business with."""
 
 
-class _Unpickler(pickle.Unpickler):
-    """Knows arrays, sets, and the shells; refuses every other name."""
+# The one in Python: the one in C reserves memory for whatever memo index a file states.
+class _Unpickler(pickle._Unpickler):
+    """Knows numbers, sets, and the shells; refuses every other name."""
 
     def find_class(self, module, name):
         """The object that a pickle may use under that name."""
@@ -159,14 +212,13 @@ class _Unpickler(pickle.Unpickler):
         raise _Refused(full)
 
 
-_reconstruct = np.zeros(1).__reduce__()[0]
 _HARMLESS = {
-    **{f"numpy.{core}.multiarray._reconstruct": _reconstruct for core in ("core", "_core")},
-    **{f"numpy.{core}.multiarray.scalar": np.float64(0).__reduce__()[0] for core in ("core", "_core")},
-    "numpy.ndarray": np.ndarray,
-    "numpy.dtype": np.dtype,
+    **{f"numpy.{core}.multiarray._reconstruct": _Reconstruct() for core in ("core", "_core")},
+    **{f"numpy.{core}.multiarray.scalar": _Shell for core in ("core", "_core")},
+    "numpy.ndarray": _Array,
+    "numpy.dtype": _Dtype,
     **{f"{builtins}.set": set for builtins in ("__builtin__", "builtins")},
-    "_codecs.encode": lambda text, encoding="latin1": str(text).encode("latin1"),  # bytes in a protocol-2 pickle
+    "_codecs.encode": _Encode(),
 }
 
 
@@ -180,35 +232,36 @@ def _unpickle(content, path):
     except EOFError as error:
         raise HandModelError(f"{path} ends too early: the download is incomplete") from error
     except Exception as error:  # a broken pickle raises almost anything
-        hint = "truncated" if "truncated" in str(error) else "damaged or no pickle"
-        raise HandModelError(f"{path} is {hint}: {error}") from error
+        raise HandModelError(f"{path} is damaged or no pickle: {type(error).__name__}: {error}") from error
 
 
 def _plain(value, name, path):
-    """Array, chumpy or sparse shell -> array."""
+    """Shells of arrays, chumpy objects and sparse matrices -> array."""
     try:
-        if isinstance(value, _Csc):
-            return _dense(value.state)
-        if isinstance(value, _Chumpy):
-            return _chumpy_value(value)
-        return np.asarray(value)
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        return np.asarray(_value(value))
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, RecursionError, MemoryError) as error:
         raise HandModelError(f"{path}: {name} cannot be read ({type(error).__name__}: {error})") from error
 
 
-def _chumpy_value(value):
-    """A plain Ch keeps its array in x; a Select picks entries of another one and reshapes them."""
-    if not isinstance(value, _Chumpy):
-        return np.asarray(value)
-    if "idxs" in value.state:
-        picked = _chumpy_value(value.state["a"]).ravel()[value.state["idxs"]]
-        return picked.reshape(value.state["preferred_shape"])
-    return np.asarray(value.state["x"])
+def _value(node):
+    """A plain chumpy object keeps its array in x; a Select picks entries of another one and reshapes them."""
+    if isinstance(node, _Array):
+        return node.value
+    if isinstance(node, _Csc):
+        return _dense(node.state)
+    if not isinstance(node, _Chumpy):
+        return node
+    if "idxs" in node.state:
+        picked = np.ravel(_value(node.state["a"]))[_value(node.state["idxs"])]
+        return picked.reshape(_value(node.state["preferred_shape"]))
+    return _value(node.state["x"])
 
 
 def _dense(state):
-    data, indices, indptr = (np.asarray(state[k]) for k in ("data", "indices", "indptr"))
-    shape = state.get("_shape", state.get("shape"))
+    data, indices, indptr = (_value(state[k]) for k in ("data", "indices", "indptr"))
+    shape = tuple(state.get("_shape", state.get("shape")))
+    if shape != FIELDS["J_regressor"]:
+        raise ValueError(f"a sparse matrix of shape {shape}")
     dense = np.zeros(shape)
     np.add.at(dense, (indices, np.repeat(np.arange(shape[1]), np.diff(indptr))), data)
     return dense

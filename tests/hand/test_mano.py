@@ -188,6 +188,34 @@ def test_a_malicious_pickle_is_refused_by_name_and_not_run(right, tmp_path):
     assert not trap.exists()
 
 
+def test_arrays_with_pointers_and_bombs_are_refused(tmp_path):
+    """Object arrays over a buffer of the file's choice, memo indices and shapes that reserve gigabytes, cycles."""
+    path = tmp_path / "bad.pkl"
+    pointers = Reduced(np.ndarray, (1,), np.dtype("O"), b"A" * 8)
+    with python2_packages() as classes:
+        cycle = with_state(classes["Select"], idxs=np.arange(3), preferred_shape=(3,))
+        cycle.a = cycle
+        huge = {"data": np.ones(1), "indices": np.zeros(1, np.int32), "indptr": np.arange(2), "_shape": (2**31, 2**31)}
+        contents = [
+            pickle.dumps({"v_template": pointers}, protocol=2),
+            pickle.dumps({"v_template": with_state(classes["Select"], a=pointers, idxs=0, preferred_shape=())}, 2),
+            pickle.dumps({"v_template": cycle}, protocol=2),
+            pickle.dumps({"v_template": with_state(classes["csc_matrix"], **huge)}, protocol=2),
+            b"\x80\x02Nr\xff\xff\xff\x7f.",  # memo index 2^31 - 1
+        ]
+    for content in contents:
+        path.write_bytes(content)
+        with pytest.raises(HandModelError):
+            read_mano(path)
+
+
+@pytest.mark.parametrize("content", ({}, {"v_template": "text"}, {"v_template": None}))
+def test_dictionaries_that_are_not_mano(tmp_path, content):
+    (tmp_path / "bad.pkl").write_bytes(pickle.dumps(content, protocol=2))
+    with pytest.raises(HandModelError, match="lacks|v_template"):
+        read_mano(tmp_path / "bad.pkl")
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
