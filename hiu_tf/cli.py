@@ -9,6 +9,7 @@ NAME.obj (the posed mesh); a clip gives NAME.mp4 and NAME.json with one entry pe
 """
 
 import argparse
+import math
 import sys
 from pathlib import Path
 
@@ -57,6 +58,9 @@ def main(argv=None) -> int:
     args = parse_args(argv)
     try:
         return {"predict": _predict, "info": _info}[args.command](args)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 1
     except (UserError, OSError) as error:
         if args.debug:
             raise
@@ -71,15 +75,17 @@ def _predict(args) -> int:
     files = _expand(args.inputs)
     options = {"box": _numbers(args.box, 4, "--box"), "side": args.side, "K": _intrinsics(args.K)}
     out = Path(args.out)
-    out.mkdir(parents=True, exist_ok=True)
+    names = _names(files)
+    _refuse_overwriting(files, out, names)
     predictor = Predictor(args.model or default_model(), args.threads)
+    out.mkdir(parents=True, exist_ok=True)
     print(f"{args.model or default_model()} on {predictor.engine}: {len(files)} file(s) -> {out}")
     failures = 0
-    for path, name in zip(files, _names(files)):
+    for path, name in zip(files, names):
         predict = predict_clip if path.suffix.lower() in CLIPS else predict_picture
         try:
             print(predict(predictor, path, out / name, **options))
-        except UserError as error:
+        except (UserError, OSError) as error:
             failures += 1
             print(f"error: {path}: {error}", file=sys.stderr)
     return 1 if failures else 0
@@ -122,6 +128,15 @@ def _names(files):
     return names
 
 
+def _refuse_overwriting(files, out, names):
+    """The user's own pictures must survive --out being the folder where they lie."""
+    own = {path.resolve() for path in files}
+    for name in names:
+        for suffix in (".png", ".mp4", ".json", ".obj"):
+            if (out / (name + suffix)).resolve() in own:
+                raise UserError(f"the result {out / (name + suffix)} would overwrite an input: give another --out")
+
+
 def _numbers(text, count, option):
     if text is None:
         return None
@@ -139,6 +154,8 @@ def _intrinsics(text):
     if values is None:
         return None
     fx, fy, cx, cy = values
+    if not all(map(math.isfinite, values)) or min(fx, fy) < 1:
+        raise UserError(f"--K takes focal lengths of at least 1 pixel and a finite centre, got {text!r}")
     return [[fx, 0, cx], [0, fy, cy], [0, 0, 1]]
 
 

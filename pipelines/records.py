@@ -23,15 +23,17 @@ class RecordError(UserError):
     """A folder of records that cannot be used."""
 
 
-def write_shard(path: Path, samples: Iterable[Sample]) -> dict:
-    """Writes one shard beside its final name and renames it. Returns its counts per label.
+def write_shard(path: Path, samples: Iterable[Sample], made_from: str = "") -> dict:
+    """Writes one shard, whole or not at all. Returns its counts per label.
 
-    The counts are also left in a file beside the shard: where it exists, the shard is complete and
-    is not written again.
+    A note beside the shard says what it was made from, its size and its counts. Where the note fits,
+    the shard is complete and is not written again.
     """
     note = path.with_suffix(".json")
     if path.exists() and note.exists():
-        return json.loads(note.read_text())
+        before = _read_json(note)
+        if before.get("made_from") == made_from and before.get("bytes") == path.stat().st_size:
+            return before["counts"]
     counts = {"samples": 0, "joints_2d": 0, "joints_3d": 0, "mask": 0, "mesh": 0}
     with written_whole(path) as scratch, tf.io.TFRecordWriter(str(scratch)) as writer:
         for sample in samples:
@@ -41,16 +43,15 @@ def write_shard(path: Path, samples: Iterable[Sample]) -> dict:
             counts["joints_3d"] += bool(sample.joints_3d_weight.any())
             counts["mask"] += bool(sample.mask)
             counts["mesh"] += bool(len(sample.vertices))
-    note.write_text(json.dumps(counts))
+    with written_whole(note) as scratch:
+        scratch.write_text(json.dumps({"made_from": made_from, "bytes": path.stat().st_size, "counts": counts}))
     return counts
 
 
 def write_index(folder: Path, dataset: str, split: str, shards: dict[str, dict]) -> dict:
     """Adds a split to the folder's index: its shards and the sum of their counts."""
     path = folder / INDEX
-    index = (
-        json.loads(path.read_text()) if path.exists() else {"version": RECORD_VERSION, "dataset": dataset, "splits": {}}
-    )
+    index = _read_json(path) if path.exists() else {"version": RECORD_VERSION, "dataset": dataset, "splits": {}}
     total = {key: sum(counts[key] for counts in shards.values()) for key in next(iter(shards.values()))}
     index["splits"][split] = {"counts": total, "shards": sorted(shards)}
     with written_whole(path) as scratch:
@@ -67,14 +68,38 @@ def read_index(folder: str | Path, split: str) -> tuple[list[str], dict]:
     path = Path(folder) / INDEX
     if not path.is_file():
         raise RecordError(f"{folder} holds no {INDEX}: write records first with tools/prepare.py")
-    splits = json.loads(path.read_text())["splits"]
+    splits = _read_json(path).get("splits", {})
     if split not in splits:
         raise RecordError(f"{path} has no split {split!r}, only {sorted(splits)}")
-    shards = [str(Path(folder) / name) for name in splits[split]["shards"]]
-    missing = [name for name in shards if not Path(name).exists()]
-    if missing or not splits[split]["counts"]["samples"]:
-        raise RecordError(f"{path}: split {split!r} is empty or lacks {missing}")
-    return shards, splits[split]["counts"]
+    try:
+        names, counts = splits[split]["shards"], splits[split]["counts"]
+        samples = counts["samples"]
+    except (KeyError, TypeError) as error:
+        raise RecordError(f"{path}: split {split!r} is damaged: prepare it again ({error!r})") from error
+    if not samples:
+        raise RecordError(f"{path}: split {split!r} holds no samples")
+    for name in names:
+        _check_shard(Path(folder) / name)
+    return [str(Path(folder) / name) for name in names], counts
+
+
+def _check_shard(path):
+    """Its note knows how large it must be: a truncated shard is found before training starts."""
+    if not path.is_file():
+        raise RecordError(f"{path} is missing: prepare it again")
+    wanted, found = _read_json(path.with_suffix(".json")).get("bytes"), path.stat().st_size
+    if wanted != found:
+        raise RecordError(f"{path} has {found} bytes, written were {wanted}: it is damaged, prepare it again")
+
+
+def _read_json(path):
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise RecordError(f"{path} cannot be read: prepare the records again ({error})") from error
+    if not isinstance(content, dict):
+        raise RecordError(f"{path} is damaged: prepare the records again")
+    return content
 
 
 def parse(serialized: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -66,8 +66,14 @@ class Sample:
             self._refuse("weights", "must be >= 0")
         if self.joints_3d_weight.any() and self.intrinsics[0, 0] <= 0:
             self._refuse("intrinsics", "are needed where there are 3D joints")
-        if not self.joints_2d_weight.any():
+        labelled = self.joints_2d[self.joints_2d_weight > 0]
+        if not len(labelled):
             self._refuse("joints_2d_weight", "labels no joint: the hand cannot be found in the picture")
+        size = np.array([self.width, self.height])
+        if size.min() < 2:
+            self._refuse("image", f"is {self.width}x{self.height} pixels, expected at least 2x2")
+        if np.any(labelled < -size) or np.any(labelled > 2 * size):
+            self._refuse("joints_2d", "lie more than a picture's size outside the picture")
         return self
 
     def _refuse(self, name, why):

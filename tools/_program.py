@@ -1,8 +1,16 @@
 """What all programs share: a user's mistake ends in one clear line and an exit code, not a traceback."""
 
+import argparse
 import sys
 
 from hiu_tf.errors import UserError
+
+
+def positive(text: str) -> int:
+    """An argparse type: a whole number above 0."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"takes a whole number above 0, got {text!r}")
+    return int(text)
 
 
 def program(main) -> int:

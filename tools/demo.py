@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-from tools._program import program
+from tools._program import positive, program
 
 RENDERED_TRAIN, RENDERED_VAL, HELD_OUT = 2400, 160, 12
 STEPS = 380
@@ -93,7 +93,7 @@ def parse_args(argv):
     parser.add_argument("--out", default="demo", help="folder for everything (default: demo)")
     parser.add_argument("--real", help="folder of real hands with COCO key points")
     parser.add_argument("--photos", help="folder of pictures and clips to predict on")
-    parser.add_argument("--steps", type=int, default=STEPS, help=f"training steps (default {STEPS})")
+    parser.add_argument("--steps", type=positive, default=STEPS, help=f"training steps (default {STEPS})")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser.parse_args(argv)
 

@@ -114,12 +114,14 @@ def main(argv=None) -> int:
     import cv2
 
     import hiu_tf  # noqa: F401  (before tensorflow)
+    from hiu_tf.atomic import written_whole
     from hiu_tf.hand.procedural import hand_model
 
     hand, out = hand_model(args.hand), Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
     for name, sheet in (("hand_poses.png", pose_sheet(hand)), ("hand_shapes.png", shape_sheet(hand))):
-        cv2.imwrite(str(out / name), sheet[..., ::-1])
+        with written_whole(out / name) as scratch:
+            cv2.imwrite(str(scratch), sheet[..., ::-1])
         print(out / name)
     return 0
 

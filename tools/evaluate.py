@@ -10,7 +10,7 @@ import itertools
 import sys
 from pathlib import Path
 
-from tools._program import program
+from tools._program import positive, program
 
 _MEAN_SAMPLES = 512
 _BATCH = 32
@@ -49,7 +49,7 @@ def parse_args(argv):
     parser.add_argument("--run", required=True, help="folder of a finished training run")
     parser.add_argument("--data", required=True, help="folder that holds the records of the sets")
     parser.add_argument("--sets", default="synthetic", help="comma-separated names under --data (default synthetic)")
-    parser.add_argument("--limit", type=int, default=1_000_000, help="at most so many samples of each set")
+    parser.add_argument("--limit", type=positive, default=1_000_000, help="at most so many samples of each set")
     parser.add_argument("--json", help="write the figures there")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser.parse_args(argv)

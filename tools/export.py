@@ -11,6 +11,7 @@ import json
 import sys
 from pathlib import Path
 
+from hiu_tf.errors import UserError
 from tools._program import program
 
 
@@ -37,6 +38,18 @@ def export_run(run, out: Path, metrics: dict | None, training: str) -> list[Path
     return paths
 
 
+def _read_metrics(path):
+    """Checked before anything is written."""
+    from hiu_tf.evaluation.report import markdown
+
+    try:
+        metrics = json.loads(path.read_text())
+        markdown(metrics["results"])
+        return metrics
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path} is no JSON of tools/evaluate.py: {error!r}") from error
+
+
 def parse_args(argv):
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -53,7 +66,7 @@ def main(argv=None) -> int:
     args = parse_args(argv)
     from hiu_tf.training.run import load_run
 
-    metrics = json.loads(Path(args.metrics).read_text()) if args.metrics else None
+    metrics = _read_metrics(Path(args.metrics)) if args.metrics else None
     for path in export_run(load_run(args.run), Path(args.out), metrics, args.training):
         print(path)
     print(f"next: hiu predict PICTURE --model {args.out} --out predictions")

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tools._program import program
+from tools._program import positive, program
 
 _SIZE = 128
 _LEARNING_RATE = 0.02
@@ -122,10 +122,10 @@ def parse_args(argv):
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", default=".", help="folder for the pictures (default: here)")
-    parser.add_argument("--starts", type=int, default=20, help="how many hands (default 20)")
-    parser.add_argument("--steps", type=int, default=300, help="steps of Adam (default 300)")
+    parser.add_argument("--starts", type=positive, default=20, help="how many hands (default 20)")
+    parser.add_argument("--steps", type=positive, default=300, help="steps of Adam (default 300)")
     parser.add_argument(
-        "--levels", type=int, default=6, help="blurred masks at S, S/2, ... (default 6; 1 is the plain mask)"
+        "--levels", type=positive, default=6, help="blurred masks at S, S/2, ... (default 6; 1 is the plain mask)"
     )
     parser.add_argument(
         "--far", type=float, default=1.0, help="starts so many times 3 cm beside the target (default 1)"

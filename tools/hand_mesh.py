@@ -48,12 +48,25 @@ def _read_prediction(path, hand):
     try:
         content = json.loads(path.read_text())
         found = {key: np.asarray(content[key], float) for key in _KEYS}
+        _check(path, hand, content, found)
         if content["side"] == "right":
             return hand, found
         found |= {key: mirror_rotations(found[key]) for key in ("pose", "rotation")}
         return mirror_hand(hand), found | {"translation": found["translation"] * np.array([-1, 1, 1])}
     except (ValueError, KeyError, TypeError) as error:
+        if isinstance(error, UserError):
+            raise
         raise UserError(f"{path} is no JSON of `hiu predict` for a picture: {error!r}") from error
+
+
+def _check(path, hand, content, found):
+    for key, shape in zip(_KEYS, ((10,), (15, 3), (3,), (3,))):
+        if found[key].shape != shape or not np.all(np.abs(found[key]) < 1e3):
+            raise UserError(f"{path}: {key} must be finite numbers of shape {shape}, got shape {found[key].shape}")
+    if content["side"] not in ("right", "left"):
+        raise UserError(f"{path}: side must be right or left, got {content['side']!r}")
+    if content["hand"] != hand.name:
+        raise UserError(f"{path} is of {content['hand']}, not of {hand.name}: give its --hand")
 
 
 def write_obj(path: Path, hand, **parameters) -> None:
@@ -65,9 +78,12 @@ def write_obj(path: Path, hand, **parameters) -> None:
 
 def write_ply(path: Path, hand, **parameters) -> None:
     """The posed mesh with vertex colours as PLY."""
-    import trimesh
-
     from hiu_tf.atomic import written_whole
+
+    try:
+        import trimesh
+    except ImportError as error:
+        raise UserError("PLY files need trimesh: pip install hiu-tf[mesh]") from error
 
     points = _posed(hand, parameters) * np.array([1, -1, -1])
     colors = (255 * hand.colors * np.array([0.87, 0.66, 0.54])).astype(np.uint8)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from tools._program import program
+from tools._program import positive, program
 
 
 def write_part(name: str, source: str, split: str, out: str, part: int, parts: int) -> tuple[str, dict]:
@@ -26,7 +26,8 @@ def write_part(name: str, source: str, split: str, out: str, part: int, parts: i
     from pipelines.records import write_shard
 
     shard = f"{split}-{part:05d}-of-{parts:05d}.tfrecord"
-    return shard, write_shard(Path(out) / shard, reader(name).read(source, split, part, parts))
+    made_from = f"{name} {source} {split} {part}/{parts} {reader(name).fingerprint(source, split)}"
+    return shard, write_shard(Path(out) / shard, reader(name).read(source, split, part, parts), made_from)
 
 
 def prepare(name: str, source: str, split: str, out: str, parts: int, workers: int) -> dict:
@@ -52,8 +53,8 @@ def parse_args(argv):
     parser.add_argument("--source", required=True, help="folder of the data set; synthetic: number of pictures")
     parser.add_argument("--split", required=True, help="train, val or test")
     parser.add_argument("--out", required=True, help="folder for the records")
-    parser.add_argument("--shards", type=int, default=8, help="number of files (default 8)")
-    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes (default: all cores)")
+    parser.add_argument("--shards", type=positive, default=8, help="number of files (default 8)")
+    parser.add_argument("--workers", type=positive, default=os.cpu_count(), help="processes (default: all cores)")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser.parse_args(argv)
 

@@ -20,8 +20,8 @@ def load_recipe(path: str | Path, overrides: list[str] = ()) -> Recipe:
         tree = yaml.safe_load(Path(path).read_text())
     except OSError as error:
         raise ConfigError(f"cannot read the recipe {path}: {error.strerror}") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is no valid YAML: {error}") from error
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise ConfigError(f"{path} is no valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(tree, dict):
         raise ConfigError(f"{path} is no recipe: it holds {type(tree).__name__}, expected keys and values")
     for override in overrides:
@@ -41,4 +41,7 @@ def _apply(tree, override):
         tree = tree.setdefault(parent, {})
         if not isinstance(tree, dict):
             raise ConfigError(f"override {override!r}: {parent} holds no settings")
-    tree[last] = yaml.safe_load(value)
+    try:
+        tree[last] = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"override {override!r}: the value is no valid YAML") from error

@@ -64,7 +64,7 @@ class DataConfig:
 
     def __post_init__(self):
         for name in ("share", "joints_2d", "joints_3d", "mask", "ssl"):
-            _require(getattr(self, name) >= 0, f"data.{name}", ">= 0", getattr(self, name))
+            _require_range(self, "data", name, 0)
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,17 @@ class AugmentConfig:
     noise: float = 0.02
     cutout_probability: float = 0.3
     background_probability: float = 0.5
+
+    def __post_init__(self):
+        for name in ("brightness", "contrast", "saturation"):
+            _require_range(self, "augment", name, 0, 1)
+        for name in ("grey_probability", "blur_probability", "cutout_probability", "background_probability"):
+            _require_range(self, "augment", name, 0, 1)
+        for name, most in (("rotation_deg", 180), ("translation", 1), ("hue", 0.5), ("noise", 1)):
+            _require_range(self, "augment", name, 0, most)
+        for name in ("crop_scale", "gamma"):
+            low, high = getattr(self, name)
+            _require(0 < low <= high < 100, f"augment.{name}", "two numbers, 0 < low <= high", (low, high))
 
 
 @dataclass(frozen=True)
@@ -109,8 +120,8 @@ class LossConfig:
     ssl_both_sides: bool = True
 
     def __post_init__(self):
-        for name in keys.LOSSES:
-            _require(getattr(self, name) >= 0, f"loss.{name}", ">= 0", getattr(self, name))
+        for name in (*keys.LOSSES, "ssl_warmup_steps"):
+            _require_range(self, "loss", name, 0)
 
 
 @dataclass(frozen=True)
@@ -130,9 +141,11 @@ class TrainConfig:
 
     def __post_init__(self):
         for name in ("steps", "steps_per_epoch", "batch_size", "shuffle"):
-            _require(getattr(self, name) >= 1, f"train.{name}", ">= 1", getattr(self, name))
-        _require(self.learning_rate > 0, "train.learning_rate", "> 0", self.learning_rate)
-        _require(0 <= self.ema < 1, "train.ema", "in [0, 1)", self.ema)
+            _require_range(self, "train", name, 1, 1e9)
+        for name in ("learning_rate", "clip_norm"):
+            _require_range(self, "train", name, 1e-12)
+        for name, most in (("weight_decay", 1), ("poly_power", 100), ("ema", 0.999999), ("seed", 2**31 - 1)):
+            _require_range(self, "train", name, 0, most)
 
 
 @dataclass(frozen=True)
@@ -151,7 +164,15 @@ class Recipe:
     train: TrainConfig = field(default_factory=TrainConfig)
 
     def __post_init__(self):
-        _require(bool(self.data), "data", "at least one data set", {})
+        shares = sum(data.share for data in self.data.values())
+        _require(shares > 0, "data", "at least one data set with a share above 0", list(self.data))
+
+
+def _require_range(config, group, name, least, most=1e12):
+    """The number lies in [least, most], both shown; NaN lies nowhere."""
+    value = getattr(config, name)
+    fits = not isinstance(value, bool) and least <= value <= most
+    _require(fits, f"{group}.{name}", f"in [{least:g}, {most:g}]", value)
 
 
 def _require(condition, name, wish, value):

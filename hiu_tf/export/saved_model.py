@@ -18,7 +18,7 @@ def export_saved_model(module: HIUModule, folder: Path, card: dict) -> Path:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        version = 1 + max([int(path.name) for path in folder.iterdir() if path.name.isdigit()], default=0)
+        version = 1 + max([int(path.name) for path in folder.iterdir() if path.name.isdecimal()], default=0)
         with written_whole(folder / str(version)) as scratch:
             tf.saved_model.save(module, str(scratch), signatures=module.signatures())
             write_card(scratch / "assets.extra", card)

@@ -22,7 +22,7 @@ def batch_vertex_normals(vertices: tf.Tensor, faces: np.ndarray) -> tf.Tensor:
     face_normal = cross(b - a, c - a)
     # Each vertex gathers from its own faces; the missing ones of small fans point at an added zero.
     padded = tf.concat([face_normal, tf.zeros_like(face_normal[:, :1])], axis=1)
-    total = tf.add_n([tf.gather(padded, around, axis=1) for around in _faces_around(faces).T])
+    total = tf.add_n([tf.gather(padded, around, axis=1) for around in _faces_around(faces, vertices.shape[1]).T])
     return total / tf.sqrt(tf.reduce_sum(tf.square(total), axis=-1, keepdims=True) + 1e-20)
 
 
@@ -45,11 +45,11 @@ def close_holes(faces: np.ndarray) -> np.ndarray:
     return np.concatenate([faces, np.array(fans, faces.dtype).reshape(-1, 3)])
 
 
-def _faces_around(faces):
+def _faces_around(faces, num_vertices):
     """[V, D]: the faces of each vertex, padded with the number of faces."""
     vertex = faces.reshape(-1)
     order = np.argsort(vertex, kind="stable")
-    counts = np.bincount(vertex)
+    counts = np.bincount(vertex, minlength=num_vertices)
     slot = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)
     table = np.full((len(counts), counts.max()), len(faces), np.int32)
     table[vertex[order], slot] = order // 3

@@ -63,6 +63,8 @@ class HandModel:
     licence: str
 
     def __post_init__(self):
+        if not len(self.vertices) or not len(self.faces):
+            raise HandModelError("hand model: it has no vertices or no faces")
         for name, shape in array_shapes(len(self.vertices), len(self.faces)).items():
             array = getattr(self, name)
             if array.shape != shape:
@@ -74,6 +76,13 @@ class HandModel:
         self._check_meaning()
 
     def _check_meaning(self):
+        palm = np.linalg.norm(self.joints[4] - self.joints[0])
+        if not 0.05 < palm < 0.2:
+            raise HandModelError(f"hand model: wrist to middle finger is {palm:.3g}, expected metres, about 0.09")
+        if np.any(self.pose_deviations < 0):
+            raise HandModelError("hand model: pose_deviations must be >= 0")
+        if self.colors.min() < 0 or self.colors.max() > 1:
+            raise HandModelError("hand model: colors must be in [0, 1]")
         for name in ("weights", "joint_regressor"):
             if np.abs(getattr(self, name).sum(axis=1) - 1).max() > 1e-4:
                 raise HandModelError(f"hand model: each row of {name} must sum to 1")
@@ -144,15 +153,22 @@ def load_hand_model(path: str | Path) -> HandModel:
             arrays = dict(data)
     except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile) as error:
         raise HandModelError(f"hand model: cannot read {path}: {error}") from error
-    version = int(arrays.pop("schema_version", -1))
-    if version != SCHEMA_VERSION:
+    version = str(arrays.pop("schema_version", "none"))
+    if version != str(SCHEMA_VERSION):
         raise HandModelError(f"hand model: {path} has schema {version}, this version reads {SCHEMA_VERSION}")
     missing = {field.name for field in fields(HandModel)} - set(arrays)
     if missing:
         raise HandModelError(f"hand model: {path} lacks {sorted(missing)}")
     texts = {name: str(arrays[name]) for name in _TEXT}
-    numbers = {name: arrays[name].astype(np.int32 if name in _INTEGER else np.float32) for name in array_shapes(0, 0)}
-    return HandModel(**numbers, **texts)
+    return HandModel(**{name: _as_stored(name, arrays[name]) for name in array_shapes(0, 0)}, **texts)
+
+
+def _as_stored(name, array):
+    """float32 or int32; refuses what a cast would bend into shape."""
+    kinds, target = ("iu", np.int32) if name in _INTEGER else ("f", np.float32)
+    if array.dtype.kind not in kinds or array.ndim < 1 or (kinds == "iu" and array.size and array.max() > 2**31 - 1):
+        raise HandModelError(f"hand model: {name} has type {array.dtype} and shape {array.shape}")
+    return array.astype(target)
 
 
 def mirror_hand(model: HandModel) -> HandModel:

@@ -14,6 +14,8 @@ from hiu_tf.errors import UserError
 #: TFLite interpreters, the fastest first.
 INTERPRETERS = ("ai_edge_litert.interpreter", "tflite_runtime.interpreter", "tensorflow.lite.python.interpreter")
 SIGNATURE = "tensor"
+#: What a model's card must say for the runtime to use it.
+_CARD = ("name", "hiu_tf", "image_size", "input", "outputs", "camera", "faces", "hand")
 
 Network = Callable[[np.ndarray], dict[str, np.ndarray]]
 
@@ -41,7 +43,7 @@ def load_network(path: str | Path, threads: int = 2) -> tuple[Network, dict, str
         return _load_tflite(path, threads)
     if not path.is_dir():
         raise ModelError(f"there is no model at {path}: give a .tflite file or a SavedModel folder")
-    versions = sorted((p for p in path.iterdir() if p.name.isdigit()), key=lambda p: int(p.name))
+    versions = sorted((p for p in path.iterdir() if p.name.isdecimal()), key=lambda p: int(p.name))
     return _load_saved_model(versions[-1] if versions else path)
 
 
@@ -68,7 +70,7 @@ def _load_saved_model(path):
     try:
         model = tf.saved_model.load(str(path))
         function = model.signatures[SIGNATURE]
-    except (OSError, KeyError) as error:
+    except (OSError, KeyError, IndexError, ValueError, tf.errors.OpError) as error:
         raise ModelError(f"{path} is no SavedModel of this project: {error}") from error
 
     def network(crops):
@@ -92,4 +94,11 @@ def _read_card(folder):
     path = folder / "model.json"
     if not path.is_file():
         raise ModelError(f"the model's card {path} is missing: copy it along with the model")
-    return json.loads(path.read_text())
+    try:
+        card = json.loads(path.read_text())
+        missing = [name for name in _CARD if name not in card]
+    except (ValueError, TypeError) as error:
+        raise ModelError(f"{path} is no model card: {error}") from error
+    if missing or not isinstance(card, dict):
+        raise ModelError(f"{path} is no model card: it lacks {', '.join(missing)}")
+    return card

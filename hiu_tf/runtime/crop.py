@@ -11,6 +11,8 @@ CROP_SCALE = 1.6
 #: shorter side, and the step between windows relative to the window.
 SEARCH_SCALES = (1.0, 0.7, 0.5)
 SEARCH_STEP = 0.5
+#: Of the picture's longer side: no smaller windows, however thin the picture.
+SMALLEST_WINDOW = 0.125
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ def search_windows(height: int, width: int, mirrored: bool, size: int) -> list[C
     """Windows of several sizes over the whole picture, the largest first."""
     windows = [Crop(((width - 1) / 2, (height - 1) / 2), float(max(height, width)), mirrored, size)]
     for scale in SEARCH_SCALES:
-        side = scale * min(height, width)
+        side = max(scale * min(height, width), SMALLEST_WINDOW * max(height, width))
         for y in _steps(height, side):
             windows += [Crop((x, y), side, mirrored, size) for x in _steps(width, side)]
     return windows

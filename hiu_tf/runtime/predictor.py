@@ -29,6 +29,7 @@ class Prediction:
       shape, pose, rotation, translation: parameters of the right hand that was posed; for a left
         hand they describe its mirror image.
       frame: "camera" where K was given, else "crop": the virtual camera that looks at the crop.
+      hand: name of the hand model that shape and pose belong to.
       crop: where the network looked.
     """
 
@@ -45,6 +46,7 @@ class Prediction:
     rotation: np.ndarray
     translation: np.ndarray
     frame: str
+    hand: str
     crop: Crop
 
     @property
@@ -119,6 +121,7 @@ class Predictor:
             joints_2d_projected=crop.to_picture(raw[keys.JOINTS_2D_PROJECTED]),
             vertices_2d=crop.to_picture(vertices_2d),
             frame=frame,
+            hand=self.card["hand"]["name"],
             crop=crop,
             **parameters,
         )
@@ -127,8 +130,8 @@ class Predictor:
 def _to_real_camera(points, crop, virtual, K):
     """Virtual camera -> the camera of K: the wrist keeps its pixel, depth scales with the focal length."""
     joints = points[0]
-    if K.shape != (3, 3) or K[0, 0] <= 0:
-        raise UserError(f"K must be a 3x3 matrix of intrinsics, got shape {K.shape}")
+    if K.shape != (3, 3) or not np.all(np.isfinite(K)) or min(K[0, 0], K[1, 1]) <= 0:
+        raise UserError(f"K must be a 3x3 matrix of finite intrinsics with focal lengths > 0, got {K.tolist()}")
     flip = np.array([-1.0, 1, 1]) if crop.mirrored else np.ones(3)
     wrist = crop.to_picture(_project(joints[:1], virtual))[0]
     focal = K[0, 0] * crop.size / crop.side
@@ -154,13 +157,16 @@ def _project(points, camera):
 def _checked_picture(picture):
     picture = np.asarray(picture)
     if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8 or min(picture.shape[:2]) < 2:
-        raise UserError(f"a picture is [H, W, 3] uint8 RGB, got shape {picture.shape} and type {picture.dtype}")
+        raise UserError(
+            f"a picture is [H, W, 3] uint8 RGB of at least 2x2 pixels, got shape {picture.shape} and type {picture.dtype}"
+        )
     return picture
 
 
 def _checked_box(box, picture):
     x, y, width, height = map(float, box)
     outside = x >= picture.shape[1] or y >= picture.shape[0] or x + width <= 0 or y + height <= 0
-    if not np.all(np.isfinite([x, y, width, height])) or width <= 0 or height <= 0 or outside:
-        raise UserError(f"box {tuple(box)} does not lie in the picture of {picture.shape[1]}x{picture.shape[0]}")
+    huge = max(width, height) > 4 * max(picture.shape[:2])
+    if not np.all(np.isfinite([x, y, width, height])) or width <= 0 or height <= 0 or outside or huge:
+        raise UserError(f"box {tuple(box)} does not fit the picture of {picture.shape[1]}x{picture.shape[0]}")
     return x, y, width, height

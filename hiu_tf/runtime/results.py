@@ -29,6 +29,7 @@ def prediction_json(prediction: Prediction) -> dict:
         "side": prediction.side,
         "score": round(prediction.score, 4),
         "frame": prediction.frame,
+        "hand": prediction.hand,
         "joint_names": JOINT_NAMES,
     }
     crop = prediction.crop

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
@@ -37,10 +38,10 @@ def train(recipe: Recipe, data: tf.data.Dataset, folder: Path, verbose: int = 1)
     Must be called inside the scope of a distribution strategy.
     """
     hand = hand_model(recipe.hand)
+    _write_recipe(recipe, folder)
     trainer = HIUTrainer(build_hiu(model_config(recipe.model)), hand, recipe.loss, recipe.train.clip_norm)
     trainer.compile(build_optimizer(recipe.train))
     trainer.optimizer.build(trainer.trainable_variables)
-    _write_recipe(recipe, folder)
     checkpoint = tf.train.Checkpoint(network=trainer.network, optimizer=trainer.optimizer)
     manager = tf.train.CheckpointManager(checkpoint, str(folder / CHECKPOINTS), max_to_keep=2)
     checkpoint.restore(manager.latest_checkpoint).expect_partial()
@@ -54,6 +55,7 @@ def train(recipe: Recipe, data: tf.data.Dataset, folder: Path, verbose: int = 1)
         callbacks=_callbacks(manager, folder),
         verbose=verbose,
     )
+    _refuse_divergence(trainer, folder)
     if recipe.train.ema and trainer.optimizer.iterations.numpy() > 0:
         trainer.optimizer.finalize_variable_values(trainer.trainable_variables)
     save_weights(trainer.network, folder)
@@ -75,19 +77,53 @@ def load_run(folder: str | Path) -> Run:
     recipe, weights = Path(folder) / RECIPE, Path(folder) / WEIGHTS
     if not recipe.is_file() or not weights.is_file():
         raise UserError(f"{folder} is no finished run: it lacks {RECIPE} or {WEIGHTS}")
-    settings = json.loads(recipe.read_text())
+    settings = _read_recipe(recipe)
     network = build_hiu(model_config(settings["model"]))
-    network.load_weights(str(weights))
+    try:
+        network.load_weights(str(weights))
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{weights} does not hold the weights of {settings['model']}: {error}") from error
     return Run(network, settings["model"], hand_model(settings["hand"]))
 
 
+def _read_recipe(path):
+    try:
+        settings = json.loads(path.read_text())
+        return settings | {"model": settings["model"], "hand": settings["hand"]}
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is no recipe of a run: {error!r}") from error
+
+
 def _write_recipe(recipe, folder):
+    """Refuses to go on in a folder whose weights are of another network or hand."""
+    path, settings = folder / RECIPE, asdict(recipe)
+    if path.exists():
+        before = _read_recipe(path)
+        for name in ("model", "hand"):
+            if before[name] != settings[name]:
+                raise UserError(
+                    f"{folder} holds a run with {name} {before[name]}, not {settings[name]}: use another folder"
+                )
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / RECIPE).write_text(json.dumps(asdict(recipe), indent=1))
+    with written_whole(path) as scratch:
+        scratch.write_text(json.dumps(settings, indent=1))
+
+
+def _refuse_divergence(trainer, folder):
+    """Weights that are not finite are never saved; checkpoints of such an epoch are not either."""
+    if not all(np.all(np.isfinite(weight)) for weight in trainer.network.get_weights()):
+        raise UserError(
+            f"the training in {folder} diverged: lower train.learning_rate or the loss weights. "
+            "The last good checkpoint is kept; the same command goes on from there"
+        )
 
 
 def _callbacks(manager, folder):
-    save = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: manager.save(epoch + 1))
+    def save_if_finite(epoch, logs):
+        if np.isfinite(logs["loss"]):
+            manager.save(epoch + 1)
+
+    save = keras.callbacks.LambdaCallback(on_epoch_end=save_if_finite)
     return [
         keras.callbacks.TerminateOnNaN(),
         save,

@@ -1,11 +1,13 @@
 """One folder per data set: its reader and its data card.
 
-A reader is a module with one function:
+A reader is a module with two functions:
 
     read(source: str, split: str, part: int, parts: int) -> Iterator[Sample]
+    fingerprint(source: str, split: str) -> str
 
-It yields the samples of one of `parts` equal parts of a split, always the same ones in the same
-order, so that parts can be written in parallel and again after a crash.
+The first yields the samples of one of `parts` equal parts of a split, always the same ones in the same
+order, so that parts can be written in parallel and again after a crash. The second changes when the
+samples do, so that records of older ones are not kept.
 """
 
 import importlib

@@ -78,7 +78,7 @@ def test_a_left_prediction_becomes_a_left_hand(hand, rng, tmp_path):
     right["translation"] = np.array([0.1, 0.0, 0.6])
     points = {}
     for side in ("right", "left"):
-        content = {key: value.tolist() for key, value in right.items()} | {"side": side}
+        content = {key: value.tolist() for key, value in right.items()} | {"side": side, "hand": hand.name}
         (tmp_path / f"{side}.json").write_text(json.dumps(content))
         assert hand_mesh([str(tmp_path / f"{side}.ply"), "--prediction", str(tmp_path / f"{side}.json")]) == 0
         mesh = trimesh.load(str(tmp_path / f"{side}.ply"), process=False)

@@ -106,7 +106,7 @@ def test_equal_seeds_equal_pictures_and_colours_stay_in_range(records):
 
 
 def test_background_changes_only_behind_the_mask(records):
-    only_background = AugmentConfig(0, 0, 0, 0, 0, 0, 0, (1, 1), 0, 0, 0, 0, 1.0)
+    only_background = AugmentConfig((1, 1), 0, 0, 0, 0, 0, 0, (1, 1), 0, 0, 0, 0, 1.0)
     sample = crop(records[0], SIZE, None)
     changed = recolour(sample, only_background, tf.constant([2, 2], tf.int64))[keys.IMAGE]
     difference = np.abs(changed - sample[keys.IMAGE]).max(axis=-1)

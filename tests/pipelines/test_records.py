@@ -83,9 +83,22 @@ def test_index_names_what_is_missing(samples, tmp_path):
     write_index(tmp_path, "synthetic", "train", {"a.tfrecord": counts})
     with pytest.raises(RecordError, match="no split 'val'"):
         read_index(tmp_path, "val")
-    (tmp_path / "a.tfrecord").unlink()
-    with pytest.raises(RecordError, match=r"lacks .*a\.tfrecord"):
+    shard = tmp_path / "a.tfrecord"
+    shard.write_bytes(shard.read_bytes()[:-10])
+    with pytest.raises(RecordError, match=r"a\.tfrecord has .* damaged"):
         read_index(tmp_path, "train")
+    shard.unlink()
+    with pytest.raises(RecordError, match=r"a\.tfrecord is missing"):
+        read_index(tmp_path, "train")
+    (tmp_path / "index.json").write_text("{broken")
+    with pytest.raises(RecordError, match="cannot be read"):
+        read_index(tmp_path, "train")
+
+
+def test_a_shard_of_another_source_is_written_again(samples, tmp_path):
+    write_shard(tmp_path / "a.tfrecord", samples, made_from="first")
+    assert write_shard(tmp_path / "a.tfrecord", iter(()), made_from="first")["samples"] == 3
+    assert write_shard(tmp_path / "a.tfrecord", samples[:1], made_from="second")["samples"] == 1
 
 
 def test_unknown_names():

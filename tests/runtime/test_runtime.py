@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import cv2
 import numpy as np
@@ -105,9 +106,9 @@ def test_K_of_the_crop_changes_nothing(model, picture):
     ("arguments", "message"),
     [
         ({"side": "both"}, "side must be"),
-        ({"box": (500, 10, 20, 20)}, "does not lie in the picture"),
-        ({"box": (10, 10, 0, 20)}, "does not lie"),
-        ({"box": (10, 10, float("nan"), 20)}, "does not lie"),
+        ({"box": (500, 10, 20, 20)}, "does not fit the picture"),
+        ({"box": (10, 10, 0, 20)}, "does not fit"),
+        ({"box": (10, 10, float("nan"), 20)}, "does not fit"),
         ({"K": np.eye(2)}, "K must be"),
     ],
 )
@@ -154,6 +155,28 @@ def test_equal_stems_do_not_overwrite_each_other(model, picture, tmp_path):
     assert len(list(out.glob("*.json"))) == 2
 
 
+def test_the_users_own_pictures_survive(model, picture, tmp_path, capsys):
+    own = tmp_path / "one.png"
+    cv2.imwrite(str(own), picture)
+    before = own.read_bytes()
+    assert main(["predict", str(tmp_path), "--out", str(tmp_path), "--model", str(model)]) == 1
+    assert "would overwrite an input" in capsys.readouterr().err
+    assert own.read_bytes() == before and list(tmp_path.iterdir()) == [own]
+
+
+@pytest.mark.parametrize("shape", ((10, 3000), (4000, 2)))
+def test_thin_pictures_are_searched_in_few_windows(shape):
+    assert len(search_windows(*shape, False, 64)) < 100
+
+
+@pytest.mark.parametrize("content", ("{broken", "{}", "[]"))
+def test_a_broken_model_card_is_named(model, content, tmp_path):
+    shutil.copy(model, tmp_path / "m.tflite")
+    (tmp_path / "model.json").write_text(content)
+    with pytest.raises(UserError, match="model.json is no model card"):
+        Predictor(tmp_path / "m.tflite")
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
@@ -161,6 +184,7 @@ def test_equal_stems_do_not_overwrite_each_other(model, picture, tmp_path):
         (["predict", "{empty}"], 1, "holds no pictures"),
         (["predict", "{file}", "--box", "1,2,3"], 1, "--box takes 4 numbers"),
         (["predict", "{file}", "--K", "a,b,c,d"], 1, "--K takes 4 numbers"),
+        (["predict", "{file}", "--K", "nan,500,0,0"], 1, "--K takes focal lengths"),
         (["predict", "{file}", "--model", "none.tflite"], 1, "there is no model at none.tflite"),
         (["predict", "{file}", "--out", "{file}/sub"], 1, "error: "),
     ],

@@ -56,7 +56,22 @@ MISTAKES = {
     "out of range": (
         "train",
         ["--recipe", "{recipe}", "--data", "{empty}", "--out", "{out}", "--set", "train.steps=0"],
-        "train.steps must be >= 1",
+        "train.steps must be in [1, 1e+09], got 0",
+    ),
+    "not a number": (
+        "train",
+        ["--recipe", "{recipe}", "--data", "{empty}", "--out", "{out}", "--set", "train.learning_rate=.nan"],
+        "train.learning_rate must be in",
+    ),
+    "bad augmentation": (
+        "train",
+        ["--recipe", "{recipe}", "--data", "{empty}", "--out", "{out}", "--set", "augment.crop_scale=[0, 0]"],
+        "augment.crop_scale must be two numbers",
+    ),
+    "no yaml": (
+        "train",
+        ["--recipe", "{recipe}", "--data", "{empty}", "--out", "{out}", "--set", "train.batch_size=["],
+        "no valid YAML",
     ),
     "unknown preset": (
         "train",

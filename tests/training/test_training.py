@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import subprocess
 import sys
@@ -41,7 +42,22 @@ def test_train_resume_and_load(rendered_records, hand, tmp_path):
     np.testing.assert_allclose(again(image)[-1]["pose"], network(image)[-1]["pose"], atol=1e-6)
     assert list((tmp_path / "tensorboard").rglob("events*"))
     assert json.loads((tmp_path / RECIPE).read_text())["train"]["steps"] == 6
-    assert not list(tmp_path.glob(f"partial.{WEIGHTS}"))
+    assert not list(tmp_path.glob("partial-*"))
+
+
+def test_a_run_of_another_network_is_left_alone(rendered_records, tmp_path):
+    (tmp_path / RECIPE).write_text(json.dumps({"model": "hiu_small", "hand": "procedural"}))
+    with pytest.raises(UserError, match="holds a run with model hiu_small, not tiny"):
+        train(recipe(2), training_data(recipe(2), rendered_records, 64), tmp_path, verbose=0)
+    assert json.loads((tmp_path / RECIPE).read_text())["model"] == "hiu_small"
+
+
+def test_a_diverged_run_saves_no_weights(rendered_records, tmp_path):
+    wild = dataclasses.replace(recipe(2), loss=LossConfig(mask=1e12, heatmaps=1e12, joints_3d=1e12))
+    data = training_data(wild, rendered_records, 64).map(lambda image, targets: (image * np.nan, targets))
+    with pytest.raises(UserError, match="diverged"):
+        train(wild, data, tmp_path, verbose=0)
+    assert not (tmp_path / WEIGHTS).exists() and not list(tmp_path.glob("checkpoints/ckpt*"))
 
 
 def test_unfinished_run_is_refused(tmp_path):
