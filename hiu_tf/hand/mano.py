@@ -1,8 +1,7 @@
 """MANO v1.2 files -> `HandModel`, without chumpy and without running anything that a file asks for.
 
 `MANO_RIGHT.pkl` and `MANO_LEFT.pkl` are Python 2 pickles of NumPy arrays, chumpy objects and one
-SciPy sparse matrix. A pickle can name any function of any module; the reader here knows a handful of
-harmless names, replaces chumpy and SciPy by shells that only keep their data, and refuses the rest.
+SciPy sparse matrix, read by restricted_pickle.py.
 
 The files are licensed for non-commercial research and may not be passed on; so are conversions of them.
 """
@@ -10,14 +9,13 @@ The files are licensed for non-commercial research and may not be passed on; so 
 from __future__ import annotations
 
 import hashlib
-import io
-import pickle
 from pathlib import Path
 
 import numpy as np
 
 from hiu_tf.conventions.skeleton import MANO_TIP_VERTICES, MODEL_PARENTS, NUM_MODEL_JOINTS
 from hiu_tf.hand.model import POSE_SIZE, HandModel, HandModelError
+from hiu_tf.hand.restricted_pickle import as_array, read_bytes, unpickle
 
 NUM_VERTICES, NUM_FACES = 778, 1538
 LICENCE = "MANO: non-commercial research, no redistribution (mano.is.tue.mpg.de)"
@@ -39,7 +37,6 @@ FIELDS = {
     "hands_components": (POSE_SIZE, POSE_SIZE),
     "hands_coeffs": ("N", POSE_SIZE),
 }
-_LARGEST = 60_000_000  # bytes: enough to tell SMPL from MANO
 #: Models that people mistake for MANO, by their number of vertices.
 _OTHER_MODELS = {6890: "SMPL or SMPL+H (a whole body)", 10475: "SMPL-X (a whole body)", 5023: "FLAME (a head)"}
 
@@ -86,17 +83,17 @@ def read_mano(path: str | Path, tips: str = "freihand", other_hand: str | Path |
 
 def _read_fields(path):
     """Every field of the file as a plain array, checked, and what is known of the file."""
-    content = _read_bytes(Path(path))
-    data = _unpickle(content, path)
+    content = read_bytes(Path(path))
+    data = unpickle(content, path)
     if not isinstance(data, dict):
         raise HandModelError(f"{path} holds a {type(data).__name__}, not MANO's dictionary")
-    points = np.shape(_plain(data.get("v_template", ()), "v_template", path))[:1]
+    points = np.shape(as_array(data.get("v_template", ()), "v_template", path))[:1]
     if points and points[0] in _OTHER_MODELS:
         raise HandModelError(f"{path} is {_OTHER_MODELS[points[0]]}, not MANO: use MANO_RIGHT.pkl or MANO_LEFT.pkl")
     missing = [name for name in FIELDS if name not in data]
     if missing:
         raise HandModelError(f"{path} lacks {', '.join(missing)}: it is not a MANO v1.2 file")
-    arrays = {name: _checked(_plain(data[name], name, path), name, shape, path) for name, shape in FIELDS.items()}
+    arrays = {name: _checked(as_array(data[name], name, path), name, shape, path) for name, shape in FIELDS.items()}
     _check_kinematic_tree(arrays["kintree_table"], path)
     known = hashlib.md5(content).hexdigest() == RIGHT_MD5  # recognises a release, protects nothing
     return arrays, ["the file is the right hand of the MANO v1.2 release"] if known else []
@@ -107,164 +104,6 @@ def _read_right(path):
     if _side(data, path) != "right":
         raise HandModelError(f"{path} is a left hand: the right one is needed to judge the left one")
     return data
-
-
-def _read_bytes(path):
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise HandModelError(f"cannot read {path}: {error.strerror}") from error
-    for start, meaning in _NOT_PICKLES.items():
-        if content.lstrip()[: len(start)].lower() == start:
-            raise HandModelError(f"{path} is {meaning}")
-    if not content:
-        raise HandModelError(f"{path} is empty")
-    if len(content) > _LARGEST:
-        raise HandModelError(f"{path} has {len(content) / 1e6:.0f} MB: MANO has 4, it must be another file")
-    return content
-
-
-_NOT_PICKLES = {
-    b"version https://git-lfs": "a Git LFS pointer, not the file itself: run `git lfs pull` where it comes from",
-    b"<!doctype": "a web page (a log-in form?), not the file: download it again from mano.is.tue.mpg.de",
-    b"<html": "a web page (a log-in form?), not the file: download it again from mano.is.tue.mpg.de",
-    b"pk\x03\x04": "an archive: unpack it and take models/MANO_RIGHT.pkl or models/MANO_LEFT.pkl",
-}
-
-
-class _Shell:
-    """Stands for a class that a file names: keeps what its object was pickled with, and does nothing."""
-
-    def __init__(self, *args):
-        self.state = {}
-
-    def __setstate__(self, state):
-        self.state = state if isinstance(state, dict) else {}
-
-
-class _Chumpy(_Shell):
-    pass
-
-
-class _Csc(_Shell):
-    pass
-
-
-class _Dtype(_Shell):
-    def __init__(self, code="", *args):
-        self.code, self.order = code, "<"
-
-    def __setstate__(self, state):
-        self.order = state[1]
-
-
-class _Array(_Shell):
-    """NumPy's own unpickling would take object arrays with pointers of the file's choice: numbers only."""
-
-    value = None
-
-    def __setstate__(self, state):
-        _, shape, dtype, fortran, raw = state
-        if dtype.code in _NUMBERS:
-            raw = raw.encode("latin1") if isinstance(raw, str) else bytes(raw)
-            numbers = np.frombuffer(raw, np.dtype(dtype.code).newbyteorder(dtype.order))
-            self.value = numbers.reshape(shape, order="F" if fortran else "C")
-
-
-_NUMBERS = ("f4", "f8", "i2", "i4", "i8", "u1", "u2", "u4", "u8")
-
-
-class _Reconstruct:
-    __slots__ = ()
-
-    def __call__(self, *args):
-        return _Array()
-
-
-class _Encode:
-    """Bytes in a protocol-2 pickle are written as text and an encoding."""
-
-    __slots__ = ()
-
-    def __call__(self, text, encoding="latin1"):
-        if not isinstance(text, str) or encoding != "latin1":
-            raise ValueError("only Latin-1 text is turned into bytes")
-        return text.encode("latin1")
-
-
-class _Refused(Exception):
-    """The pickle names something that it has no business with."""
-
-
-# The one in Python: the one in C reserves memory for whatever memo index a file states.
-class _Unpickler(pickle._Unpickler):
-    """Knows numbers, sets, and the shells; refuses every other name."""
-
-    def find_class(self, module, name):
-        """The object that a pickle may use under that name."""
-        full = f"{module}.{name}"
-        if full in _HARMLESS:
-            return _HARMLESS[full]
-        if module.split(".")[0] == "chumpy" and "__" not in name:
-            return _Chumpy
-        if module.startswith("scipy.sparse") and name == "csc_matrix":
-            return _Csc
-        raise _Refused(full)
-
-
-_HARMLESS = {
-    **{f"numpy.{core}.multiarray._reconstruct": _Reconstruct() for core in ("core", "_core")},
-    **{f"numpy.{core}.multiarray.scalar": _Shell for core in ("core", "_core")},
-    "numpy.ndarray": _Array,
-    "numpy.dtype": _Dtype,
-    **{f"{builtins}.set": set for builtins in ("__builtin__", "builtins")},
-    "_codecs.encode": _Encode(),
-}
-
-
-def _unpickle(content, path):
-    try:
-        return _Unpickler(io.BytesIO(content), encoding="latin1").load()
-    except _Refused as refused:
-        raise HandModelError(
-            f"{path} asks for {refused}, which no MANO file needs: refused, nothing of it was run"
-        ) from None
-    except EOFError as error:
-        raise HandModelError(f"{path} ends too early: the download is incomplete") from error
-    except Exception as error:  # a broken pickle raises almost anything
-        raise HandModelError(f"{path} is damaged or no pickle: {type(error).__name__}: {error}") from error
-
-
-def _plain(value, name, path):
-    """Shells of arrays, chumpy objects and sparse matrices -> array."""
-    try:
-        return np.asarray(_value(value))
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError, RecursionError, MemoryError) as error:
-        raise HandModelError(f"{path}: {name} cannot be read ({type(error).__name__}: {error})") from error
-
-
-def _value(node):
-    """A plain chumpy object keeps its array in x; a Select picks entries of another one and reshapes them."""
-    if isinstance(node, _Array):
-        return node.value
-    if isinstance(node, _Csc):
-        return _dense(node.state)
-    if not isinstance(node, _Chumpy):
-        return node
-    if "idxs" in node.state:
-        picked = np.ravel(_value(node.state["a"]))[_value(node.state["idxs"])]
-        return picked.reshape(_value(node.state["preferred_shape"]))
-    return _value(node.state["x"])
-
-
-def _dense(state):
-    data, indices, indptr = (_value(state[k]) for k in ("data", "indices", "indptr"))
-    shape = tuple(state.get("_shape", state.get("shape")))
-    if shape != FIELDS["J_regressor"]:
-        raise ValueError(f"a sparse matrix of shape {shape}")
-    dense = np.zeros(shape)
-    np.add.at(dense, (indices, np.repeat(np.arange(shape[1]), np.diff(indptr))), data)
-    return dense
 
 
 def _checked(array, name, shape, path):

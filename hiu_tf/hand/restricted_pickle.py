@@ -1,0 +1,175 @@
+"""Reads Python 2 pickles of arrays without running anything that they ask for.
+
+A pickle can name any function of any module. The reader here knows a handful of harmless names, builds
+arrays of numbers itself, replaces chumpy and SciPy by shells that only keep their data, and refuses the rest.
+"""
+
+import io
+import pickle
+from pathlib import Path
+
+import numpy as np
+
+from hiu_tf.hand.model import HandModelError
+
+_LARGEST = 60_000_000  # bytes: enough to tell SMPL from MANO
+
+
+def read_bytes(path: Path) -> bytes:
+    """The file's content; refuses what is plainly no pickle."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise HandModelError(f"cannot read {path}: {error.strerror}") from error
+    for start, meaning in _NOT_PICKLES.items():
+        if content.lstrip()[: len(start)].lower() == start:
+            raise HandModelError(f"{path} is {meaning}")
+    if not content:
+        raise HandModelError(f"{path} is empty")
+    if len(content) > _LARGEST:
+        raise HandModelError(f"{path} has {len(content) / 1e6:.0f} MB: MANO has 4, it must be another file")
+    return content
+
+
+_NOT_PICKLES = {
+    b"version https://git-lfs": "a Git LFS pointer, not the file itself: run `git lfs pull` where it comes from",
+    b"<!doctype": "a web page (a log-in form?), not the file: download it again from mano.is.tue.mpg.de",
+    b"<html": "a web page (a log-in form?), not the file: download it again from mano.is.tue.mpg.de",
+    b"pk\x03\x04": "an archive: unpack it and take models/MANO_RIGHT.pkl or models/MANO_LEFT.pkl",
+}
+
+
+class _Shell:
+    """Stands for a class that a file names: keeps what its object was pickled with, and does nothing."""
+
+    def __init__(self, *args):
+        self.state = {}
+
+    def __setstate__(self, state):
+        self.state = state if isinstance(state, dict) else {}
+
+
+class _Chumpy(_Shell):
+    pass
+
+
+class _Csc(_Shell):
+    pass
+
+
+class _Dtype(_Shell):
+    def __init__(self, code="", *args):
+        self.code, self.order = code, "<"
+
+    def __setstate__(self, state):
+        self.order = state[1]
+
+
+class _Array(_Shell):
+    """NumPy's own unpickling would take object arrays with pointers of the file's choice: numbers only."""
+
+    value = None
+
+    def __setstate__(self, state):
+        _, shape, dtype, fortran, raw = state
+        if dtype.code in _NUMBERS:
+            raw = raw.encode("latin1") if isinstance(raw, str) else bytes(raw)
+            numbers = np.frombuffer(raw, np.dtype(dtype.code).newbyteorder(dtype.order))
+            self.value = numbers.reshape(shape, order="F" if fortran else "C")
+
+
+_NUMBERS = ("f4", "f8", "i2", "i4", "i8", "u1", "u2", "u4", "u8")
+
+
+class _Reconstruct:
+    __slots__ = ()
+
+    def __call__(self, *args):
+        return _Array()
+
+
+class _Encode:
+    """Bytes in a protocol-2 pickle are written as text and an encoding."""
+
+    __slots__ = ()
+
+    def __call__(self, text, encoding="latin1"):
+        if not isinstance(text, str) or encoding != "latin1":
+            raise ValueError("only Latin-1 text is turned into bytes")
+        return text.encode("latin1")
+
+
+class _Refused(Exception):
+    """The pickle names something that it has no business with."""
+
+
+# The one in Python: the one in C reserves memory for whatever memo index a file states.
+class _Unpickler(pickle._Unpickler):
+    """Knows numbers, sets, and the shells; refuses every other name."""
+
+    def find_class(self, module, name):
+        """The object that a pickle may use under that name."""
+        full = f"{module}.{name}"
+        if full in _HARMLESS:
+            return _HARMLESS[full]
+        if module.split(".")[0] == "chumpy" and "__" not in name:
+            return _Chumpy
+        if module.startswith("scipy.sparse") and name == "csc_matrix":
+            return _Csc
+        raise _Refused(full)
+
+
+_HARMLESS = {
+    **{f"numpy.{core}.multiarray._reconstruct": _Reconstruct() for core in ("core", "_core")},
+    **{f"numpy.{core}.multiarray.scalar": _Shell for core in ("core", "_core")},
+    "numpy.ndarray": _Array,
+    "numpy.dtype": _Dtype,
+    **{f"{builtins}.set": set for builtins in ("__builtin__", "builtins")},
+    "_codecs.encode": _Encode(),
+}
+
+
+def unpickle(content: bytes, path):
+    """The object of a pickle, with shells in place of arrays and of other packages' objects."""
+    try:
+        return _Unpickler(io.BytesIO(content), encoding="latin1").load()
+    except _Refused as refused:
+        raise HandModelError(
+            f"{path} asks for {refused}, which no MANO file needs: refused, nothing of it was run"
+        ) from None
+    except EOFError as error:
+        raise HandModelError(f"{path} ends too early: the download is incomplete") from error
+    except Exception as error:  # a broken pickle raises almost anything
+        raise HandModelError(f"{path} is damaged or no pickle: {type(error).__name__}: {error}") from error
+
+
+def as_array(value, name: str, path) -> np.ndarray:
+    """The shell of an array, a chumpy object or a sparse matrix -> array."""
+    try:
+        return np.asarray(_value(value))
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, RecursionError, MemoryError) as error:
+        raise HandModelError(f"{path}: {name} cannot be read ({type(error).__name__}: {error})") from error
+
+
+def _value(node):
+    """A plain chumpy object keeps its array in x; a Select picks entries of another one and reshapes them."""
+    if isinstance(node, _Array):
+        return node.value
+    if isinstance(node, _Csc):
+        return _dense(node.state)
+    if not isinstance(node, _Chumpy):
+        return node
+    if "idxs" in node.state:
+        picked = np.ravel(_value(node.state["a"]))[_value(node.state["idxs"])]
+        return picked.reshape(_value(node.state["preferred_shape"]))
+    return _value(node.state["x"])
+
+
+def _dense(state):
+    data, indices, indptr = (_value(state[k]) for k in ("data", "indices", "indptr"))
+    shape = tuple(state.get("_shape", state.get("shape")))
+    if np.prod(shape, dtype=float) > _LARGEST:
+        raise ValueError(f"a sparse matrix of shape {shape}")
+    dense = np.zeros(shape)
+    np.add.at(dense, (indices, np.repeat(np.arange(shape[1]), np.diff(indptr))), data)
+    return dense
