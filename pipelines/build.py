@@ -18,6 +18,8 @@ _TRAINING_KEYS = (
     keys.JOINTS_3D, keys.JOINTS_3D_WEIGHT, keys.SSL_WEIGHT,
 )  # fmt: skip
 
+_BUCKETS = 100_000  # of sample ids, to tell which ones keep their labels
+
 
 def data_folder(root: str | Path, path: str) -> Path:
     """Where a recipe's data set lies: its path under the data root."""
@@ -78,9 +80,11 @@ def _stream(config: DataConfig, root, recipe, size, number):
 
 def _supervise(record, config):
     """Hides or weighs labels as the recipe says; after the crop, which always needs the 2D box."""
+    bucket = tf.strings.to_hash_bucket_fast(record[keys.SAMPLE_ID], _BUCKETS)
+    kept = tf.cast(tf.cast(bucket, tf.float32) < config.labelled * _BUCKETS, tf.float32)
     return record | {
-        keys.JOINTS_2D_WEIGHT: record[keys.JOINTS_2D_WEIGHT] * config.joints_2d,
-        keys.JOINTS_3D_WEIGHT: record[keys.JOINTS_3D_WEIGHT] * config.joints_3d,
-        keys.MASK_WEIGHT: record[keys.MASK_WEIGHT] * config.mask,
+        keys.JOINTS_2D_WEIGHT: record[keys.JOINTS_2D_WEIGHT] * config.joints_2d * kept,
+        keys.JOINTS_3D_WEIGHT: record[keys.JOINTS_3D_WEIGHT] * config.joints_3d * kept,
+        keys.MASK_WEIGHT: record[keys.MASK_WEIGHT] * config.mask * kept,
         keys.SSL_WEIGHT: tf.constant(float(config.ssl)),
     }

@@ -143,8 +143,8 @@ def main(argv=None) -> int:
     contact_sheet(out / "predictions", out / "sheet.png")
     print("\n" + markdown(results))
     print(
-        f"\ndone in {time.time() - start:.0f} s. Look at {out / 'sheet.png'}; then try\n  hiu predict YOUR_PICTURE.jpg --out predictions\n"
-        f"  tensorboard --logdir {out / 'run'}\n  python -m tools.train --help"
+        f"\ndone in {time.time() - start:.0f} s. Look at {out / 'sheet.png'}; then try\n  .venv/bin/hiu predict YOUR_PICTURE.jpg --out predictions\n"
+        f"  .venv/bin/tensorboard --logdir {out / 'run'}\n  .venv/bin/python -m tools.train --help"
     )
     return code
 

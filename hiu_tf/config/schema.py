@@ -52,7 +52,8 @@ class DataConfig:
     """One data set in a mix: where it is, how often it is drawn, which of its labels count.
 
     A label's weight multiplies the weight of each sample's own label; 0 hides the label (the
-    crosses of the supplement's Tables 1-3). `ssl` switches both self-supervised losses.
+    crosses of the supplement's Tables 1-3). `ssl` switches both self-supervised losses. `labelled` is
+    the share of samples that keep their labels, always the same ones: what would fewer labels do?
     """
 
     path: str
@@ -61,8 +62,10 @@ class DataConfig:
     joints_3d: float = 1.0
     mask: float = 1.0
     ssl: float = 1.0
+    labelled: float = 1.0
 
     def __post_init__(self):
+        _require_range(self, "data", "labelled", 0, 1)
         for name in ("share", "joints_2d", "joints_3d", "mask", "ssl"):
             _require_range(self, "data", name, 0)
 

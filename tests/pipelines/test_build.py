@@ -65,3 +65,24 @@ def test_a_label_hidden_by_the_recipe_changes_no_gradient(label, rendered_record
     assert float(total) == 0
     found = tape.gradient(total, tiny_network.trainable_variables, unconnected_gradients="zero")
     assert not any(np.any(gradient) for gradient in found)
+
+
+def test_a_share_of_the_samples_keeps_its_labels(rendered_records):
+    """Always the same samples, all of their labels together, and self-supervision for everybody."""
+
+    def weights(share, seed):
+        shuffled = dataclasses.replace(
+            recipe(labelled=share), train=dataclasses.replace(TRAIN, seed=seed, batch_size=12, shuffle=1)
+        )
+        _, targets = next(iter(training_data(shuffled, rendered_records, 64)))
+        names = (keys.JOINTS_2D_WEIGHT, keys.JOINTS_3D_WEIGHT, keys.MASK_WEIGHT)
+        assert set(np.unique(targets[keys.SSL_WEIGHT])) == {1.0}
+        return [targets[name].numpy().reshape(12, -1).max(axis=1) > 0 for name in names]
+
+    half, again = weights(0.5, 1), weights(0.5, 2)
+    assert 0 < half[0].sum() < 12
+    np.testing.assert_array_equal(half[0], again[0])
+    np.testing.assert_array_equal(half[0], half[1])
+    np.testing.assert_array_equal(half[0], half[2])
+    assert not np.any(weights(0.0, 1))
+    assert np.all(weights(1.0, 1))
