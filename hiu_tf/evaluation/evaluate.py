@@ -36,7 +36,10 @@ def evaluate(predictors: dict[str, Predict], batches: Iterable[dict], size: int)
 
 def _figures(predicted, labels, size):
     figures = {}
+    same_mesh = predicted[keys.VERTICES].shape[1] == labels[keys.VERTICES].shape[1]
     for protocol in PROTOCOLS:
+        if protocol.needs == keys.HAS_MESH and not same_mesh:
+            continue  # labelled with another hand model: its vertices are not ours
         weight = labels[protocol.needs]
         chosen = weight.reshape(len(weight), -1).any(axis=1)
         if chosen.any():

@@ -63,6 +63,12 @@ def test_known_offset_gives_known_figures(batches):
     assert figures["mesh_root"] == pytest.approx(0, abs=1e-3)
 
 
+def test_meshes_of_another_hand_model_are_not_compared(batches):
+    answers = iter([perfect(batch) | {keys.VERTICES: perfect(batch)[keys.VERTICES][:, :778]} for batch in batches])
+    figures = evaluate({"other": lambda image: next(answers)}, batches, 64)["other"]
+    assert set(figures) == {p.name for p in PROTOCOLS if p.needs != keys.HAS_MESH}
+
+
 def test_mean_and_network_predictors_run(batches, tiny_network, hand):
     predictors = {"mean": mean_predictor(batches), "network": network_predictor(tiny_network, hand)}
     results = evaluate(predictors, batches, 64)
