@@ -86,7 +86,8 @@ def _next_place(prediction, picture, box, side, search):
     height, width = picture.shape[:2]
     x, y, w, h = found = box_of(prediction.joints_2d)
     visible = x < width and y < height and x + w > 0 and y + h > 0
-    if prediction.score >= _LOST and visible:
+    credible = max(w, h) <= 2 * max(width, height)  # a box that grows and grows follows nothing
+    if prediction.score >= _LOST and visible and credible:
         return found, prediction.side
     return (None if search else box or (0, 0, width, height)), side
 

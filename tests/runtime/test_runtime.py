@@ -1,5 +1,6 @@
 import json
 import shutil
+import types
 
 import cv2
 import numpy as np
@@ -13,6 +14,7 @@ from hiu_tf.export.module import HIUModule
 from hiu_tf.export.saved_model import export_saved_model
 from hiu_tf.export.tflite import export_tflite
 from hiu_tf.geometry.camera import virtual_intrinsics
+from hiu_tf.runtime import files
 from hiu_tf.runtime.crop import Crop, around_box, box_of, search_windows
 from hiu_tf.runtime.predictor import Predictor
 
@@ -203,3 +205,14 @@ def test_bad_usage_is_exit_code_2():
     with pytest.raises(SystemExit) as error:
         main(["predict"])
     assert error.value.code == 2
+
+
+@pytest.mark.parametrize(("spread", "followed"), [(40.0, True), (5000.0, False)])
+def test_a_clip_follows_no_box_that_the_predictor_would_refuse(spread, followed):
+    """The joints' box may grow from frame to frame; past twice the picture the hand counts as lost."""
+    picture = np.zeros((120, 180, 3), np.uint8)
+    joints = np.array([90.0, 60.0]) + spread * np.linspace(-0.5, 0.5, 21)[:, None]
+    found = types.SimpleNamespace(joints_2d=joints, score=0.9, side="left")
+    box, side = files._next_place(found, picture, (10, 10, 50, 50), None, search=False)
+    assert (box == box_of(joints) and side == "left") == followed
+    assert followed or (box == (10, 10, 50, 50) and side is None)
