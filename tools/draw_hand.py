@@ -15,7 +15,6 @@ import numpy as np
 from tools._program import program
 
 _SIZE, _OVERSAMPLE = 150, 2
-_SKIN = np.array([0.87, 0.66, 0.54])
 _BACKGROUND = 0.96
 _LIGHTS = np.array([[-0.45, -0.75, -0.55, 0.62, 0.60, 0.57], [0.8, 0.1, -0.5, 0.22, 0.24, 0.27]])
 #: Axis-angle views of a hand with fingers up (hand frame -> camera frame): palm, thumb side, back.
@@ -27,6 +26,7 @@ def draw(hand, shape, pose, rotations) -> np.ndarray:
     import cv2
     import tensorflow as tf
 
+    from hiu_tf.hand.anatomy import SKIN_COLOR
     from hiu_tf.hand.layer import pose_hand
     from hiu_tf.render.rasterizer import rasterize
     from hiu_tf.render.shading import interpolate, shade
@@ -43,7 +43,7 @@ def draw(hand, shape, pose, rotations) -> np.ndarray:
         corners, weights = buffer.vertex_ids[i].numpy(), buffer.barycentrics.value[i].numpy()
         surface_normals = interpolate(normals[i], corners, weights)
         surface_normals /= np.maximum(np.linalg.norm(surface_normals, axis=-1, keepdims=True), 1e-9)
-        colors = interpolate(hand.colors * _SKIN, corners, weights)
+        colors = interpolate(hand.colors * SKIN_COLOR, corners, weights)
         lit = shade(colors, surface_normals, _LIGHTS, np.array([0.34, 0.34, 0.36]))
         picture = np.where(buffer.foreground_mask[i].numpy() > 0, lit, _BACKGROUND)
         pictures.append(cv2.resize(picture, (_SIZE, _SIZE), interpolation=cv2.INTER_AREA))
@@ -79,11 +79,11 @@ def shape_sheet(hand) -> np.ndarray:
 
 
 def _view(turn_deg):
-    """Hand frame (fingers -x, palm -y, thumb +z) -> camera frame (x right, y down, z forward), fingers up."""
-    upright = np.array([[0.0, 0, -1], [1, 0, 0], [0, 1, 0]])  # palm towards the camera
-    upright = np.array([[0.0, 0, 1], [1, 0, 0], [0, 1, 0]]) if np.linalg.det(upright) < 0 else upright
+    """Rotation [3, 3], hand frame -> camera frame: the upright hand turned about the vertical axis."""
+    from hiu_tf.hand.anatomy import UPRIGHT
+
     c, s = np.cos(np.deg2rad(turn_deg)), np.sin(np.deg2rad(turn_deg))
-    return np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]]) @ upright
+    return np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]]) @ UPRIGHT
 
 
 def _titled(picture, text):

@@ -19,8 +19,6 @@ from hiu_tf.errors import UserError
 from tools._program import program
 
 _KEYS = ("shape", "pose", "rotation", "translation")
-#: Fingers up, palm to the viewer, 0.6 m away.
-_UPRIGHT = np.array([[0.0, 0, 1], [1, 0, 0], [0, 1, 0]])
 
 
 def chosen_hand(args):
@@ -28,6 +26,7 @@ def chosen_hand(args):
     from scipy.spatial.transform import Rotation
 
     from hiu_tf.hand import poses
+    from hiu_tf.hand.anatomy import UPRIGHT
     from hiu_tf.hand.procedural import hand_model, procedural_hand
     from hiu_tf.hand.retarget import retarget
 
@@ -35,7 +34,7 @@ def chosen_hand(args):
     if args.prediction:
         return _read_prediction(Path(args.prediction), hand)
     pose = poses.gesture_pose(args.gesture)
-    rotation = Rotation.from_matrix(_UPRIGHT).as_rotvec()
+    rotation = Rotation.from_matrix(UPRIGHT).as_rotvec()
     one = {"pose": pose[None], "rotation": rotation[None], "translation": np.array([[0, 0.06, 0.6]])}
     turned = retarget(one, procedural_hand(), hand)
     return hand, {"shape": np.zeros(10)} | {key: value[0] for key, value in turned.items()}
@@ -79,6 +78,7 @@ def write_obj(path: Path, hand, **parameters) -> None:
 def write_ply(path: Path, hand, **parameters) -> None:
     """The posed mesh with vertex colours as PLY."""
     from hiu_tf.atomic import written_whole
+    from hiu_tf.hand.anatomy import SKIN_COLOR
 
     try:
         import trimesh
@@ -86,7 +86,7 @@ def write_ply(path: Path, hand, **parameters) -> None:
         raise UserError("PLY files need trimesh: pip install hiu-tf[mesh]") from error
 
     points = _posed(hand, parameters) * np.array([1, -1, -1])
-    colors = (255 * hand.colors * np.array([0.87, 0.66, 0.54])).astype(np.uint8)
+    colors = (255 * hand.colors * SKIN_COLOR).astype(np.uint8)
     with written_whole(path) as scratch:
         trimesh.Trimesh(points, hand.faces, vertex_colors=colors, process=False).export(scratch)
 

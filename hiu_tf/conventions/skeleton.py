@@ -53,29 +53,8 @@ ORDERS = {
     "mediapipe": tuple(range(NUM_JOINTS)),
     "coco": tuple(range(NUM_JOINTS)),
     "rhd": (0, 4, 3, 2, 1, 8, 7, 6, 5, 12, 11, 10, 9, 16, 15, 14, 13, 20, 19, 18, 17),  # each finger from its tip
-    "stb": (
-        0,
-        17,
-        18,
-        19,
-        20,
-        13,
-        14,
-        15,
-        16,
-        9,
-        10,
-        11,
-        12,
-        5,
-        6,
-        7,
-        8,
-        1,
-        2,
-        3,
-        4,
-    ),  # from the little finger; 0 is the palm
+    # STB goes from the little finger to the thumb; its point 0 is the palm's centre.
+    "stb": (0, 17, 18, 19, 20, 13, 14, 15, 16, 9, 10, 11, 12, 5, 6, 7, 8, 1, 2, 3, 4),
     "interhand": (20, 3, 2, 1, 0, 7, 6, 5, 4, 11, 10, 9, 8, 15, 14, 13, 12, 19, 18, 17, 16),  # tips first, wrist last
     "mano": tuple(int(i) for i in MODEL_TO_KEYPOINTS),  # 16 joints, then the tips of FINGERS
 }

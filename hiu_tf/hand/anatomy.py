@@ -40,6 +40,11 @@ FINGERS_MM = {
     ),
 }
 
+#: Turns the hand's own frame to a camera (x right, y down, z forward): fingers up, palm to the viewer.
+UPRIGHT = np.array([[0.0, 0, 1], [1, 0, 0], [0, 1, 0]])
+#: RGB in [0, 1] that pictures and mesh files multiply a model's relative colours by.
+SKIN_COLOR = np.array([0.87, 0.66, 0.54])
+
 #: Tapered capsules of the palm: start, end, radius at start, radius at end (mm).
 PALM_CAPSULES = (
     ((-8, 0, 12), (-84, -1, 22), 15.5, 12.5),  # second metacarpal

@@ -14,6 +14,7 @@ from hiu_tf.atomic import written_whole
 from hiu_tf.conventions.skeleton import MODEL_JOINT_NAMES, MODEL_PARENTS, NUM_MODEL_JOINTS
 from hiu_tf.errors import UserError
 from hiu_tf.geometry.mesh import vertex_normals
+from hiu_tf.hand.anatomy import SKIN_COLOR
 from hiu_tf.hand.model import HandModel
 
 #: Bones that may carry a vertex in glTF.
@@ -67,7 +68,7 @@ def _checked(name, value, shape):
 
 
 def _arrays(hand, vertices, joints):
-    """What the file stores, in the order of its accessors: (values, component type, kind, is a vertex attribute)."""
+    """What the file stores, in the order of its accessors: (values, kind)."""
     strongest = np.argsort(-hand.weights, axis=1)[:, :_INFLUENCES]
     weights = np.take_along_axis(hand.weights, strongest, axis=1)
     normals = vertex_normals(vertices, hand.faces)
@@ -90,7 +91,9 @@ def _primitive(gltf):
 
 
 def _skin(gltf):
-    return gltf.PbrMetallicRoughness(baseColorFactor=[0.87, 0.66, 0.54, 1.0], metallicFactor=0.0, roughnessFactor=0.7)
+    return gltf.PbrMetallicRoughness(
+        baseColorFactor=[*SKIN_COLOR.tolist(), 1.0], metallicFactor=0.0, roughnessFactor=0.7
+    )
 
 
 def _nodes(gltf, joints, pose, rotation, translation):

@@ -27,6 +27,7 @@ def test_help_shows_an_example(name, capsys):
     assert name in capsys.readouterr().out
 
 
+TRAIN = ["--recipe", "{recipe}", "--data", "{empty}", "--out", "{out}"]
 MISTAKES = {
     "unknown data set": (
         "prepare",
@@ -45,42 +46,42 @@ MISTAKES = {
     ),
     "wrong key": (
         "train",
-        ["--recipe", "{recipe}", "--data", "{empty}", "--out", "{out}", "--set", "train.bach=8"],
+        [*TRAIN, "--set", "train.bach=8"],
         "bach",
     ),
     "wrong type": (
         "train",
-        ["--recipe", "{recipe}", "--data", "{empty}", "--out", "{out}", "--set", "train.steps=many"],
+        [*TRAIN, "--set", "train.steps=many"],
         "steps",
     ),
     "out of range": (
         "train",
-        ["--recipe", "{recipe}", "--data", "{empty}", "--out", "{out}", "--set", "train.steps=0"],
+        [*TRAIN, "--set", "train.steps=0"],
         "train.steps must be in [1, 1e+09], got 0",
     ),
     "not a number": (
         "train",
-        ["--recipe", "{recipe}", "--data", "{empty}", "--out", "{out}", "--set", "train.learning_rate=.nan"],
+        [*TRAIN, "--set", "train.learning_rate=.nan"],
         "train.learning_rate must be in",
     ),
     "bad augmentation": (
         "train",
-        ["--recipe", "{recipe}", "--data", "{empty}", "--out", "{out}", "--set", "augment.crop_scale=[0, 0]"],
+        [*TRAIN, "--set", "augment.crop_scale=[0, 0]"],
         "augment.crop_scale must be two numbers",
     ),
     "no yaml": (
         "train",
-        ["--recipe", "{recipe}", "--data", "{empty}", "--out", "{out}", "--set", "train.batch_size=["],
+        [*TRAIN, "--set", "train.batch_size=["],
         "no valid YAML",
     ),
     "unknown preset": (
         "train",
-        ["--recipe", "{recipe}", "--data", "{empty}", "--out", "{out}", "--set", "model=huge"],
+        [*TRAIN, "--set", "model=huge"],
         "unknown model preset 'huge'",
     ),
     "no records": (
         "train",
-        ["--recipe", "{recipe}", "--data", "{empty}", "--out", "{out}"],
+        TRAIN,
         "does not exist: write its records",
     ),
     "no run": ("evaluate", ["--run", "{empty}", "--data", "{empty}"], "is no finished run"),
