@@ -18,7 +18,7 @@ _TRAINING_KEYS = (
     keys.JOINTS_3D, keys.JOINTS_3D_WEIGHT, keys.SSL_WEIGHT,
 )  # fmt: skip
 
-_BUCKETS = 100_000  # of sample ids, to tell which ones keep their labels
+_BUCKETS = 1 << 20  # of sample ids, to cut a set into folds
 
 
 def data_folder(root: str | Path, path: str) -> Path:
@@ -64,7 +64,10 @@ def _stream(config: DataConfig, root, recipe, size, number):
     shards, counts = read_index(data_folder(root, config.path), "train")
     seed = recipe.train.seed + 1000 * number
     files = tf.data.Dataset.from_tensor_slices(shards).shuffle(len(shards), seed=seed)
-    records = files.interleave(tf.data.TFRecordDataset, cycle_length=4).repeat()
+    records = files.interleave(tf.data.TFRecordDataset, cycle_length=4).filter(_in_fold(config.fold))
+    if not any(True for _ in records.take(1)):
+        raise RecordError(f"data.{config.path}: no sample falls into the fold {list(config.fold)}")
+    records = records.repeat()
     records = records.shuffle(min(recipe.train.shuffle, counts["samples"]), seed=seed)
     seeds = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=False).batch(2)
 
@@ -78,13 +81,22 @@ def _stream(config: DataConfig, root, recipe, size, number):
     return tf.data.Dataset.zip((records, seeds)).map(prepare, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
 
+def _in_fold(fold):
+    """Whether a serialized record's id falls into that part of the set."""
+
+    def chosen(serialized):
+        identity = tf.io.parse_single_example(serialized, {"sample_id": tf.io.FixedLenFeature([], tf.string)})
+        place = tf.strings.to_hash_bucket_fast(identity["sample_id"], _BUCKETS) / _BUCKETS
+        return (fold[0] <= place) & (place < fold[1])
+
+    return chosen
+
+
 def _supervise(record, config):
     """Hides or weighs labels as the recipe says; after the crop, which always needs the 2D box."""
-    bucket = tf.strings.to_hash_bucket_fast(record[keys.SAMPLE_ID], _BUCKETS)
-    kept = tf.cast(tf.cast(bucket, tf.float32) < config.labelled * _BUCKETS, tf.float32)
     return record | {
-        keys.JOINTS_2D_WEIGHT: record[keys.JOINTS_2D_WEIGHT] * config.joints_2d * kept,
-        keys.JOINTS_3D_WEIGHT: record[keys.JOINTS_3D_WEIGHT] * config.joints_3d * kept,
-        keys.MASK_WEIGHT: record[keys.MASK_WEIGHT] * config.mask * kept,
+        keys.JOINTS_2D_WEIGHT: record[keys.JOINTS_2D_WEIGHT] * config.joints_2d,
+        keys.JOINTS_3D_WEIGHT: record[keys.JOINTS_3D_WEIGHT] * config.joints_3d,
+        keys.MASK_WEIGHT: record[keys.MASK_WEIGHT] * config.mask,
         keys.SSL_WEIGHT: tf.constant(float(config.ssl)),
     }

@@ -52,8 +52,9 @@ class DataConfig:
     """One data set in a mix: where it is, how often it is drawn, which of its labels count.
 
     A label's weight multiplies the weight of each sample's own label; 0 hides the label (the
-    crosses of the supplement's Tables 1-3). `ssl` switches both self-supervised losses. `labelled` is
-    the share of samples that keep their labels, always the same ones: what would fewer labels do?
+    crosses of the supplement's Tables 1-3). `ssl` switches both self-supervised losses. `fold` draws from
+    a part of the samples only, always the same ones: [0, 0.05] is a twentieth of the set, and it shares
+    no sample with [0.05, 1]. A set may stand in a mix twice, each time with a fold and weights of its own.
     """
 
     path: str
@@ -62,10 +63,11 @@ class DataConfig:
     joints_3d: float = 1.0
     mask: float = 1.0
     ssl: float = 1.0
-    labelled: float = 1.0
+    fold: tuple[float, float] = (0.0, 1.0)
 
     def __post_init__(self):
-        _require_range(self, "data", "labelled", 0, 1)
+        low, high = self.fold
+        _require(0 <= low < high <= 1, "data.fold", "two numbers, 0 <= low < high <= 1", self.fold)
         for name in ("share", "joints_2d", "joints_3d", "mask", "ssl"):
             _require_range(self, "data", name, 0)
 

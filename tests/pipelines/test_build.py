@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from hiu_tf.config.schema import DataConfig, LossConfig, Recipe, TrainConfig
+from hiu_tf.config.schema import AugmentConfig, DataConfig, LossConfig, Recipe, TrainConfig
 from hiu_tf.conventions import keys
 from hiu_tf.losses.total import SELF_SUPERVISED, loss_values
 from hiu_tf.training.trainer import HIUTrainer
@@ -14,6 +14,13 @@ from pipelines.build import evaluation_data, training_data
 from pipelines.records import RecordError
 
 TRAIN = TrainConfig(batch_size=4, seed=5, shuffle=4)
+
+#: No augmentation at all: equal samples give equal pictures.
+STILL = {
+    "crop_scale": (1.5, 1.5), "gamma": (1.0, 1.0),
+    **dict.fromkeys(("rotation_deg", "translation", "brightness", "contrast", "saturation", "hue", "noise"), 0.0),
+    **dict.fromkeys([f"{name}_probability" for name in ("grey", "blur", "cutout", "background")], 0.0),
+}  # fmt: skip
 
 
 def recipe(**labels):
@@ -67,22 +74,22 @@ def test_a_label_hidden_by_the_recipe_changes_no_gradient(label, rendered_record
     assert not any(np.any(gradient) for gradient in found)
 
 
-def test_a_share_of_the_samples_keeps_its_labels(rendered_records):
-    """Always the same samples, all of their labels together, and self-supervision for everybody."""
+def test_folds_cut_a_set_into_parts_that_share_no_sample(rendered_records):
+    """Always the same samples, whatever the seed; together the folds are the set."""
 
-    def weights(share, seed):
-        shuffled = dataclasses.replace(
-            recipe(labelled=share), train=dataclasses.replace(TRAIN, seed=seed, batch_size=12, shuffle=1)
-        )
-        _, targets = next(iter(training_data(shuffled, rendered_records, 64)))
-        names = (keys.JOINTS_2D_WEIGHT, keys.JOINTS_3D_WEIGHT, keys.MASK_WEIGHT)
-        assert set(np.unique(targets[keys.SSL_WEIGHT])) == {1.0}
-        return [targets[name].numpy().reshape(12, -1).max(axis=1) > 0 for name in names]
+    def pictures(fold, seed):
+        config = DataConfig(path="synthetic", fold=fold)
+        plain = AugmentConfig(**STILL)
+        some = Recipe(model="tiny", data={"s": config}, augment=plain, train=TrainConfig(seed=seed, batch_size=48))
+        images, _ = next(iter(training_data(some, rendered_records, 64)))
+        return {image.tobytes() for image in np.round(images.numpy() * 255).astype(np.uint8)}
 
-    half, again = weights(0.5, 1), weights(0.5, 2)
-    assert 0 < half[0].sum() < 12
-    np.testing.assert_array_equal(half[0], again[0])
-    np.testing.assert_array_equal(half[0], half[1])
-    np.testing.assert_array_equal(half[0], half[2])
-    assert not np.any(weights(0.0, 1))
-    assert np.all(weights(1.0, 1))
+    first, rest, everything = pictures((0, 0.5), 1), pictures((0.5, 1), 1), pictures((0, 1), 1)
+    assert first and rest and not first & rest
+    assert first | rest == everything
+    assert first == pictures((0, 0.5), 2)
+
+
+def test_an_empty_fold_is_refused(rendered_records):
+    with pytest.raises(RecordError, match="no sample falls into the fold"):
+        training_data(recipe(fold=(0.0, 1e-6)), rendered_records, 64)
