@@ -35,10 +35,11 @@ class Run(NamedTuple):
 def train(recipe: Recipe, data: tf.data.Dataset, folder: Path, verbose: int = 1) -> Run:
     """Trains the recipe's network, or goes on where an earlier call in this folder stopped.
 
-    Must be called inside the scope of a distribution strategy.
+    Must be called inside the scope of a distribution strategy. The first weights follow from train.seed.
     """
     hand = hand_model(recipe.hand)
     _write_recipe(recipe, folder)
+    keras.utils.set_random_seed(recipe.train.seed)
     trainer = HIUTrainer(build_hiu(model_config(recipe.model)), hand, recipe.loss, recipe.train.clip_norm)
     trainer.compile(build_optimizer(recipe.train))
     trainer.optimizer.build(trainer.trainable_variables)
