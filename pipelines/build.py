@@ -1,4 +1,8 @@
-"""The input pipelines: a mix of data sets for training, one data set in order for evaluation."""
+"""The input pipelines: a mix of data sets for training, one data set in order for evaluation.
+
+Everything but decoding works on whole batches: a picture of its own through fifty small operations
+would cost more than its pixels.
+"""
 
 from __future__ import annotations
 
@@ -6,97 +10,103 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from hiu_tf.config.schema import DataConfig, Recipe
+from hiu_tf.config.schema import Recipe
 from hiu_tf.conventions import keys
-from pipelines.augment import crop, recolour
-from pipelines.records import RecordError, parse, read_index
+from pipelines.crop import AFFINE, PLAIN_CROP, cut_pictures, place, to_float
+from pipelines.mixing import mixed_records
+from pipelines.recolour import recolour
+from pipelines.records import parse, read_index
 from pipelines.targets import targets
 
-#: What a training step needs of a crop; the rest (ids, mesh) stays behind.
+#: What a training step needs of a crop; the rest (ids, K) stays behind.
 _TRAINING_KEYS = (
     keys.IMAGE, keys.MASK, keys.MASK_WEIGHT, keys.JOINTS_2D, keys.JOINTS_2D_WEIGHT,
     keys.JOINTS_3D, keys.JOINTS_3D_WEIGHT, keys.SSL_WEIGHT,
 )  # fmt: skip
 
-_BUCKETS = 1 << 20  # of sample ids, to cut a set into folds
 
-
-def data_folder(root: str | Path, path: str) -> Path:
-    """Where a recipe's data set lies: its path under the data root."""
-    folder = Path(root) / path
-    if not folder.is_dir():
-        raise RecordError(f"{folder} does not exist: write its records with tools/prepare.py, or give another --data")
-    return folder
-
-
-def training_data(recipe: Recipe, root: str | Path, size: int) -> tf.data.Dataset:
+def training_data(
+    recipe: Recipe, root: str | Path, size: int, start: int = 0, worker: int = 0, workers: int = 1
+) -> tf.data.Dataset:
     """Endless batches (image [B, S, S, 3], targets) of the recipe's mix, augmented, seeded.
+
+    With train.finish_on_device the batches are (crops, seed), and `finish` makes image and targets of them.
+
+    Args:
+      recipe: what to mix, how to augment, batch size, seed.
+      root: folder that holds the records.
+      size: side S of the crops.
+      start: number of the first batch: a run that goes on sees what it would have seen.
+      worker, workers: this process draws one of `workers` parts of every set; B is batch_size / workers.
 
     Raises:
       RecordError: a data set of the recipe has no records.
     """
-    streams, shares = [], []
-    for number, config in enumerate(recipe.data.values()):
-        if config.share > 0:
-            streams.append(_stream(config, root, recipe, size, number))
-            shares.append(config.share)
-    mixed = tf.data.Dataset.sample_from_datasets(streams, [s / sum(shares) for s in shares], seed=recipe.train.seed)
-    return (
-        mixed.batch(recipe.train.batch_size, drop_remainder=True)
-        .map(lambda batch: (batch[keys.IMAGE], targets(batch, size)))
-        .prefetch(2)
-    )
+    batch_size = recipe.train.batch_size // workers
+    records = mixed_records(recipe, root, worker, workers).skip(start * batch_size).batch(batch_size, True)
+    seeds = _seeds(recipe, worker).skip(start)
+    supervision = _supervision(recipe)
+
+    def prepare(records, seed):
+        serialized, numbers = records
+        batch = _supervise(place(parse(serialized), size, recipe.augment, seed[0]), tf.gather(supervision, numbers))
+        batch = {name: batch[name] for name in _TRAINING_KEYS} | {AFFINE: batch[AFFINE]}
+        batch = cut_pictures(batch, size)
+        return (batch, seed[1]) if recipe.train.finish_on_device else finish(batch, seed[1], recipe, size)
+
+    data = _parallel(tf.data.Dataset.zip((records, seeds)), prepare)
+    if recipe.train.input_service:
+        data = data.apply(
+            tf.data.experimental.service.distribute(
+                tf.data.experimental.service.ShardingPolicy.OFF, recipe.train.input_service
+            )
+        )
+    return data.prefetch(2)
 
 
-def evaluation_data(folder: str | Path, split: str, size: int, batch_size: int) -> tf.data.Dataset:
-    """One pass over a split in order: batches of plain crops with every label, mesh left out of ragged sets."""
+@tf.autograph.experimental.do_not_convert
+def finish(batch: dict, seed, recipe: Recipe, size: int):
+    """Crops as bytes -> (image [B, S, S, 3], targets): new colours and dense targets, a whole batch at once."""
+    batch = recolour(to_float(batch), recipe.augment, seed)
+    return batch[keys.IMAGE], targets(batch, size, recipe.pof_encoding)
+
+
+def evaluation_data(
+    folder: str | Path, split: str, size: int, batch_size: int, scale: float = PLAIN_CROP
+) -> tf.data.Dataset:
+    """One pass over a split in order: batches of plain crops, `scale` times the hand's box, with every label."""
     shards, _ = read_index(folder, split)
-    data = (
-        tf.data.TFRecordDataset(shards)
-        .map(parse)
-        .map(lambda record: crop(record, size, None), num_parallel_calls=tf.data.AUTOTUNE)
-    )
-    return data.padded_batch(batch_size).prefetch(2)
+
+    def prepare(serialized):
+        return to_float(cut_pictures(place(parse(serialized, mesh=True), size, scale=scale), size))
+
+    return _parallel(tf.data.TFRecordDataset(shards).batch(batch_size), prepare).prefetch(1)
 
 
-def _stream(config: DataConfig, root, recipe, size, number):
-    """One data set, endlessly: shuffled, cropped, recoloured, its labels weighted."""
-    shards, counts = read_index(data_folder(root, config.path), "train")
-    seed = recipe.train.seed + 1000 * number
-    files = tf.data.Dataset.from_tensor_slices(shards).shuffle(len(shards), seed=seed)
-    records = files.interleave(tf.data.TFRecordDataset, cycle_length=4).filter(_in_fold(config.fold))
-    if not any(True for _ in records.take(1)):
-        raise RecordError(f"data.{config.path}: no sample falls into the fold {list(config.fold)}")
-    records = records.repeat()
-    records = records.shuffle(min(recipe.train.shuffle, counts["samples"]), seed=seed)
-    seeds = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=False).batch(2)
-
-    @tf.autograph.experimental.do_not_convert
-    def prepare(serialized, sample_seed):
-        first, second = tf.unstack(tf.random.experimental.stateless_split(sample_seed, 2))
-        sample = _supervise(crop(parse(serialized), size, recipe.augment, first), config)
-        sample = recolour(sample, recipe.augment, second)
-        return {key: sample[key] for key in _TRAINING_KEYS}
-
-    return tf.data.Dataset.zip((records, seeds)).map(prepare, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+def _seeds(recipe, worker):
+    """Two seeds [2, 2] for each batch: one for the geometry, one for the colours."""
+    seed = None if recipe.train.input_service else recipe.train.seed + 7919 * worker
+    seeds = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=False).batch(4)
+    return seeds.map(lambda four: tf.reshape(four, [2, 2]))
 
 
-def _in_fold(fold):
-    """Whether a serialized record's id falls into that part of the set."""
-
-    def chosen(serialized):
-        identity = tf.io.parse_single_example(serialized, {"sample_id": tf.io.FixedLenFeature([], tf.string)})
-        place = tf.strings.to_hash_bucket_fast(identity["sample_id"], _BUCKETS) / _BUCKETS
-        return (fold[0] <= place) & (place < fold[1])
-
-    return chosen
+def _supervision(recipe):
+    """The recipe's table: what each label of each set weighs, [sets, 4]."""
+    rows = [[data.joints_2d, data.joints_3d, data.mask, data.ssl] for data in recipe.data.values()]
+    return tf.constant(rows, tf.float32)
 
 
-def _supervise(record, config):
+def _supervise(batch, weights):
     """Hides or weighs labels as the recipe says; after the crop, which always needs the 2D box."""
-    return record | {
-        keys.JOINTS_2D_WEIGHT: record[keys.JOINTS_2D_WEIGHT] * config.joints_2d,
-        keys.JOINTS_3D_WEIGHT: record[keys.JOINTS_3D_WEIGHT] * config.joints_3d,
-        keys.MASK_WEIGHT: record[keys.MASK_WEIGHT] * config.mask,
-        keys.SSL_WEIGHT: tf.constant(float(config.ssl)),
+    return batch | {
+        keys.JOINTS_2D_WEIGHT: batch[keys.JOINTS_2D_WEIGHT] * weights[:, :1],
+        keys.JOINTS_3D_WEIGHT: batch[keys.JOINTS_3D_WEIGHT] * weights[:, 1:2],
+        keys.MASK_WEIGHT: batch[keys.MASK_WEIGHT] * weights[:, 2],
+        keys.SSL_WEIGHT: weights[:, 3],
     }
+
+
+def _parallel(data, function):
+    """Autograph is kept out: nothing here needs it, and it costs seconds."""
+    function = tf.autograph.experimental.do_not_convert(function)
+    return data.map(function, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)

@@ -16,7 +16,7 @@ from hiu_tf.errors import UserError
 from pipelines.schema import Sample
 
 INDEX = "index.json"
-RECORD_VERSION = 1
+RECORD_VERSION = 2
 
 
 class RecordError(UserError):
@@ -68,7 +68,10 @@ def read_index(folder: str | Path, split: str) -> tuple[list[str], dict]:
     path = Path(folder) / INDEX
     if not path.is_file():
         raise RecordError(f"{folder} holds no {INDEX}: write records first with tools/prepare.py")
-    splits = _read_json(path).get("splits", {})
+    index = _read_json(path)
+    if index.get("version") != RECORD_VERSION:
+        raise RecordError(f"{path} is of version {index.get('version')}, expected {RECORD_VERSION}: prepare it again")
+    splits = index.get("splits", {})
     if split not in splits:
         raise RecordError(f"{path} has no split {split!r}, only {sorted(splits)}")
     try:
@@ -102,8 +105,13 @@ def _read_json(path):
     return content
 
 
-def parse(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
-    """One serialized record -> a dictionary of tensors (keys.py); picture and mask still encoded."""
+def parse(serialized: tf.Tensor, mesh: bool = False) -> dict[str, tf.Tensor]:
+    """Serialized records [B] -> a dictionary of tensors (keys.py); pictures and masks still encoded.
+
+    Args:
+      serialized: [B] strings.
+      mesh: also read vertices [B, V, 3] and has_mesh [B]; all records with a mesh need the same V.
+    """
     features = {
         "image": tf.io.FixedLenFeature([], tf.string),
         "mask": tf.io.FixedLenFeature([], tf.string),
@@ -111,17 +119,19 @@ def parse(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
         "dataset": tf.io.FixedLenFeature([], tf.string),
         "side": tf.io.FixedLenFeature([], tf.int64),
         "size": tf.io.FixedLenFeature([2], tf.int64),
-        "vertices": tf.io.VarLenFeature(tf.float32),
     }
     features |= {name: tf.io.FixedLenFeature(shape, tf.float32) for name, shape in _FIXED.items()}
-    record = tf.io.parse_single_example(serialized, features)
-    vertices = tf.reshape(tf.sparse.to_dense(record.pop("vertices")), [-1, 3])
-    record[keys.SIDE] = tf.cast(record.pop("side"), tf.int32)
-    return record | {
-        keys.VERTICES: vertices,
-        keys.HAS_MESH: tf.cast(tf.shape(vertices)[0] > 0, tf.float32),
-        keys.MASK_WEIGHT: tf.cast(tf.strings.length(record["mask"]) > 0, tf.float32),
-    }
+    if mesh:
+        features["vertices"] = tf.io.VarLenFeature(tf.float32)
+    records = tf.io.parse_example(serialized, features)
+    records[keys.SIDE] = tf.cast(records.pop("side"), tf.int32)
+    records[keys.MASK_WEIGHT] = tf.cast(tf.strings.length(records["mask"]) > 0, tf.float32)
+    if mesh:
+        flat = records.pop("vertices")
+        lengths = tf.math.bincount(tf.cast(flat.indices[:, 0], tf.int32), minlength=tf.size(serialized))
+        records[keys.VERTICES] = tf.reshape(tf.sparse.to_dense(flat), [tf.size(serialized), -1, 3])
+        records[keys.HAS_MESH] = tf.cast(lengths > 0, tf.float32)
+    return records
 
 
 _FIXED = {
@@ -130,6 +140,7 @@ _FIXED = {
     keys.JOINTS_3D: [NUM_JOINTS, 3],
     keys.JOINTS_3D_WEIGHT: [NUM_JOINTS],
     keys.INTRINSICS: [3, 3],
+    keys.BOX: [4],
 }
 
 

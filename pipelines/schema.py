@@ -31,6 +31,8 @@ class Sample:
       joints_2d: [21, 2] pixels; joints_2d_weight [21] >= 0, 0 where there is no label.
       joints_3d: [21, 3] metres, camera frame; joints_3d_weight [21].
       intrinsics: K [3, 3] in pixels, all zero where it is not known (then 3D labels are refused).
+      box: [4] x, y, width, height of the hand, pixels, where the set gives one; all zero: the tight box of
+        the labelled 2D joints is taken.
       mask: encoded one-channel PNG, 255 on the hand, or empty.
       vertices: [V, 3] metres, camera frame, or [0, 3]; for evaluation only (supplement 2.2).
     """
@@ -46,6 +48,7 @@ class Sample:
     joints_3d: np.ndarray = _empty(NUM_JOINTS, 3)
     joints_3d_weight: np.ndarray = _empty(NUM_JOINTS)
     intrinsics: np.ndarray = _empty(3, 3)
+    box: np.ndarray = _empty(4)
     mask: bytes = b""
     vertices: np.ndarray = _empty(0, 3)
 
@@ -67,11 +70,13 @@ class Sample:
         if self.joints_3d_weight.any() and self.intrinsics[0, 0] <= 0:
             self._refuse("intrinsics", "are needed where there are 3D joints")
         labelled = self.joints_2d[self.joints_2d_weight > 0]
-        if not len(labelled):
-            self._refuse("joints_2d_weight", "labels no joint: the hand cannot be found in the picture")
+        if not len(labelled) and not self.box[2:].all():
+            self._refuse("joints_2d_weight", "labels no joint and there is no box: where is the hand?")
         size = np.array([self.width, self.height])
         if size.min() < 2:
             self._refuse("image", f"is {self.width}x{self.height} pixels, expected at least 2x2")
+        if self.box[2:].min() < 0:
+            self._refuse("box", f"has a negative size: {self.box.tolist()}")
         if np.any(labelled < -size) or np.any(labelled > 2 * size):
             self._refuse("joints_2d", "lie more than a picture's size outside the picture")
         return self
@@ -86,5 +91,6 @@ _ARRAYS = {
     "joints_3d": (NUM_JOINTS, 3),
     "joints_3d_weight": (NUM_JOINTS,),
     "intrinsics": (3, 3),
+    "box": (4,),
     "vertices": (3,),
 }

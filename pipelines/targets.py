@@ -6,19 +6,23 @@ from hiu_tf.codecs import heatmap, pof
 from hiu_tf.conventions import keys
 
 
-def targets(batch: dict, size: int) -> dict[str, tf.Tensor]:
+def targets(batch: dict, size: int, pof_encoding: str = "paper") -> dict[str, tf.Tensor]:
     """Everything the losses compare with (keys.py): dense maps, joints, mask, and their weights.
 
     Args:
       batch: crops as `augment.crop` makes them, batched, weights already times the recipe's.
       size: S; heat maps and POF are S/2, the mask is S.
+      pof_encoding: of codecs/pof.py.
     """
     joints_2d, joints_3d = batch[keys.JOINTS_2D], batch[keys.JOINTS_3D]
     flat, deep = batch[keys.JOINTS_2D_WEIGHT], batch[keys.JOINTS_3D_WEIGHT]
-    return {
+    # Xiang's encoding needs to know which bones have 2D labels alone; the paper's does not.
+    only_flat = {keys.POF_ONLY_FLAT: pof.only_flat(flat, deep)} if pof_encoding == "xiang" else {}
+    field = pof.encode(joints_2d, joints_3d, size, size // 2, pof_encoding, only_flat.get(keys.POF_ONLY_FLAT))
+    return only_flat | {
         keys.HEATMAPS: heatmap.encode(joints_2d, size, size // 2),
         keys.HEATMAPS_WEIGHT: flat,
-        keys.POF: pof.encode(joints_2d, joints_3d, size, size // 2),
+        keys.POF: field,
         keys.POF_WEIGHT: pof.weights(flat, deep),
         keys.MASK: batch[keys.MASK],
         keys.MASK_WEIGHT: batch[keys.MASK_WEIGHT],

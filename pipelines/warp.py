@@ -1,4 +1,4 @@
-"""Moves pictures by a similarity, with tensorflow-addons' image transform."""
+"""Cuts a crop out of a picture by a similarity, with tensorflow-addons' image transform."""
 
 import warnings
 
@@ -9,27 +9,28 @@ with warnings.catch_warnings():
     from tensorflow_addons.image import transform
 
 
-def warp(picture: tf.Tensor, affine: tf.Tensor, size: int, fill: float = 0.0) -> tf.Tensor:
-    """Draws picture [H, W, C] where `affine` [3, 3] (its pixels -> crop pixels) puts it, [size, size, C].
+def cut(picture: tf.Tensor, affine: tf.Tensor, size: int) -> tf.Tensor:
+    """Draws picture [H, W, C] where `affine` [3, 3] (its pixels -> crop pixels) puts it: [size, size, C], uint8.
 
     Where the picture is shrunk by more than 1.5 it is averaged first, so that nothing aliases.
+    Outside the picture the crop is black.
     """
-    scale = tf.sqrt(tf.abs(tf.linalg.det(affine[:2, :2])))
-    steps = tf.cast(tf.clip_by_value(tf.math.floor(1.0 / tf.maximum(scale, 1e-3) / 1.5), 1.0, 16.0), tf.int32)
-    height, width = tf.unstack(tf.shape(picture)[:2])
-    small = tf.maximum(tf.stack([height, width]) // steps, 1)
-    picture = tf.cond(
-        steps > 1, lambda: tf.image.resize(picture, small, method="area"), lambda: tf.cast(picture, tf.float32)
-    )
-    ratio = tf.cast(tf.stack([width, height]), tf.float32) / tf.cast(small[::-1], tf.float32)
-    ratio = tf.where(steps > 1, ratio, tf.ones_like(ratio))
+    shrink = tf.sqrt(tf.abs(tf.linalg.det(affine[:2, :2])))
+    steps = tf.cast(tf.clip_by_value(tf.math.floor(1.0 / tf.maximum(shrink, 1e-3) / 1.5), 1.0, 16.0), tf.int32)
+    picture, affine = tf.cond(steps > 1, lambda: _average(picture, affine, steps), lambda: (picture, affine))
+    inverse = tf.reshape(tf.linalg.inv(affine), [9])[:8]
+    cropped = transform(picture, inverse, "BILINEAR", "CONSTANT", output_shape=(size, size))
+    return tf.ensure_shape(cropped, [size, size, picture.shape[-1]])
+
+
+def _average(picture, affine, steps):
+    """The picture at 1 / steps of its size, and the affine from there."""
+    whole = tf.shape(picture)[:2]
+    small = tf.maximum(whole // steps, 1)
+    ratio = tf.cast(whole[::-1], tf.float32) / tf.cast(small[::-1], tf.float32)
     # Pixel centres of the shrunk picture -> of the whole one: x = (x' + 0.5) * ratio - 0.5.
-    grow = tf.linalg.diag(tf.concat([ratio, [1.0]], axis=0)) + _column(tf.concat([0.5 * ratio - 0.5, [0.0]], axis=0))
-    inverse = tf.linalg.inv(affine @ grow)
-    return transform(
-        picture, tf.reshape(inverse, [9])[:8], "BILINEAR", "CONSTANT", output_shape=(size, size), fill_value=fill
-    )
-
-
-def _column(values):
-    return tf.concat([tf.zeros([3, 2]), values[:, tf.newaxis]], axis=1)
+    zero, one = tf.zeros([]), tf.ones([])
+    offset = 0.5 * ratio - 0.5
+    grow = tf.reshape(tf.stack([ratio[0], zero, offset[0], zero, ratio[1], offset[1], zero, zero, one]), [3, 3])
+    shrunk = tf.image.resize(picture, small, method="area")
+    return tf.cast(tf.round(shrunk), tf.uint8), affine @ grow

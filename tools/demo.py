@@ -49,8 +49,8 @@ def train_network(root: Path, run: Path, real: bool, steps: int):
         RECIPES / ("demo.yaml" if real else "quickstart.yaml"), [f"train.steps={steps}", "train.steps_per_epoch=95"]
     )
     with strategy().scope():
-        data = training_data(recipe, root, model_config(recipe.model).image_size)
-        return train(recipe, data, run)
+        size = model_config(recipe.model).image_size
+        return train(recipe, lambda start: training_data(recipe, root, size, start), run)
 
 
 def write_held_out(root: Path, folder: Path) -> None:
@@ -61,8 +61,9 @@ def write_held_out(root: Path, folder: Path) -> None:
 
     folder.mkdir(parents=True, exist_ok=True)
     shards, _ = read_index(root / "synthetic", "val")
-    for number, record in enumerate(tf.data.TFRecordDataset(shards).map(parse).take(HELD_OUT)):
-        (folder / f"rendered_{number:02d}.jpg").write_bytes(record["image"].numpy())
+    records = parse(next(iter(tf.data.TFRecordDataset(shards).batch(HELD_OUT))))
+    for number, image in enumerate(records["image"].numpy()):
+        (folder / f"rendered_{number:02d}.jpg").write_bytes(image)
 
 
 def contact_sheet(predictions: Path, target: Path) -> None:

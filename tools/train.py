@@ -10,6 +10,7 @@ The same command goes on after an interruption. Look at it with `tensorboard --l
 import argparse
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 from tools._program import program
@@ -33,19 +34,24 @@ def main(argv=None) -> int:
     from hiu_tf.config.presets import model_config
     from hiu_tf.training.distribution import strategy
     from hiu_tf.training.run import train
-    from pipelines.build import training_data
+    from pipelines.build import finish, training_data
 
     recipe = load_recipe(args.recipe, args.set)
     size = model_config(recipe.model).image_size
     devices = strategy()
-    data = training_data(recipe, args.data, size)
+    training_data(recipe, args.data, size)  # refuse missing records before anything else
     print(
         f"{recipe.model} at {size} px on {devices.num_replicas_in_sync} device(s): {recipe.train.steps} steps of "
         f"{recipe.train.batch_size} from {', '.join(recipe.data)}; run in {args.out}"
     )
     start = time.time()
     with devices.scope():
-        train(recipe, data, Path(args.out))
+        train(
+            recipe,
+            lambda start: training_data(recipe, args.data, size, start),
+            Path(args.out),
+            finish=partial(finish, recipe=recipe, size=size) if recipe.train.finish_on_device else None,
+        )
     print(f"trained in {time.time() - start:.0f} s. Next: python tools/evaluate.py --run {args.out} --data {args.data}")
     return 0
 

@@ -13,11 +13,10 @@ FLOOR = 0.25
 def encode(joints: tf.Tensor, crop_size: int, map_size: int) -> tf.Tensor:
     """Joints [B, J, 2] in crop pixels -> heat maps [B, map, map, J], peak 1, not normalised."""
     centre = to_map(joints, crop_size, map_size)
-    grid = tf.range(map_size, dtype=tf.float32)
+    grid = tf.range(map_size, dtype=tf.float32)[tf.newaxis, :, tf.newaxis, tf.newaxis]
     variance = (SIGMA_AT_128 * map_size / 128) ** 2
-    fall_off = tf.exp(-0.5 * (grid[:, tf.newaxis, tf.newaxis, tf.newaxis] - centre[tf.newaxis]) ** 2 / variance)
-    x, y = fall_off[..., 0], fall_off[..., 1]  # each [map, B, J]: a Gaussian is separable
-    return tf.einsum("xbj,ybj->byxj", x, y)
+    fall_off = tf.exp(-0.5 * (grid - centre[:, tf.newaxis]) ** 2 / variance)  # [B, map, J, 2]: a Gaussian is separable
+    return fall_off[:, :, tf.newaxis, :, 1] * fall_off[:, tf.newaxis, :, :, 0]
 
 
 def decode(heatmaps: tf.Tensor, crop_size: int, floor: float = FLOOR) -> tf.Tensor:

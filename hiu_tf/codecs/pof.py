@@ -1,7 +1,11 @@
 """Part orientation fields: along each bone, which way it points in the picture and in depth.
 
-The paper's encoding (facts/paper 2.2): (u_x, u_y, w_z) with u the unit 2D direction of the
-projected bone and w the unit 3D direction, parent to child, on a band around the bone; 0 elsewhere.
+Two encodings, both on a band around the bone, parent to child, 0 elsewhere:
+
+- "paper" (facts/paper 2.2): (u_x, u_y, w_z) with u the unit 2D direction of the projected bone and w its
+  unit 3D direction. Pictures with 2D labels alone teach two of the three numbers exactly.
+- "xiang" (Monocular Total Capture, facts/paper 2.1): w itself. Where only 2D is labelled the target is
+  (u_x, u_y), and the loss compares it with the predicted (x, y) scaled to length 1.
 """
 
 import tensorflow as tf
@@ -13,12 +17,21 @@ from hiu_tf.conventions.skeleton import BONES, NUM_BONES
 BAND_AT_128 = 24 * 128 / 368
 
 
-def encode(joints_2d: tf.Tensor, joints_3d: tf.Tensor, crop_size: int, map_size: int) -> tf.Tensor:
-    """Joints [B, 21, 2] (crop pixels) and [B, 21, 3] -> [B, map, map, 60], bone-major."""
-    points = to_map(joints_2d, crop_size, map_size)
-    band = bands(points, map_size)
-    direction = directions(joints_2d, joints_3d)
-    field = band[..., tf.newaxis] * direction[:, tf.newaxis, tf.newaxis]
+def encode(
+    joints_2d: tf.Tensor, joints_3d: tf.Tensor, crop_size: int, map_size: int, encoding: str = "paper", flat_only=None
+) -> tf.Tensor:
+    """Joints [B, 21, 2] (crop pixels) and [B, 21, 3] -> [B, map, map, 60], bone-major.
+
+    Args:
+      flat_only: [B, 20], 1 where a bone has a 2D label alone; for the encoding "xiang".
+    """
+    direction = directions(joints_2d, joints_3d, encoding)
+    if flat_only is not None:
+        direction = tf.where(flat_only[..., tf.newaxis] > 0, directions(joints_2d, joints_3d), direction)
+    # Each bone's vector in its own three channels: one small matrix per picture paints all bands.
+    channels = tf.reshape(tf.eye(NUM_BONES)[..., tf.newaxis] * direction[:, tf.newaxis], [-1, NUM_BONES, NUM_BONES * 3])
+    inside = bands(to_map(joints_2d, crop_size, map_size), map_size)
+    field = tf.reshape(inside, [-1, map_size * map_size, NUM_BONES]) @ channels
     return tf.reshape(field, [-1, map_size, map_size, NUM_BONES * 3])
 
 
@@ -29,8 +42,24 @@ def weights(joints_2d_weight: tf.Tensor, joints_3d_weight: tf.Tensor) -> tf.Tens
     return tf.reshape(tf.stack([flat, flat, deep], axis=-1), [-1, NUM_BONES * 3])
 
 
+def only_flat(joints_2d_weight: tf.Tensor, joints_3d_weight: tf.Tensor) -> tf.Tensor:
+    """1 for each bone whose ends are labelled in 2D and not in 3D, [B, 20]."""
+    flat, deep = (tf.reduce_min(tf.gather(w, BONES, axis=1), axis=-1) for w in (joints_2d_weight, joints_3d_weight))
+    return tf.cast((flat > 0) & (deep <= 0), tf.float32)
+
+
+def scale_flat(field: tf.Tensor, target: tf.Tensor, flat_only: tf.Tensor) -> tf.Tensor:
+    """The predicted field with (x, y) of length 1 on the bands of bones that have 2D labels alone ("xiang")."""
+    shape = tf.concat([tf.shape(field)[:-1], [NUM_BONES, 3]], axis=0)
+    vectors = tf.reshape(field, shape)
+    on_band = tf.reduce_any(tf.reshape(target, shape) != 0, axis=-1, keepdims=True)
+    length = tf.sqrt(tf.reduce_sum(tf.square(vectors[..., :2]), axis=-1, keepdims=True) + 1e-8)
+    scale = tf.where(on_band & (flat_only[:, tf.newaxis, tf.newaxis, :, tf.newaxis] > 0), 1 / length, 1.0)
+    return tf.reshape(vectors * scale, tf.shape(field))
+
+
 def decode(field: tf.Tensor, joints_2d: tf.Tensor, crop_size: int) -> tf.Tensor:
-    """Mean of a field [B, H, H, 60] along each bone's band -> (u_x, u_y, w_z) per bone [B, 20, 3]."""
+    """Mean of a field [B, H, H, 60] along each bone's band -> one vector per bone [B, 20, 3], as it was encoded."""
     size = field.shape[1]
     band = bands(to_map(joints_2d, crop_size, size), size)
     vectors = tf.reshape(field, [-1, size, size, NUM_BONES, 3])
@@ -38,26 +67,34 @@ def decode(field: tf.Tensor, joints_2d: tf.Tensor, crop_size: int) -> tf.Tensor:
     return tf.einsum("bhwn,bhwnc->bnc", band, vectors) / mass
 
 
-def directions(joints_2d, joints_3d):
-    """(u_x, u_y, w_z) of each bone, [B, 20, 3]."""
-    flat = _bone_vectors(joints_2d)
+def directions(joints_2d, joints_3d, encoding: str = "paper"):
+    """The vector of each bone in that encoding, [B, 20, 3]."""
     deep = _bone_vectors(joints_3d)
-    u = flat / tf.maximum(tf.norm(flat, axis=-1, keepdims=True), 1e-6)
     w = deep / tf.maximum(tf.norm(deep, axis=-1, keepdims=True), 1e-6)
+    if encoding == "xiang":
+        return w
+    flat = _bone_vectors(joints_2d)
+    u = flat / tf.maximum(tf.norm(flat, axis=-1, keepdims=True), 1e-6)
     return tf.concat([u, w[..., 2:]], axis=-1)
 
 
 def bands(points, size):
-    """1 near each bone's line and inside its grown bounding box, else 0: [B, 21, 2] -> [B, H, H, 20]."""
+    """1 near each bone's line and inside its grown bounding box, else 0: [B, 21, 2] -> [B, H, H, 20].
+
+    The distance to a line is a sum of a term in x and a term in y: only the sum and the tests are computed
+    for every pixel.
+    """
     width = BAND_AT_128 * size / 128
-    start, end = (tf.gather(points, BONES[:, k], axis=1)[:, tf.newaxis, tf.newaxis] for k in (0, 1))
+    start, end = (tf.gather(points, BONES[:, k], axis=1) for k in (0, 1))
     axis = (end - start) / tf.maximum(tf.norm(end - start, axis=-1, keepdims=True), 1e-6)
-    grid = tf.range(size, dtype=tf.float32)
-    x, y = grid[tf.newaxis, tf.newaxis, :, tf.newaxis], grid[tf.newaxis, :, tf.newaxis, tf.newaxis]
-    distance = tf.abs((y - start[..., 1]) * axis[..., 0] - (x - start[..., 0]) * axis[..., 1])
     low, high = tf.minimum(start, end) - width, tf.maximum(start, end) + width
-    in_box = (x >= low[..., 0]) & (x <= high[..., 0]) & (y >= low[..., 1]) & (y <= high[..., 1])
-    return tf.cast(in_box & (distance < width), tf.float32)
+    grid = tf.range(size, dtype=tf.float32)[tf.newaxis, :, tf.newaxis, tf.newaxis]
+    offset = (grid - start[:, tf.newaxis]) * axis[:, tf.newaxis, :, ::-1]  # (x, y) terms [B, H, 20, 2]
+    outside = tf.cast((grid < low[:, tf.newaxis]) | (grid > high[:, tf.newaxis]), tf.float32) * 4.0 * size
+    x, y = offset[..., 0] + outside[..., 0], offset[..., 1]
+    far = outside[..., 1][:, :, tf.newaxis]
+    distance = tf.abs(y[:, :, tf.newaxis] - x[:, tf.newaxis]) + far
+    return tf.cast(distance < width, tf.float32)
 
 
 def _bone_vectors(joints):

@@ -55,10 +55,12 @@ class DataConfig:
     crosses of the supplement's Tables 1-3). `ssl` switches both self-supervised losses. `fold` draws from
     a part of the samples only, always the same ones: [0, 0.05] is a twentieth of the set, and it shares
     no sample with [0.05, 1]. A set may stand in a mix twice, each time with a fold and weights of its own.
+    How often it is drawn is `share` or `repeat`, as train.mix says.
     """
 
     path: str
     share: float = 1.0
+    repeat: int = 1
     joints_2d: float = 1.0
     joints_3d: float = 1.0
     mask: float = 1.0
@@ -66,6 +68,7 @@ class DataConfig:
     fold: tuple[float, float] = (0.0, 1.0)
 
     def __post_init__(self):
+        _require_range(self, "data", "repeat", 0, 1000)
         low, high = self.fold
         _require(0 <= low < high <= 1, "data.fold", "two numbers, 0 <= low < high <= 1", self.fold)
         for name in ("share", "joints_2d", "joints_3d", "mask", "ssl"):
@@ -87,14 +90,15 @@ class AugmentConfig:
     grey_probability: float = 0.1
     blur_probability: float = 0.15
     noise: float = 0.02
+    shuffle_probability: float = 0.05
     cutout_probability: float = 0.3
     background_probability: float = 0.5
 
     def __post_init__(self):
         for name in ("brightness", "contrast", "saturation"):
             _require_range(self, "augment", name, 0, 1)
-        for name in ("grey_probability", "blur_probability", "cutout_probability", "background_probability"):
-            _require_range(self, "augment", name, 0, 1)
+        for name in ("grey", "blur", "shuffle", "cutout", "background"):
+            _require_range(self, "augment", f"{name}_probability", 0, 1)
         for name, most in (("rotation_deg", 180), ("translation", 1), ("hue", 0.5), ("noise", 1)):
             _require_range(self, "augment", name, 0, most)
         for name in ("crop_scale", "gamma"):
@@ -131,7 +135,14 @@ class LossConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How to train. The learning rate falls as (1 - step / steps) ** 0.9 (facts/paper 4)."""
+    """How to train. The learning rate falls as (1 - step / steps) ** 0.9 (facts/paper 4).
+
+    Attributes:
+      mix: "share" draws from each set as often as its share says, for ever; "epoch" goes through every
+        set `repeat` times, then starts anew: honest epochs, as the paper's.
+      finish_on_device: colours and targets are computed by the training device, not by the input pipeline.
+      input_service: address of a tf.data service (tools/input_service.py), "" for this process.
+    """
 
     steps: int = 1000
     steps_per_epoch: int = 100
@@ -143,6 +154,9 @@ class TrainConfig:
     ema: float = 0.0
     seed: int = 2020
     shuffle: int = 1024
+    mix: str = "share"
+    finish_on_device: bool = False
+    input_service: str = ""
 
     def __post_init__(self):
         for name in ("steps", "steps_per_epoch", "batch_size", "shuffle"):
@@ -151,6 +165,11 @@ class TrainConfig:
             _require_range(self, "train", name, 1e-12)
         for name, most in (("weight_decay", 1), ("poly_power", 100), ("ema", 0.999999), ("seed", 2**31 - 1)):
             _require_range(self, "train", name, 0, most)
+        _require(self.mix in ("share", "epoch"), "train.mix", "share or epoch", self.mix)
+
+
+#: Which setting of a set says how often it is drawn, for each train.mix.
+_DRAWN_BY = {"share": "share", "epoch": "repeat"}
 
 
 @dataclass(frozen=True)
@@ -158,19 +177,23 @@ class Recipe:
     """A whole experiment: model preset, data mix, hand model, augmentation, losses, training.
 
     Attributes:
+      data: name -> set. The name is the recipe's own; the records lie under the set's path.
       hand: "procedural" (our own) or the .npz of another hand, such as tools/convert_mano.py writes.
+      pof_encoding: "paper" or "xiang" (codecs/pof.py).
     """
 
     model: str
     data: dict[str, DataConfig]
     hand: str = "procedural"
+    pof_encoding: str = "paper"
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
 
     def __post_init__(self):
-        shares = sum(data.share for data in self.data.values())
-        _require(shares > 0, "data", "at least one data set with a share above 0", list(self.data))
+        _require(self.pof_encoding in ("paper", "xiang"), "pof_encoding", "paper or xiang", self.pof_encoding)
+        drawn = any(getattr(data, _DRAWN_BY[self.train.mix]) > 0 for data in self.data.values())
+        _require(drawn, "data", f"at least one set with a {_DRAWN_BY[self.train.mix]} above 0", list(self.data))
 
 
 def _require_range(config, group, name, least, most=1e12):

@@ -30,12 +30,15 @@ JOINTS_2D_WEIGHT = "joints_2d_weight"  # [B, 21]
 JOINTS_3D_WEIGHT = "joints_3d_weight"  # [B, 21]
 HEATMAPS_WEIGHT = "heatmaps_weight"  # [B, 21]
 POF_WEIGHT = "pof_weight"  # [B, 60]
+POF_ONLY_FLAT = "pof_only_flat"  # [B, 20], 1 where a bone has 2D labels alone; encoding "xiang" only
 MASK_WEIGHT = "mask_weight"  # [B]
 SSL_WEIGHT = "ssl_weight"  # [B]
 HAS_MESH = "has_mesh"  # [B]
 
 # --- the rest of a record ----------------------------------------------------------------------
 INTRINSICS = "intrinsics"  # K [B, 3, 3], pixels
+BOX = "box"  # [B, 4], x, y, width, height in pixels where the set says where the hand is, else 0
+PICTURE_SIZE = "size"  # [B, 2], height and width of the stored picture
 SIDE = "side"  # 0 right, 1 left, -1 unknown
 DATASET = "dataset"  # name of the set that the sample is from
 SAMPLE_ID = "sample_id"  # unique within its set

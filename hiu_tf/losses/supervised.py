@@ -6,6 +6,7 @@ by the sum of weights, so that such a sample has no influence at all.
 
 import tensorflow as tf
 
+from hiu_tf.codecs import pof as codec
 from hiu_tf.conventions import keys
 from hiu_tf.conventions.skeleton import BONES, Joint
 
@@ -23,7 +24,10 @@ def heatmaps(gt, pred):
 
 def pof(gt, pred):
     """Mean squared difference of each channel's field, [B, 60]."""
-    error = tf.reduce_mean(tf.square(pred[keys.POF] - gt[keys.POF]), axis=[1, 2])
+    field = pred[keys.POF]
+    if keys.POF_ONLY_FLAT in gt:
+        field = codec.scale_flat(field, gt[keys.POF], gt[keys.POF_ONLY_FLAT])
+    error = tf.reduce_mean(tf.square(field - gt[keys.POF]), axis=[1, 2])
     return error, gt[keys.POF_WEIGHT]
 
 

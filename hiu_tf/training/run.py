@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
@@ -32,15 +33,28 @@ class Run(NamedTuple):
     hand: HandModel
 
 
-def train(recipe: Recipe, data: tf.data.Dataset, folder: Path, verbose: int = 1) -> Run:
+def train(
+    recipe: Recipe,
+    data: Callable[[int], tf.data.Dataset],
+    folder: Path,
+    verbose: int = 1,
+    finish: Callable | None = None,
+) -> Run:
     """Trains the recipe's network, or goes on where an earlier call in this folder stopped.
+
+    Args:
+      recipe: what to train, and how.
+      data: number of the first step -> batches (image, targets) from there on, endless.
+      folder: of the run.
+      verbose: of Keras' fit.
+      finish: makes image and targets of a batch on the device, where `data` leaves that to it.
 
     Must be called inside the scope of a distribution strategy. The first weights follow from train.seed.
     """
     hand = hand_model(recipe.hand)
     _write_recipe(recipe, folder)
     keras.utils.set_random_seed(recipe.train.seed)
-    trainer = HIUTrainer(build_hiu(model_config(recipe.model)), hand, recipe.loss, recipe.train.clip_norm)
+    trainer = HIUTrainer(build_hiu(model_config(recipe.model)), hand, recipe.loss, recipe.train.clip_norm, finish)
     trainer.compile(build_optimizer(recipe.train))
     trainer.optimizer.build(trainer.trainable_variables)
     checkpoint = tf.train.Checkpoint(network=trainer.network, optimizer=trainer.optimizer)
@@ -49,7 +63,7 @@ def train(recipe: Recipe, data: tf.data.Dataset, folder: Path, verbose: int = 1)
     steps = recipe.train.steps_per_epoch
     done = int(trainer.optimizer.iterations.numpy()) // steps
     trainer.fit(
-        data,
+        data(done * steps),
         initial_epoch=done,
         epochs=max(done, -(-recipe.train.steps // steps)),
         steps_per_epoch=min(steps, recipe.train.steps),

@@ -24,10 +24,12 @@ class HIUTrainer(keras.Model):
       hand: the hand model that its parameters pose.
       losses: weights.
       clip_norm: gradients are scaled down to this global norm, after the sum over replicas.
+      finish: makes (image, targets) of what the input pipeline sends; None: it sends just that.
     """
 
-    def __init__(self, network: keras.Model, hand: HandModel, losses: LossConfig, clip_norm: float):
+    def __init__(self, network: keras.Model, hand: HandModel, losses: LossConfig, clip_norm: float, finish=None):
         super().__init__(name="hiu_trainer")
+        self.finish = finish or (lambda image, targets: (image, targets))
         self.network, self.hand, self.clip_norm = network, hand, clip_norm
         self.loss_weights = active_losses(losses)
         self.warmup_steps, self.both_sides = losses.ssl_warmup_steps, losses.ssl_both_sides
@@ -64,7 +66,7 @@ class HIUTrainer(keras.Model):
     @tf.autograph.experimental.do_not_convert
     def train_step(self, data):
         """One step of gradient descent."""
-        image, targets = data
+        image, targets = self.finish(*data)
         with tf.GradientTape() as tape:
             values, total = self.compute_losses(targets, self.predictions(image, training=True))
         variables = self.trainable_variables
@@ -77,7 +79,7 @@ class HIUTrainer(keras.Model):
     @tf.autograph.experimental.do_not_convert
     def test_step(self, data):
         """The losses without a step."""
-        image, targets = data
+        image, targets = self.finish(*data)
         values, total = self.compute_losses(targets, self.predictions(image, training=False))
         return self._report(values | {"loss": total}, 0.0)
 

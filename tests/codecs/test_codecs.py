@@ -58,3 +58,22 @@ def test_pof_weights_need_both_ends():
     for (parent, child), weight in zip(BONES, weights):
         expected = [0, 0, 0] if 2 in (parent, child) else [1, 1, 0] if 8 in (parent, child) else [1, 1, 1]
         np.testing.assert_array_equal(weight, expected)
+
+
+def test_xiang_is_the_direction_in_3d(joints, rng):
+    deep = tf.constant(rng.normal(size=(3, 21, 3)), tf.float32)
+    found = pof.decode(pof.encode(joints, deep, 256, 128, "xiang"), joints, 256)
+    bones = deep.numpy()[:, BONES[:, 1]] - deep.numpy()[:, BONES[:, 0]]
+    np.testing.assert_allclose(found, bones / np.linalg.norm(bones, axis=-1, keepdims=True), atol=1e-4)
+
+
+def test_xiang_with_2d_labels_alone(joints, rng):
+    """The target is the direction in the picture, and any prediction along it is right, however long."""
+    flat_only = pof.only_flat(tf.ones([3, 21]), tf.zeros([3, 21]))
+    assert np.all(flat_only == 1)
+    target = pof.encode(joints, tf.zeros([3, 21, 3]), 256, 64, "xiang", flat_only)
+    np.testing.assert_allclose(target, pof.encode(joints, tf.zeros([3, 21, 3]), 256, 64), atol=1e-5)
+    shorter = target * tf.constant(rng.uniform(0.1, 2.0, target.shape[:1] + [1, 1, 1]), tf.float32)
+    np.testing.assert_allclose(pof.scale_flat(shorter, target, flat_only), target, atol=1e-3)
+    np.testing.assert_array_equal(pof.scale_flat(shorter, target, tf.zeros_like(flat_only)), shorter)
+    assert not pof.only_flat(tf.ones([3, 21]), tf.ones([3, 21])).numpy().any()

@@ -1,6 +1,7 @@
 """The whole input path: what comes out, and that a hidden label has no influence."""
 
 import dataclasses
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -10,8 +11,10 @@ from hiu_tf.config.schema import AugmentConfig, DataConfig, LossConfig, Recipe, 
 from hiu_tf.conventions import keys
 from hiu_tf.losses.total import SELF_SUPERVISED, loss_values
 from hiu_tf.training.trainer import HIUTrainer
-from pipelines.build import evaluation_data, training_data
-from pipelines.records import RecordError
+from pipelines.build import evaluation_data, finish, training_data
+from pipelines.datasets import reader
+from pipelines.mixing import mixed_records
+from pipelines.records import RecordError, parse, write_index, write_shard
 
 TRAIN = TrainConfig(batch_size=4, seed=5, shuffle=4)
 
@@ -19,7 +22,7 @@ TRAIN = TrainConfig(batch_size=4, seed=5, shuffle=4)
 STILL = {
     "crop_scale": (1.5, 1.5), "gamma": (1.0, 1.0),
     **dict.fromkeys(("rotation_deg", "translation", "brightness", "contrast", "saturation", "hue", "noise"), 0.0),
-    **dict.fromkeys([f"{name}_probability" for name in ("grey", "blur", "cutout", "background")], 0.0),
+    **dict.fromkeys([f"{name}_probability" for name in ("grey", "blur", "shuffle", "cutout", "background")], 0.0),
 }  # fmt: skip
 
 
@@ -39,6 +42,69 @@ def test_training_batches(rendered_records):
 def test_equal_seeds_equal_batches(rendered_records):
     first, second = (next(iter(training_data(recipe(), rendered_records, 64)))[0].numpy() for _ in range(2))
     np.testing.assert_array_equal(first, second)
+
+
+def test_a_later_start_goes_on_with_what_would_have_come(rendered_records):
+    """In the middle of an epoch, pictures and augmentation alike."""
+    whole = list(training_data(recipe(), rendered_records, 64).take(6).as_numpy_iterator())
+    rest = list(training_data(recipe(), rendered_records, 64, start=4).take(2).as_numpy_iterator())
+    for (image, targets), (image_again, targets_again) in zip(whole[4:], rest):
+        np.testing.assert_array_equal(image, image_again)
+        for name, target in targets.items():
+            np.testing.assert_array_equal(target, targets_again[name], err_msg=name)
+
+
+def test_finishing_on_the_device_gives_the_same(rendered_records):
+    there = dataclasses.replace(recipe(), train=dataclasses.replace(TRAIN, finish_on_device=True))
+    image, targets = next(iter(training_data(recipe(), rendered_records, 64)))
+    image_there, targets_there = finish(*next(iter(training_data(there, rendered_records, 64))), there, 64)
+    np.testing.assert_allclose(image, image_there, atol=1e-5)
+    for name, target in targets.items():
+        np.testing.assert_allclose(target, targets_there[name], atol=1e-5, err_msg=name)
+
+
+def sample_ids(recipe, root, count, **worker):
+    """Ids of the first `count` samples of a mix."""
+    serialized = [record for record, _ in mixed_records(recipe, root, **worker).take(count)]
+    return [name.decode() for name in parse(tf.stack(serialized))[keys.SAMPLE_ID].numpy()]
+
+
+def test_an_epoch_shows_every_sample_as_often_as_its_set_is_repeated(rendered_records):
+    sets = {
+        "once": DataConfig(path="synthetic", fold=(0.0, 0.5)),
+        "thrice": DataConfig(path="synthetic", fold=(0.5, 1.0), repeat=3),
+        "never": DataConfig(path="synthetic", repeat=0),
+    }
+    mix = Recipe(model="tiny", data=sets, train=TrainConfig(mix="epoch", seed=5, shuffle=100))
+    names = sample_ids(mix, rendered_records, 100)
+    epoch = next(
+        n for n in range(12, 37) if len(set(names[:n])) == 12 and sorted(names[:n]) == sorted(names[n : 2 * n])
+    )
+    assert set(Counter(names[:epoch]).values()) == {1, 3}
+    assert names[:epoch] != names[epoch : 2 * epoch]  # every epoch in an order of its own
+
+
+def test_workers_share_no_sample(rendered_records, tmp_path):
+    folder = tmp_path / "synthetic"
+    folder.mkdir()
+    shards = {}
+    for part in range(4):
+        name = f"train-{part:05d}-of-00004.tfrecord"
+        shards[name] = write_shard(folder / name, reader("synthetic").read("12", "train", part, 4))
+    write_index(folder, "synthetic", "train", shards)
+    parts = [set(sample_ids(recipe(), tmp_path, 60, worker=k, workers=2)) for k in range(2)]
+    assert not parts[0] & parts[1]
+    assert len(parts[0] | parts[1]) == 12
+    with pytest.raises(RecordError, match="has 4 shards for 5 workers"):
+        mixed_records(recipe(), tmp_path, worker=0, workers=5)
+
+
+def test_shares_hold(rendered_records):
+    """Draws from two sets follow their shares within four standard deviations."""
+    sets = {"a": DataConfig(path="synthetic", share=3.0), "b": DataConfig(path="synthetic", share=1.0)}
+    mix = Recipe(model="tiny", data=sets, train=TrainConfig(seed=1))
+    numbers = [int(number) for _, number in mixed_records(mix, rendered_records).take(800)]
+    assert abs(np.mean(numbers) - 0.25) < 4 * np.sqrt(0.25 * 0.75 / 800)
 
 
 def test_evaluation_passes_once_in_order(rendered_records):

@@ -30,7 +30,9 @@ def losses(folder):
 
 
 def test_train_resume_and_load(rendered_records, hand, tmp_path):
-    data = training_data(recipe(6), rendered_records, 64)
+    def data(start):
+        return training_data(recipe(6), rendered_records, 64, start)
+
     train(recipe(4), data, tmp_path, verbose=0)
     assert len(losses(tmp_path)) == 2
     network = train(recipe(6), data, tmp_path, verbose=0).network
@@ -48,7 +50,7 @@ def test_train_resume_and_load(rendered_records, hand, tmp_path):
 def test_a_run_of_another_network_is_left_alone(rendered_records, tmp_path):
     (tmp_path / RECIPE).write_text(json.dumps({"model": "hiu_small", "hand": "procedural"}))
     with pytest.raises(UserError, match="holds a run with model hiu_small, not tiny"):
-        train(recipe(2), training_data(recipe(2), rendered_records, 64), tmp_path, verbose=0)
+        train(recipe(2), lambda _: training_data(recipe(2), rendered_records, 64), tmp_path, verbose=0)
     assert json.loads((tmp_path / RECIPE).read_text())["model"] == "hiu_small"
 
 
@@ -56,7 +58,7 @@ def test_a_diverged_run_saves_no_weights(rendered_records, tmp_path):
     wild = dataclasses.replace(recipe(2), loss=LossConfig(mask=1e12, heatmaps=1e12, joints_3d=1e12))
     data = training_data(wild, rendered_records, 64).map(lambda image, targets: (image * np.nan, targets))
     with pytest.raises(UserError, match="diverged"):
-        train(wild, data, tmp_path, verbose=0)
+        train(wild, lambda _: data, tmp_path, verbose=0)
     assert not (tmp_path / WEIGHTS).exists() and not list(tmp_path.glob("checkpoints/ckpt*"))
 
 

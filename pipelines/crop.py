@@ -1,0 +1,132 @@
+"""Geometry of augmentation: a square crop around the hand, at a random angle, scale and place.
+
+Picture, mask, K, 2D and 3D joints and mesh move together. Left hands are mirrored: from here on every
+hand is a right one (see conventions). 3D ends up in the crop's virtual camera. Everything but the
+pixels is computed for a whole batch at once.
+"""
+
+from __future__ import annotations
+
+import math
+
+import tensorflow as tf
+
+from hiu_tf.config.schema import AugmentConfig
+from hiu_tf.conventions import keys
+from hiu_tf.geometry.camera import inplane_rotation, look_at_rotation, transform_intrinsics
+from pipelines.schema import LEFT
+from pipelines.warp import cut
+
+#: Side of a crop without augmentation, relative to the longer side of the hand's box.
+PLAIN_CROP = 1.5
+#: No hand's box is smaller than this, in pixels of its picture.
+_MIN_SIDE = 4.0
+_AT_ONCE = 16  # pictures of one batch that are decoded side by side
+#: Key of the similarity [B, 3, 3] from the stored picture to the crop.
+AFFINE = "affine"
+
+
+def place(batch: dict, size: int, config: AugmentConfig | None = None, seed=None, scale: float = PLAIN_CROP) -> dict:
+    """Decides on a crop for every record of a batch and moves the labels into it.
+
+    Args:
+      batch: what `records.parse` gives for B records.
+      size: side S of the crops in pixels.
+      config: strengths, or None for a plain crop of `scale` times the box.
+      seed: [2] int, needed with a config; equal seeds give equal crops.
+
+    Returns:
+      The batch with joints and vertices in crop pixels and virtual camera, weights of 2D joints outside
+      the crop set to 0, and `affine` [B, 3, 3] for `cut_pictures`. intrinsics become the matrix P of the
+      crop: pixels ~ P X for X in the virtual camera (P is K times a rotation, all zero if unknown).
+    """
+    centre, side, mirror = _boxes(batch)
+    if config is None:
+        affine = _similarity(centre, scale * side, tf.zeros_like(side), size) @ mirror
+    else:
+        angle_seed, scale_seed, offset_seed = tf.unstack(tf.random.experimental.stateless_split(seed, 3))
+        turn = math.radians(config.rotation_deg)
+        angle = tf.random.stateless_uniform(tf.shape(side), angle_seed, -turn, turn)
+        side *= tf.random.stateless_uniform(tf.shape(side), scale_seed, *map(float, config.crop_scale))
+        offset = tf.random.stateless_uniform(tf.shape(centre), offset_seed, -config.translation, config.translation)
+        affine = _similarity(centre + offset * side[:, tf.newaxis], side, angle, size) @ mirror
+    return batch | _move_labels(batch, affine, size) | {AFFINE: affine}
+
+
+def cut_pictures(batch: dict, size: int) -> dict:
+    """Decodes pictures and masks of placed records and cuts the crops: uint8 [B, S, S, 3] and [B, S, S, 1]."""
+
+    def one(encoded):
+        picture, mask, affine = encoded
+        picture = tf.io.decode_image(picture, channels=3, expand_animations=False)
+        mask = tf.cond(
+            tf.strings.length(mask) > 0,
+            lambda: cut(tf.io.decode_png(mask, channels=1), affine, size),
+            lambda: tf.zeros([size, size, 1], tf.uint8),
+        )
+        return cut(picture, affine, size), mask
+
+    batch = dict(batch)
+    encoded = (batch[keys.IMAGE], batch[keys.MASK], batch.pop(AFFINE))
+    shapes = tuple(tf.TensorSpec([size, size, channels], tf.uint8) for channels in (3, 1))
+    image, mask = tf.map_fn(one, encoded, fn_output_signature=shapes, parallel_iterations=_AT_ONCE)
+    return batch | {keys.IMAGE: image, keys.MASK: mask}
+
+
+def to_float(batch: dict) -> dict:
+    """Pictures and masks of cut crops as float32 in [0, 1]."""
+    return batch | {name: tf.cast(batch[name], tf.float32) / 255.0 for name in (keys.IMAGE, keys.MASK)}
+
+
+def _boxes(batch):
+    """Centre [B, 2] and longer side [B] of each hand's box after the mirror [B, 3, 3] of left hands."""
+    width = tf.cast(batch[keys.PICTURE_SIZE][:, 1], tf.float32)
+    zero, one = tf.zeros_like(width), tf.ones_like(width)
+    is_left = batch[keys.SIDE] == LEFT
+    rows = [tf.where(is_left, -one, one), zero, tf.where(is_left, width - 1, zero), zero, one, zero, zero, zero, one]
+    mirror = tf.reshape(tf.stack(rows, axis=-1), [-1, 3, 3])
+    points = _apply(mirror, batch[keys.JOINTS_2D])
+    labelled = batch[keys.JOINTS_2D_WEIGHT][..., tf.newaxis] > 0
+    given = batch[keys.BOX]
+    corners = _apply(mirror, tf.stack([given[:, :2], given[:, :2] + given[:, 2:]], axis=1))
+    is_given = (given[:, 2:] > 0)[:, tf.newaxis]
+    low = tf.reduce_min(tf.where(is_given, corners[:, :1], tf.where(labelled, points, math.inf)), axis=1)
+    high = tf.reduce_max(tf.where(is_given, corners[:, 1:], tf.where(labelled, points, -math.inf)), axis=1)
+    low, high = tf.minimum(low, high), tf.maximum(low, high)
+    return (low + high) / 2, tf.maximum(tf.reduce_max(high - low, axis=-1), _MIN_SIDE), mirror
+
+
+def _similarity(centre, side, angle, size):
+    """Turns about `centre`, scales `side` to `size`, and puts centre in the middle of the crop, [B, 3, 3]."""
+    a, b = tf.cos(angle) * size / side, tf.sin(angle) * size / side
+    middle = 0.5 * (size - 1)
+    x, y = centre[:, 0], centre[:, 1]
+    zero, one = tf.zeros_like(a), tf.ones_like(a)
+    rows = [a, -b, middle - a * x + b * y, b, a, middle - b * x - a * y, zero, zero, one]
+    return tf.reshape(tf.stack(rows, axis=-1), [-1, 3, 3])
+
+
+def _move_labels(batch, affine, size):
+    joints_2d = _apply(affine, batch[keys.JOINTS_2D])
+    inside = tf.reduce_all((joints_2d >= 0) & (joints_2d <= size - 1), axis=-1)
+    known = batch[keys.INTRINSICS][:, :1, :1] > 0
+    intrinsics = tf.where(known, batch[keys.INTRINSICS], tf.eye(3))
+    mirrored = (tf.linalg.det(affine[:, :2, :2]) < 0)[:, tf.newaxis, tf.newaxis]
+    flip = tf.where(mirrored, tf.linalg.diag([-1.0, 1, 1]), tf.eye(3))
+    # The mirror acts on the points, and what is left of the affine on a proper K.
+    crop_camera = transform_intrinsics(affine, intrinsics @ flip)
+    look = look_at_rotation(crop_camera, tf.fill([tf.shape(affine)[0], 2], 0.5 * (size - 1.0)))
+    turn = look @ inplane_rotation(affine @ flip) @ flip
+    moved = {
+        keys.JOINTS_2D: joints_2d,
+        keys.JOINTS_2D_WEIGHT: batch[keys.JOINTS_2D_WEIGHT] * tf.cast(inside, tf.float32),
+        keys.JOINTS_3D: tf.linalg.matmul(batch[keys.JOINTS_3D], turn, transpose_b=True),
+        keys.INTRINSICS: tf.where(known, tf.linalg.matmul(crop_camera, look, transpose_b=True), 0.0),
+    }
+    if keys.VERTICES in batch:
+        moved[keys.VERTICES] = tf.linalg.matmul(batch[keys.VERTICES], turn, transpose_b=True)
+    return moved
+
+
+def _apply(affine, points):
+    return tf.linalg.matmul(points, affine[:, :2, :2], transpose_b=True) + affine[:, tf.newaxis, :2, 2]

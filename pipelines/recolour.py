@@ -1,0 +1,116 @@
+"""Colours of augmentation: what the light, the camera and the background do. Labels stay.
+
+Works on whole batches. Saturation, hue, grey, channel order, contrast and brightness are all linear in
+the colour, so that one matrix per picture does them together.
+"""
+
+import math
+
+import tensorflow as tf
+
+from hiu_tf.config.schema import AugmentConfig
+from hiu_tf.conventions import keys
+
+_LUMA = (0.299, 0.587, 0.114)
+_PERMUTATIONS = [[[float(c == p) for c in range(3)] for p in order] for order in
+                 ((0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0))]  # fmt: skip
+#: Side of the grey square of a cut-out, relative to the crop.
+_CUTOUT = 1 / 8
+
+
+def recolour(batch: dict, config: AugmentConfig, seed) -> dict:
+    """The batch with other colours: image [B, S, S, 3] in [0, 1]; equal seeds [2] give equal pictures."""
+    seeds = iter(tf.unstack(tf.random.experimental.stateless_split(seed, 8)))
+    image = batch[keys.IMAGE]
+    image = new_background(image, batch[keys.MASK], batch[keys.MASK_WEIGHT], config.background_probability, next(seeds))
+    image = tf.clip_by_value(change_colours(image, config, next(seeds)), 1e-4, 1.0)
+    image = change_gamma(image, config.gamma, next(seeds))
+    image = blur(image, config.blur_probability, next(seeds))
+    image = add_noise(image, config.noise, next(seeds))
+    image = cut_out(image, config.cutout_probability, next(seeds))
+    return batch | {keys.IMAGE: tf.clip_by_value(image, 0.0, 1.0)}
+
+
+def change_colours(image, config: AugmentConfig, seed):
+    """Channel order, hue, saturation, grey, then contrast about the mean colour, then brightness."""
+    seeds = iter(tf.unstack(tf.random.experimental.stateless_split(seed, 7)))
+    count = tf.shape(image)[0]
+    order = tf.random.stateless_uniform([count], next(seeds), 0, len(_PERMUTATIONS), tf.int32)
+    shuffled = _chance(count, next(seeds), config.shuffle_probability)
+    matrix = tf.gather(tf.constant(_PERMUTATIONS), tf.where(shuffled, order, 0))
+    matrix = _hue(_uniform(count, next(seeds), -config.hue, config.hue)) @ matrix
+    saturation = 1 + _uniform(count, next(seeds), -config.saturation, config.saturation)
+    saturation = tf.where(_chance(count, next(seeds), config.grey_probability), 0.0, saturation)[:, None, None]
+    matrix = (saturation * tf.eye(3) + (1 - saturation) * tf.constant([_LUMA] * 3)) @ matrix
+    contrast = (1 + _uniform(count, next(seeds), -config.contrast, config.contrast))[:, None, None]
+    brightness = _uniform(count, next(seeds), -config.brightness, config.brightness)[:, None, None]
+    mean = tf.linalg.matvec(matrix, tf.reduce_mean(image, axis=[1, 2]))[:, None]
+    size = image.shape[1]
+    flat = tf.reshape(image, [-1, size * size, 3])
+    mixed = tf.linalg.matmul(flat, contrast * matrix, transpose_b=True) + (1 - contrast) * mean + brightness
+    return tf.reshape(mixed, [-1, size, size, 3])
+
+
+def change_gamma(image, bounds, seed):
+    """image ** gamma; image must be above 0."""
+    gamma = _uniform(tf.shape(image)[0], seed, *bounds)[:, None, None, None]
+    return tf.exp(gamma * tf.math.log(image))
+
+
+def new_background(image, mask, mask_weight, probability, seed):
+    """Random clouds behind the hand, where its mask [B, S, S, 1] is known."""
+    size, count = image.shape[1], tf.shape(image)[0]
+    seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 5))
+    clouds = 0.5 + 0.3 * tf.random.stateless_normal([count, 1, 1, 3], seeds[0])
+    for cells, amplitude, octave in ((3, 0.25, seeds[1]), (9, 0.15, seeds[2]), (33, 0.08, seeds[3])):
+        grain = tf.random.stateless_normal([count, cells, cells, 3], octave, stddev=amplitude)
+        clouds = grain + tf.image.resize(clouds, [cells, cells])
+    clouds = tf.clip_by_value(tf.image.resize(clouds, [size, size]), 0.0, 1.0)
+    replace = _chance(count, seeds[4], probability) & (mask_weight > 0)
+    share = tf.cast(replace, tf.float32)[:, None, None, None] * (1 - mask)
+    return image + share * (clouds - image)
+
+
+def blur(image, probability, seed):
+    """Halves and doubles the size of some pictures."""
+    size = image.shape[1]
+    chosen = tf.where(_chance(tf.shape(image)[0], seed, probability))
+    some = tf.gather_nd(image, chosen)
+    soft = tf.image.resize(tf.nn.avg_pool2d(some, 2, 2, "VALID"), [size, size])
+    return tf.tensor_scatter_nd_update(image, chosen, soft)
+
+
+def add_noise(image, most, seed):
+    """Uniform noise; its standard deviation is drawn from [0, most] for each picture.
+
+    One field serves the whole batch, with another strength and sign each: drawing it is what costs.
+    """
+    field_seed, strength_seed = tf.unstack(tf.random.experimental.stateless_split(seed, 2))
+    field = tf.random.stateless_uniform(image.shape[1:], field_seed, -math.sqrt(3), math.sqrt(3))
+    return image + _uniform(tf.shape(image)[0], strength_seed, -most, most)[:, None, None, None] * field
+
+
+def cut_out(image, probability, seed):
+    """One grey square on some pictures."""
+    size, count = image.shape[1], tf.shape(image)[0]
+    value_seed, chance_seed = tf.unstack(tf.random.experimental.stateless_split(seed, 2))
+    x, y, grey = tf.unstack(tf.random.stateless_uniform([3, count, 1], value_seed))
+    grid = tf.range(size, dtype=tf.float32)
+    columns, rows = (tf.abs(grid - size * middle) < 0.5 * _CUTOUT * size for middle in (x, y))
+    square = rows[:, :, None] & columns[:, None] & _chance(count, chance_seed, probability)[:, None, None]
+    return tf.where(square[..., None], grey[..., None, None], image)
+
+
+def _hue(turns):
+    """Rotation of the colours about the grey axis by a share of a full turn, [B, 3, 3]."""
+    angle = 2 * math.pi * turns[:, None, None]
+    axis = tf.constant([[0.0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / math.sqrt(3)
+    return tf.cos(angle) * tf.eye(3) + tf.sin(angle) * axis + (1 - tf.cos(angle)) * tf.fill([3, 3], 1 / 3)
+
+
+def _uniform(count, seed, low, high):
+    return tf.random.stateless_uniform([count], seed, float(low), float(high))
+
+
+def _chance(count, seed, probability):
+    return tf.random.stateless_uniform([count], seed) < probability
