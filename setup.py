@@ -25,6 +25,7 @@ TRAIN = [
     "scipy>=1.10",
     "pyyaml>=6",
     "dacite>=1.8",
+    "pycocotools>=2.0.10",
 ]
 
 MESH = ["pygltflib>=1.16", "trimesh>=4"]
@@ -42,7 +43,7 @@ setup(
     package_data={
         "hiu_tf.hand": ["*.npz"],
         "hiu_tf.savedmodels": ["*/*_float16.tflite", "*/model.json", "*/card.md"],
-        "pipelines": ["recipes/*.yaml"],
+        "pipelines": ["recipes/*.yaml", "recipes/*/*.yaml", "datasets/*/*.csv", "datasets/*/README.md"],
     },
     install_requires=["numpy>=1.26,<2", "opencv-python<4.12", "tflite-runtime==2.14.0", "tqdm>=4.60"],
     extras_require={

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,8 @@ from hiu_tf.atomic import written_whole
 from hiu_tf.conventions import keys
 from hiu_tf.conventions.skeleton import NUM_JOINTS
 from hiu_tf.errors import UserError
-from pipelines.schema import Sample
+from pipelines.schema import LeftOut, Sample
+from pipelines.tally import merge, tally
 
 INDEX = "index.json"
 RECORD_VERSION = 2
@@ -23,40 +25,73 @@ class RecordError(UserError):
     """A folder of records that cannot be used."""
 
 
-def write_shard(path: Path, samples: Iterable[Sample], made_from: str = "") -> dict:
-    """Writes one shard, whole or not at all. Returns its counts per label.
+def write_shard(
+    path: Path,
+    outcomes: Iterable[tuple[str, Sample | UserError]],
+    made_from: str = "",
+    on_sample: Callable = lambda: None,
+) -> dict:
+    """Writes one shard, whole or not at all. Returns its note: what is in it and what is not.
 
-    A note beside the shard says what it was made from, its size and its counts. Where the note fits,
-    the shard is complete and is not written again.
+    The note stands beside the shard, with its size and checksum. Where a note fits, the shard is complete
+    and is not written again.
+
+    Args:
+      path: of the shard.
+      outcomes: (key, validated sample or what is wrong with it), as `Split.outcomes` gives them. Broken
+        samples are listed in the note as skipped, others by their set's rules as left out.
+      made_from: says what the samples are; another text means another shard.
+      on_sample: is called after each outcome.
     """
     note = path.with_suffix(".json")
     if path.exists() and note.exists():
         before = _read_json(note)
         if before.get("made_from") == made_from and before.get("bytes") == path.stat().st_size:
-            return before["counts"]
-    counts = {"samples": 0, "joints_2d": 0, "joints_3d": 0, "mask": 0, "mesh": 0}
+            return before
+    tallies, skipped, left_out = [], [], []
     with written_whole(path) as scratch, tf.io.TFRecordWriter(str(scratch)) as writer:
-        for sample in samples:
-            writer.write(_encode(sample.validate()))
-            counts["samples"] += 1
-            counts["joints_2d"] += bool(sample.joints_2d_weight.any())
-            counts["joints_3d"] += bool(sample.joints_3d_weight.any())
-            counts["mask"] += bool(sample.mask)
-            counts["mesh"] += bool(len(sample.vertices))
+        for _, outcome in outcomes:
+            if isinstance(outcome, Sample):
+                writer.write(_encode(outcome))
+                tallies.append(tally(outcome))
+            else:
+                (left_out if isinstance(outcome, LeftOut) else skipped).append(str(outcome))
+            on_sample()
+    content = merge(tallies) | {"skipped": skipped, "left_out": left_out}
+    content |= {"made_from": made_from, "bytes": path.stat().st_size, "sha256": _checksum(path)}
     with written_whole(note) as scratch:
-        scratch.write_text(json.dumps({"made_from": made_from, "bytes": path.stat().st_size, "counts": counts}))
-    return counts
+        scratch.write_text(json.dumps(content, indent=1))
+    return content
 
 
 def write_index(folder: Path, dataset: str, split: str, shards: dict[str, dict]) -> dict:
-    """Adds a split to the folder's index: its shards and the sum of their counts."""
+    """Adds a split to the folder's index: its shards (name -> note), counts, statistics, what is missing."""
     path = folder / INDEX
-    index = _read_json(path) if path.exists() else {"version": RECORD_VERSION, "dataset": dataset, "splits": {}}
-    total = {key: sum(counts[key] for counts in shards.values()) for key in next(iter(shards.values()))}
-    index["splits"][split] = {"counts": total, "shards": sorted(shards)}
+    index = _read_json(path) if path.exists() else {}
+    if index.get("version") != RECORD_VERSION:
+        index = {"version": RECORD_VERSION, "dataset": dataset, "splits": {}}
+    content = merge(list(shards.values())) | {
+        name: [message for shard in sorted(shards) for message in shards[shard][name]]
+        for name in ("skipped", "left_out")
+    }
+    index["splits"][split] = content | {"shards": {name: shards[name]["sha256"] for name in sorted(shards)}}
     with written_whole(path) as scratch:
         scratch.write_text(json.dumps(index, indent=1))
-    return total
+    return content
+
+
+def verify(folder: str | Path) -> list[str]:
+    """What is wrong with the records of a folder, compared with their checksums; nothing if all is well."""
+    index = _read_json(Path(folder) / INDEX)
+    wrong = []
+    for split, content in index.get("splits", {}).items():
+        for name, wanted in content["shards"].items():
+            path = Path(folder) / name
+            if not path.is_file():
+                wrong.append(f"{split}: {path} is missing")
+            elif _checksum(path) != wanted:
+                wrong.append(f"{split}: {path} has changed since it was written")
+    return wrong
 
 
 def read_index(folder: str | Path, split: str) -> tuple[list[str], dict]:
@@ -84,6 +119,14 @@ def read_index(folder: str | Path, split: str) -> tuple[list[str], dict]:
     for name in names:
         _check_shard(Path(folder) / name)
     return [str(Path(folder) / name) for name in names], counts
+
+
+def _checksum(path):
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _check_shard(path):
@@ -139,6 +182,7 @@ _FIXED = {
     keys.JOINTS_2D_WEIGHT: [NUM_JOINTS],
     keys.JOINTS_3D: [NUM_JOINTS, 3],
     keys.JOINTS_3D_WEIGHT: [NUM_JOINTS],
+    keys.VISIBLE: [NUM_JOINTS],
     keys.INTRINSICS: [3, 3],
     keys.BOX: [4],
 }

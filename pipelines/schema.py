@@ -15,6 +15,10 @@ class SampleError(UserError):
     """A sample that breaks the schema; the message names set, sample and field."""
 
 
+class LeftOut(UserError):
+    """A sample that the set's own rules leave out; the message says why. Nobody's mistake."""
+
+
 def _empty(*shape):
     return field(default_factory=lambda: np.zeros(shape, np.float32))
 
@@ -29,6 +33,7 @@ class Sample:
       width, height: of the picture, pixels.
       side: RIGHT, LEFT or UNKNOWN.
       joints_2d: [21, 2] pixels; joints_2d_weight [21] >= 0, 0 where there is no label.
+      visible: [21] 1 where the set says that the joint is seen, 0 where it is hidden; 1 where it says nothing.
       joints_3d: [21, 3] metres, camera frame; joints_3d_weight [21].
       intrinsics: K [3, 3] in pixels, all zero where it is not known (then 3D labels are refused).
       box: [4] x, y, width, height of the hand, pixels, where the set gives one; all zero: the tight box of
@@ -45,6 +50,7 @@ class Sample:
     side: int = UNKNOWN
     joints_2d: np.ndarray = _empty(NUM_JOINTS, 2)
     joints_2d_weight: np.ndarray = _empty(NUM_JOINTS)
+    visible: np.ndarray = field(default_factory=lambda: np.ones(NUM_JOINTS, np.float32))
     joints_3d: np.ndarray = _empty(NUM_JOINTS, 3)
     joints_3d_weight: np.ndarray = _empty(NUM_JOINTS)
     intrinsics: np.ndarray = _empty(3, 3)
@@ -56,7 +62,7 @@ class Sample:
         """Returns the sample itself, or raises SampleError with the first rule that it breaks."""
         for name, shape in _ARRAYS.items():
             array = np.asarray(getattr(self, name), np.float32)
-            if array.shape[-len(shape) :] != shape and array.shape != shape:
+            if array.ndim != len(shape) or any(wish not in (None, size) for wish, size in zip(shape, array.shape)):
                 self._refuse(name, f"has shape {array.shape}, expected {shape}")
             if not np.all(np.isfinite(array)):
                 self._refuse(name, "holds values that are not finite")
@@ -88,9 +94,10 @@ class Sample:
 _ARRAYS = {
     "joints_2d": (NUM_JOINTS, 2),
     "joints_2d_weight": (NUM_JOINTS,),
+    "visible": (NUM_JOINTS,),
     "joints_3d": (NUM_JOINTS, 3),
     "joints_3d_weight": (NUM_JOINTS,),
     "intrinsics": (3, 3),
     "box": (4,),
-    "vertices": (3,),
+    "vertices": (None, 3),
 }

@@ -27,15 +27,15 @@ def tiny_network():
 @pytest.fixture(scope="session")
 def rendered_records(tmp_path_factory):
     """A data root with synthetic/train (12 samples) and synthetic/val (6)."""
-    from pipelines.datasets import reader
+    from pipelines.datasets import open_split
     from pipelines.records import write_index, write_shard
 
     root = tmp_path_factory.mktemp("data")
     (root / "synthetic").mkdir()
     for split, count in (("train", "12"), ("val", "6")):
         name = f"{split}-00000-of-00001.tfrecord"
-        counts = write_shard(root / "synthetic" / name, reader("synthetic").read(count, split, 0, 1))
-        write_index(root / "synthetic", "synthetic", split, {name: counts})
+        note = write_shard(root / "synthetic" / name, open_split("synthetic", count, split).outcomes())
+        write_index(root / "synthetic", "synthetic", split, {name: note})
     return root
 
 

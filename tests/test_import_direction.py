@@ -20,7 +20,7 @@ ALLOWED = {
     "hand": BASE | {"geometry"},
     "render": BASE | {"geometry"},
     "models": BASE | {"config", "geometry", "codecs", "hand"},
-    "losses": BASE | {"config"},
+    "losses": BASE | {"config", "codecs"},
     "metrics": BASE,
     "training": BASE | {"config", "geometry", "hand", "render", "models", "losses"},
     "evaluation": BASE | {"geometry", "hand", "render", "models", "metrics"},

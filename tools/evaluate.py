@@ -24,7 +24,8 @@ def evaluate_run(run, root: str, sets: list[str], limit: int) -> dict:
     from hiu_tf.evaluation.evaluate import evaluate
     from hiu_tf.evaluation.predictors import mean_predictor, network_predictor
     from hiu_tf.models.hiu import build_hiu
-    from pipelines.build import data_folder, evaluation_data
+    from pipelines.build import evaluation_data
+    from pipelines.mixing import data_folder
 
     config = model_config(run.preset)
     trained = network_predictor(run.network, run.hand)

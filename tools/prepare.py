@@ -1,17 +1,26 @@
 """Turns a data set into sharded TFRecords with an index.
 
     python tools/prepare.py synthetic --source 2000 --split train --out data/synthetic
-    python tools/prepare.py synthetic --source 200 --split val --out data/synthetic
     python tools/prepare.py own_data --source photos/ --split train --out data/photos
+    python tools/prepare.py rhd --source RHD_published_v2 --split train --out data/rhd --option hand=both
 
-`--source` is the folder of the data set; for synthetic it is the number of pictures to render.
-Finished shards are kept: after an interruption the same command goes on where it stopped.
+Look before you write, and look at what was read:
+
+    python tools/prepare.py freihand --source FreiHAND_pub_v2 --split train --check
+    python tools/prepare.py stb --source STB --split test --sheet stb.png
+    python tools/prepare.py stb --verify --out data/stb
+
+`--source` is the folder of the data set; for synthetic it is the number of pictures to render. Each set's
+layout, splits and options stand in pipelines/datasets/NAME/README.md. Finished shards are kept: after an
+interruption the same command goes on where it stopped.
 """
 
 import argparse
+import math
 import os
 import sys
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -19,51 +28,162 @@ from tqdm import tqdm
 
 from tools._program import positive, program
 
+_SAMPLES_PER_SHARD, _FEWEST_SHARDS = 1000, 8
+_TICK_S = 0.3
+_SHOWN = 20
 
-def write_part(name: str, source: str, split: str, out: str, part: int, parts: int) -> tuple[str, dict]:
-    """Writes one shard. Returns its name and counts; runs in a process of its own."""
-    from pipelines.datasets import reader
-    from pipelines.records import write_shard
+_done = None  # samples that all processes have finished together; each process gets it when it starts
 
+
+def _share(counter):
+    global _done
+    _done = counter
+
+
+def _count():
+    with _done.get_lock():
+        _done.value += 1
+
+
+@lru_cache(maxsize=1)
+def _annotations(*what):
+    """Opened once in each process, not once for each shard: some files take seconds to read."""
+    from pipelines.datasets import open_split
+
+    return open_split(*what)
+
+
+def write_part(name, source, split, options, out, part, parts) -> tuple[str, dict]:
+    """Writes one shard in a process of its own. Returns its name and note."""
+    from pipelines.records import RECORD_VERSION, write_shard
+
+    opened = _annotations(name, source, split, options)
     shard = f"{split}-{part:05d}-of-{parts:05d}.tfrecord"
-    made_from = f"{name} {source} {split} {part}/{parts} {reader(name).fingerprint(source, split)}"
-    return shard, write_shard(Path(out) / shard, reader(name).read(source, split, part, parts), made_from)
+    made_from = f"{name} {source} {split} {options} {part}/{parts} {opened.fingerprint} version {RECORD_VERSION}"
+    return shard, write_shard(Path(out) / shard, opened.outcomes(part, parts), made_from, _count)
 
 
-def prepare(name: str, source: str, split: str, out: str, parts: int, workers: int) -> dict:
-    """Writes all shards of a split and its index. Returns the counts per label."""
-    from pipelines.datasets import reader
-    from pipelines.records import write_index
+def prepare(name, source, split, out, parts=None, workers=1, options=(), max_bad=10) -> dict:
+    """Writes all shards of a split and its index. Returns counts, statistics, and what was skipped.
 
-    next(iter(reader(name).read(source, split, 0, parts)))  # refuse bad input before work starts
+    Raises:
+      RecordError: more than `max_bad` samples are broken; shards stay, the index is not written.
+    """
+    from pipelines.datasets import open_split
+    from pipelines.records import RecordError, write_index
+
+    opened = open_split(name, source, split, options)
+    parts = parts or min(len(opened.keys), max(_FEWEST_SHARDS, math.ceil(len(opened.keys) / _SAMPLES_PER_SHARD)))
     Path(out).mkdir(parents=True, exist_ok=True)
-    shards = {}
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        jobs = [pool.submit(write_part, name, source, split, out, part, parts) for part in range(parts)]
-        for job in tqdm(as_completed(jobs), total=parts, desc=f"{name}/{split}", unit="shard"):
-            shard, counts = job.result()
-            shards[shard] = counts
+    context, shards = get_context("spawn"), {}
+    counter = context.Value("q", 0)
+    with (
+        ProcessPoolExecutor(workers, context, _share, (counter,)) as pool,
+        tqdm(total=len(opened.keys), desc=f"{name}/{split}", unit=" samples") as bar,
+    ):
+        jobs = {pool.submit(write_part, name, source, split, options, out, part, parts) for part in range(parts)}
+        while jobs:
+            finished, jobs = wait(jobs, _TICK_S, FIRST_COMPLETED)
+            shards |= dict(job.result() for job in finished)
+            bar.update(counter.value - bar.n)
+            bad = [message for note in shards.values() for message in note["skipped"]]
+            if len(bad) > max_bad:
+                for job in jobs:
+                    job.cancel()
+                raise RecordError(
+                    f"{len(bad)} samples are broken, allowed are {max_bad} (--max-bad). Look with --check. The first:\n  "
+                    + "\n  ".join(bad[:_SHOWN])
+                )
+        bar.update(bar.total - bar.n)
     return write_index(Path(out), name, split, shards)
+
+
+def check(name, source, split, options) -> bool:
+    """Reads every sample and prints what is in the split and everything that is wrong. True if nothing is."""
+    from pipelines.datasets import open_split
+    from pipelines.fit import camera_errors
+    from pipelines.schema import LeftOut, Sample
+    from pipelines.tally import merge, tally
+
+    opened, tallies, wrong, left_out = open_split(name, source, split, options), [], [], []
+    for key, outcome in tqdm(opened.outcomes(), total=len(opened.keys), desc=f"check {name}/{split}", unit=" samples"):
+        if isinstance(outcome, Sample):
+            tallies.append(tally(outcome))
+            wrong += [f"{name}/{key}: {error}" for error in camera_errors(outcome)]
+        else:
+            (left_out if isinstance(outcome, LeftOut) else wrong).append(str(outcome))
+    left_out += [f"{name}/{key}: {reason} (known_bad.csv)" for key, reason in opened.left_out.items()]
+    print_content(merge(tallies) | {"skipped": wrong, "left_out": left_out})
+    return not wrong
+
+
+def print_content(content) -> None:
+    """Counts, statistics, and every sample that is missing with its reason."""
+    counts = dict(content["counts"])
+    print(f"{counts.pop('samples')} samples: " + ", ".join(f"{n} {label}" for label, n in counts.items() if n))
+    for name, values in content["statistics"].items():
+        print(f"  {name}: {values['min']:.3g} to {values['max']:.3g}, mean {values['mean']:.3g}")
+    for name, messages in (("left out", content["left_out"]), ("broken", content["skipped"])):
+        if messages:
+            print(f"{len(messages)} {name}:")
+            limit = len(messages) if name == "broken" else _SHOWN
+            print("\n".join(f"  {message}" for message in messages[:limit]))
+            if limit < len(messages):
+                print(f"  ... and {len(messages) - limit} more")
 
 
 def parse_args(argv):
     """The command line."""
+    from pipelines.datasets import READERS
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("dataset", help="synthetic or own_data")
-    parser.add_argument("--source", required=True, help="folder of the data set; synthetic: number of pictures")
-    parser.add_argument("--split", required=True, help="train, val or test")
-    parser.add_argument("--out", required=True, help="folder for the records")
-    parser.add_argument("--shards", type=positive, default=8, help="number of files (default 8)")
+    parser.add_argument("dataset", help=", ".join(READERS))
+    parser.add_argument("--source", help="folder of the data set; synthetic: number of pictures")
+    parser.add_argument("--split", help="train, val or test")
+    parser.add_argument("--out", help="folder for the records")
+    parser.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="of the set, see its card")
+    parser.add_argument("--check", action="store_true", help="read everything, write nothing, report all that is wrong")
+    parser.add_argument("--sheet", metavar="PNG", help="draw samples with their labels, write nothing else")
+    parser.add_argument("--samples", type=positive, default=24, help="how many --sheet draws (default 24)")
+    parser.add_argument("--verify", action="store_true", help="compare the records in --out with their checksums")
+    parser.add_argument("--shards", type=positive, help="number of files (default: one for 1,000 samples, at least 8)")
     parser.add_argument("--workers", type=positive, default=os.cpu_count(), help="processes (default: all cores)")
+    parser.add_argument(
+        "--max-bad", type=int, default=10, help="so many broken samples are skipped and listed (default 10)"
+    )
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if not args.verify and not (args.source and args.split):
+        parser.error("--source and --split are needed")
+    if not args.out and not (args.check or args.sheet):
+        parser.error("--out is needed")
+    if any("=" not in option for option in args.option):
+        parser.error("--option takes NAME=VALUE")
+    return args
 
 
 def main(argv=None) -> int:
     """Runs the program; returns the exit code."""
     args = parse_args(argv)
-    counts = prepare(args.dataset, args.source, args.split, args.out, args.shards, args.workers)
-    print(f"{args.out}: " + ", ".join(f"{count} {label}" for label, count in counts.items()))
+    options = tuple(tuple(option.split("=", 1)) for option in args.option)
+    if args.verify:
+        from pipelines.records import verify
+
+        wrong = verify(args.out)
+        print("\n".join(wrong) if wrong else f"{args.out}: all shards are as they were written")
+        return 1 if wrong else 0
+    if args.sheet:
+        from tools._sheet import write_sheet
+
+        write_sheet(args.dataset, args.source, args.split, options, args.samples, Path(args.sheet))
+        print(f"{args.samples} samples of {args.dataset}/{args.split}: {args.sheet}")
+    if args.check:
+        return 0 if check(args.dataset, args.source, args.split, options) else 1
+    if not args.sheet:
+        print_content(
+            prepare(args.dataset, args.source, args.split, args.out, args.shards, args.workers, options, args.max_bad)
+        )
+        print(f"written to {args.out}")
     return 0
 
 

@@ -37,6 +37,7 @@ HAS_MESH = "has_mesh"  # [B]
 
 # --- the rest of a record ----------------------------------------------------------------------
 INTRINSICS = "intrinsics"  # K [B, 3, 3], pixels
+VISIBLE = "visible"  # [B, 21], 0 where the set says that a joint is hidden
 BOX = "box"  # [B, 4], x, y, width, height in pixels where the set says where the hand is, else 0
 PICTURE_SIZE = "size"  # [B, 2], height and width of the stored picture
 SIDE = "side"  # 0 right, 1 left, -1 unknown

@@ -1,27 +1,106 @@
-"""One folder per data set: its reader and its data card.
+"""One folder per data set: its reader, its data card (README.md), its known bad samples (known_bad.csv).
 
-A reader is a module with two functions:
+A reader is a module with SPLITS, the names of its splits, and one function:
 
-    read(source: str, split: str, part: int, parts: int) -> Iterator[Sample]
-    fingerprint(source: str, split: str) -> str
+    open_split(source: str, split: str, **options) -> Split
 
-The first yields the samples of one of `parts` equal parts of a split, always the same ones in the same
-order, so that parts can be written in parallel and again after a crash. The second changes when the
-samples do, so that records of older ones are not kept.
+It reads the annotations; a sample's pictures are read when the sample is asked for. docs/data.md shows a
+new reader in forty lines.
 """
 
+from __future__ import annotations
+
+import csv
 import importlib
+import inspect
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from hiu_tf.errors import UserError
+from pipelines.schema import Sample
 
 READERS = {
+    "rhd": "pipelines.datasets.rhd.reader",
+    "stb": "pipelines.datasets.stb.reader",
+    "freihand": "pipelines.datasets.freihand.reader",
+    "cmu": "pipelines.datasets.cmu.reader",
+    "dexter_object": "pipelines.datasets.dexter_object.reader",
+    "hiu_data": "pipelines.datasets.hiu_data.reader",
     "synthetic": "pipelines.datasets.synthetic.reader",
     "own_data": "pipelines.datasets.own_data.reader",
 }
+KNOWN_BAD = "known_bad.csv"
+_AT_ONCE = 16
 
 
 class DataSetError(UserError):
-    """A folder or file of a data set that cannot be read; the message says what and where."""
+    """A folder, file or sample of a data set that cannot be read; the message says what and where."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """The samples of one split, each read when it is asked for.
+
+    Attributes:
+      name: of the data set.
+      keys: one for each sample, unique as text; always the same ones in the same order.
+      load: key -> sample. Raises DataSetError or SampleError if it is broken, LeftOut if it does not count.
+      fingerprint: changes when the samples do, so that records of older ones are not kept.
+      load_many: keys -> samples, for sets where many at once are cheaper (rendering).
+      left_out: key -> why it is known to be bad; these keys are not among `keys`.
+    """
+
+    name: str
+    keys: Sequence[Hashable]
+    load: Callable[[Hashable], Sample]
+    fingerprint: str
+    load_many: Callable[[Sequence[Hashable]], list[Sample]] | None = None
+    left_out: dict[str, str] | None = None
+
+    def outcomes(self, part: int = 0, parts: int = 1) -> Iterator[tuple[str, Sample | UserError]]:
+        """(key, validated sample or what is wrong with it) for every `parts`-th key from `part` on."""
+        keys = self.keys[part::parts]
+        for start in range(0, len(keys), _AT_ONCE):
+            some = keys[start : start + _AT_ONCE]
+            found = self.load_many(some) if self.load_many else map(self._try, some)
+            yield from ((str(key), _validated(outcome)) for key, outcome in zip(some, found))
+
+    def _try(self, key):
+        try:
+            return self.load(key)
+        except UserError as error:
+            return error
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+            return DataSetError(f"{self.name}/{key}: {error!r}")
+
+
+def open_split(name: str, source: str, split: str, options: tuple[tuple[str, str], ...] = ()) -> Split:
+    """The split of a data set without the samples that are known to be bad.
+
+    Args:
+      name: one of READERS.
+      source: its folder (synthetic: how many pictures).
+      split: one of the reader's SPLITS.
+      options: (name, value) pairs of the reader's own options.
+
+    Raises:
+      DataSetError: unknown name, split or option; the annotations cannot be read or are empty.
+    """
+    module = reader(name)
+    splits = getattr(module, "SPLITS", None)
+    if splits is not None and split not in splits:
+        raise DataSetError(f"{name}: unknown split {split!r}; known are {', '.join(splits)}")
+    known = [p for p in inspect.signature(module.open_split).parameters if p not in ("source", "split")]
+    for option, _ in options:
+        if option not in known:
+            raise DataSetError(f"{name}: unknown option {option!r}; known are {', '.join(known) or 'none'}")
+    opened = module.open_split(source, split, **dict(options))
+    bad = _known_bad(Path(module.__file__).with_name(KNOWN_BAD)) | _known_bad(Path(source) / KNOWN_BAD)
+    keys = [key for key in opened.keys if str(key) not in bad]
+    if not keys:
+        raise DataSetError(f"{name}: {source} holds no sample of the split {split!r}")
+    return replace(opened, keys=keys, left_out={str(k): bad[str(k)] for k in opened.keys if str(k) in bad})
 
 
 def reader(name: str):
@@ -33,3 +112,18 @@ def reader(name: str):
     if name not in READERS:
         raise DataSetError(f"unknown data set {name!r}; known are {', '.join(sorted(READERS))}")
     return importlib.import_module(READERS[name])
+
+
+def _known_bad(path):
+    """{key: reason} of a table with the columns sample and reason; nothing where there is no file."""
+    if not path.is_file():
+        return {}
+    with open(path, newline="") as file:
+        return {row["sample"]: row["reason"] for row in csv.DictReader(file)}
+
+
+def _validated(outcome):
+    try:
+        return outcome.validate() if isinstance(outcome, Sample) else outcome
+    except UserError as error:
+        return error

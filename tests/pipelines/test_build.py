@@ -12,7 +12,7 @@ from hiu_tf.conventions import keys
 from hiu_tf.losses.total import SELF_SUPERVISED, loss_values
 from hiu_tf.training.trainer import HIUTrainer
 from pipelines.build import evaluation_data, finish, training_data
-from pipelines.datasets import reader
+from pipelines.datasets import open_split
 from pipelines.mixing import mixed_records
 from pipelines.records import RecordError, parse, write_index, write_shard
 
@@ -90,7 +90,7 @@ def test_workers_share_no_sample(rendered_records, tmp_path):
     shards = {}
     for part in range(4):
         name = f"train-{part:05d}-of-00004.tfrecord"
-        shards[name] = write_shard(folder / name, reader("synthetic").read("12", "train", part, 4))
+        shards[name] = write_shard(folder / name, open_split("synthetic", "12", "train").outcomes(part, 4))
     write_index(folder, "synthetic", "train", shards)
     parts = [set(sample_ids(recipe(), tmp_path, 60, worker=k, workers=2)) for k in range(2)]
     assert not parts[0] & parts[1]

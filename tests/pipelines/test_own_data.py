@@ -5,10 +5,17 @@ import json
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
+from pycocotools import mask as coco_mask
 
-from pipelines.datasets import DataSetError
-from pipelines.datasets.own_data.reader import MAX_SIDE, read
+from pipelines.datasets import DataSetError, open_split
+from pipelines.fit import camera_errors
 from pipelines.schema import LEFT, UNKNOWN
+from pipelines.store import MAX_SIDE
+
+
+def read(folder, split="train"):
+    return [outcome for _, outcome in open_split("own_data", str(folder), split).outcomes()]
 
 
 def write_set(folder, pictures, **annotation):
@@ -32,7 +39,7 @@ def picture(rng):
 
 
 def test_reads_points_weights_and_side(tmp_path, picture):
-    (sample,) = read(str(write_set(tmp_path / "mine", [picture])), "train", 0, 1)
+    (sample,) = read(write_set(tmp_path / "mine", [picture]))
     assert (sample.dataset, sample.sample_id, sample.side) == ("mine", "10", LEFT)
     np.testing.assert_allclose(sample.joints_2d[0], [4.5, 5.5])  # COCO's pixel corner -> our pixel centre
     np.testing.assert_array_equal(sample.joints_2d_weight == 0, np.arange(21) == 3)
@@ -42,9 +49,18 @@ def test_reads_points_weights_and_side(tmp_path, picture):
 
 def test_large_pictures_shrink_with_their_points(tmp_path, rng):
     large = rng.integers(0, 255, (100, 2 * MAX_SIDE, 3), dtype=np.uint8)
-    (sample,) = read(str(write_set(tmp_path / "mine", [large])), "train", 0, 1)
-    assert sample.width == MAX_SIDE
-    np.testing.assert_allclose(sample.joints_2d[0], [2.0, 2.5])
+    (sample,) = read(write_set(tmp_path / "mine", [large]))
+    # Cut to three times the hand's box (20 px around (15, 16)) and not shrunk: the points keep their distances.
+    assert (sample.width, sample.height) == (45, 46)
+    np.testing.assert_allclose(sample.joints_2d[0], [4.5, 5.5])
+
+
+def test_a_large_hand_shrinks_with_its_points(tmp_path, rng):
+    large = rng.integers(0, 255, (2 * MAX_SIDE, 2 * MAX_SIDE, 3), dtype=np.uint8)
+    far = [v for k in range(21) for v in (40.0 * k + 100, 40.0 * k + 100, 2)]
+    (sample,) = read(write_set(tmp_path / "mine", [large], keypoints=far))
+    assert (sample.width, sample.height) == (MAX_SIDE, MAX_SIDE)
+    np.testing.assert_allclose(sample.joints_2d[:, 0], (np.arange(21) * 40.0 + 100) / 2 - 0.5, atol=1e-4)
 
 
 def test_mask_and_unknown_side(tmp_path, picture):
@@ -53,14 +69,81 @@ def test_mask_and_unknown_side(tmp_path, picture):
     content = json.loads((folder / "train.json").read_text())
     content["images"][0]["mask_file"] = "mask.png"
     (folder / "train.json").write_text(json.dumps(content))
-    (sample,) = read(str(folder), "train", 0, 1)
+    (sample,) = read(folder)
     assert sample.side == UNKNOWN
     assert cv2.imdecode(np.frombuffer(sample.mask, np.uint8), 0).min() == 255
 
 
+def test_exif_rotation_is_applied(tmp_path, rng):
+    """A picture that is stored lying comes out upright, without the note that would turn it again."""
+    upright = np.zeros((60, 40, 3), np.uint8)
+    upright[:10] = 255
+    folder = write_set(tmp_path / "mine", [upright])
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees clockwise
+    Image.fromarray(np.rot90(upright)).save(folder / "images" / "0.png", "JPEG", exif=exif, quality=95)
+    (sample,) = read(folder)
+    assert (sample.width, sample.height) == (40, 60)
+    assert cv2.imdecode(np.frombuffer(sample.image, np.uint8), cv2.IMREAD_IGNORE_ORIENTATION)[:8].mean() > 230
+
+
+SQUARE = {"polygons": [[10, 10, 30, 10, 30, 30, 10, 30]]}
+
+
+@pytest.mark.parametrize("form", ["polygons", "counts", "compressed"])
+def test_segmentation_of_every_form(tmp_path, picture, form):
+    inside = np.zeros((40, 60), np.uint8)
+    inside[10:30, 10:30] = 1
+    runs = coco_mask.encode(np.asfortranarray(inside))
+    flat = inside.ravel(order="F")
+    changes = np.flatnonzero(np.diff(flat)) + 1
+    segmentation = {
+        "polygons": SQUARE["polygons"],
+        "compressed": {"size": [40, 60], "counts": runs["counts"].decode()},
+        "counts": {"size": [40, 60], "counts": np.diff([0, *changes, flat.size]).tolist()},
+    }[form]
+    folder = write_set(tmp_path / "mine", [picture], segmentation=segmentation)
+    edit(folder, lambda content: content["images"][0].update(height=40, width=60))
+    (sample,) = read(folder)
+    found = cv2.imdecode(np.frombuffer(sample.mask, np.uint8), 0)
+    np.testing.assert_array_equal(found > 0, inside > 0)
+
+
+def edit(folder, change):
+    content = json.loads((folder / "train.json").read_text())
+    change(content)
+    (folder / "train.json").write_text(json.dumps(content))
+
+
+def test_3d_with_its_camera(tmp_path, picture, rng):
+    camera = np.array([[50.0, 0, 30.5], [0, 50, 20.5], [0, 0, 1]])
+    joints = rng.uniform(-0.1, 0.1, (21, 3)) + [0, 0, 0.6]
+    pixels = joints @ camera.T
+    points = np.hstack([pixels[:, :2] / pixels[:, 2:], np.full((21, 1), 2)])
+    folder = write_set(tmp_path / "mine", [picture], joints_3d=joints.tolist(), keypoints=points.ravel().tolist())
+    (refused,) = read(folder)
+    assert "joints_3d needs the camera" in str(refused)
+    edit(folder, lambda content: content["images"][0].update(K=camera.tolist()))
+    (sample,) = read(folder)
+    np.testing.assert_allclose(sample.joints_3d, joints, atol=1e-6)
+    assert not [error for error in camera_errors(sample) if "K X" in error]
+
+
+def test_a_mask_of_a_picture_with_two_hands_is_nobodys(tmp_path, picture):
+    folder = write_set(tmp_path / "mine", [picture])
+    cv2.imwrite(str(folder / "mask.png"), np.full((40, 60), 255, np.uint8))
+
+    def two_hands(content):
+        content["images"][0]["mask_file"] = "mask.png"
+        content["annotations"].append(content["annotations"][0] | {"id": 11})
+
+    edit(folder, two_hands)
+    assert [bool(sample.mask) for sample in read(folder)] == [False, False]
+
+
 def test_parts_are_disjoint_and_complete(tmp_path, picture):
-    folder = str(write_set(tmp_path / "mine", [picture] * 5))
-    ids = [[s.sample_id for s in read(folder, "train", part, 2)] for part in (0, 1)]
+    opened = open_split("own_data", str(write_set(tmp_path / "mine", [picture] * 5)), "train")
+    ids = [[sample.sample_id for _, sample in opened.outcomes(part, 2)] for part in (0, 1)]
     assert sorted(ids[0] + ids[1]) == ["10", "11", "12", "13", "14"]
 
 
@@ -69,20 +152,27 @@ def test_parts_are_disjoint_and_complete(tmp_path, picture):
     [
         ({"keypoints": [1, 2, 3]}, "annotation 10: keypoints has 3 numbers"),
         ({"image_id": 99}, "image_id 99 is not among"),
+        ({"hand_side": "both"}, "hand_side is 'both', expected one of"),
+        ({"segmentation": "all of it"}, "segmentation is neither polygons nor RLE"),
+        ({"mask_file": "nowhere.png"}, "nowhere.png is missing"),
     ],
 )
 def test_bad_annotations_are_named(tmp_path, picture, annotation, message):
-    with pytest.raises(DataSetError, match=message):
-        list(read(str(write_set(tmp_path / "mine", [picture], **annotation)), "train", 0, 1))
+    folder = write_set(tmp_path / "mine", [picture], **annotation)
+    edit(folder, lambda content: content["images"][0].update(height=40, width=60))
+    (outcome,) = read(folder)
+    assert message in str(outcome)
 
 
 def test_missing_things_are_named(tmp_path, picture):
-    with pytest.raises(DataSetError, match="cannot read .*train.json"):
-        list(read(str(tmp_path), "train", 0, 1))
+    with pytest.raises(DataSetError, match=r"cannot read .*train.json"):
+        read(tmp_path)
     folder = write_set(tmp_path / "mine", [picture])
     (folder / "images" / "0.png").write_bytes(b"not a picture")
-    with pytest.raises(DataSetError, match="cannot read the picture"):
-        list(read(str(folder), "train", 0, 1))
-    (folder / "train.json").write_text("{}")
+    assert "is no readable picture" in str(read(folder)[0])
+    edit(folder, lambda content: content["annotations"].append(content["annotations"][0]))
+    with pytest.raises(DataSetError, match="1 annotations repeat the id of another"):
+        read(folder)
+    (folder / "train.json").write_text("{} ")
     with pytest.raises(DataSetError, match="no COCO key point file"):
-        list(read(str(folder), "train", 0, 1))
+        read(folder)

@@ -1,16 +1,23 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from hiu_tf.conventions import keys
-from pipelines.datasets import DataSetError, reader
-from pipelines.records import RecordError, parse, read_index, write_index, write_shard
-from pipelines.schema import LEFT, Sample, SampleError
+from pipelines.datasets import DataSetError, open_split
+from pipelines.fit import camera_errors
+from pipelines.records import RecordError, parse, read_index, verify, write_index, write_shard
+from pipelines.schema import LEFT, LeftOut, Sample, SampleError
 
 
 @pytest.fixture
 def samples():
-    return list(reader("synthetic").read("3", "train", 0, 1))
+    return [sample for _, sample in open_split("synthetic", "3", "train").outcomes()]
+
+
+def outcomes(samples):
+    return [(str(number), sample) for number, sample in enumerate(samples)]
 
 
 def rows(path):
@@ -19,18 +26,22 @@ def rows(path):
 
 
 def test_round_trip(samples, tmp_path):
-    counts = write_shard(tmp_path / "a.tfrecord", samples)
-    assert counts == {"samples": 3, "joints_2d": 3, "joints_3d": 3, "mask": 3, "mesh": 3}
+    note = write_shard(tmp_path / "a.tfrecord", outcomes(samples))
+    every = dict.fromkeys(("samples", "joints_2d", "joints_3d", "mask", "mesh", "right"), 3)
+    assert note["counts"] == every | {"left": 0, "unknown": 0}
+    depth = np.concatenate([sample.joints_3d[:, 2] for sample in samples])
+    assert note["statistics"]["depth_m"]["mean"] == pytest.approx(depth.mean(), rel=1e-5)
+    assert note["statistics"]["depth_m"]["max"] == pytest.approx(depth.max(), rel=1e-5)
     for sample, record in zip(samples, rows(tmp_path / "a.tfrecord")):
         assert record[keys.IMAGE].numpy() == sample.image
         assert record[keys.SAMPLE_ID].numpy().decode() == sample.sample_id
-        for name in (keys.JOINTS_2D, keys.JOINTS_3D, keys.INTRINSICS, keys.VERTICES):
+        for name in (keys.JOINTS_2D, keys.JOINTS_3D, keys.VISIBLE, keys.BOX, keys.INTRINSICS, keys.VERTICES):
             np.testing.assert_array_equal(record[name], getattr(sample, name))
 
 
 def test_a_finished_shard_is_not_written_again(samples, tmp_path):
-    write_shard(tmp_path / "a.tfrecord", samples)
-    assert write_shard(tmp_path / "a.tfrecord", iter(()))["samples"] == 3
+    write_shard(tmp_path / "a.tfrecord", outcomes(samples))
+    assert write_shard(tmp_path / "a.tfrecord", iter(()))["counts"]["samples"] == 3
 
 
 def test_labels_fit_the_camera(samples):
@@ -40,7 +51,7 @@ def test_labels_fit_the_camera(samples):
 
 
 def test_rendering_is_reproducible(samples):
-    again = list(reader("synthetic").read("3", "train", 1, 3))
+    again = [sample for _, sample in open_split("synthetic", "3", "train").outcomes(1, 3)]
     assert [s.sample_id for s in again] == [samples[1].sample_id]
     assert again[0].image == samples[1].image
 
@@ -84,8 +95,8 @@ def test_schema_refuses(change, message):
 def test_index_names_what_is_missing(samples, tmp_path):
     with pytest.raises(RecordError, match="prepare"):
         read_index(tmp_path, "train")
-    counts = write_shard(tmp_path / "a.tfrecord", samples)
-    write_index(tmp_path, "synthetic", "train", {"a.tfrecord": counts})
+    note = write_shard(tmp_path / "a.tfrecord", outcomes(samples))
+    write_index(tmp_path, "synthetic", "train", {"a.tfrecord": note})
     with pytest.raises(RecordError, match="no split 'val'"):
         read_index(tmp_path, "val")
     shard = tmp_path / "a.tfrecord"
@@ -101,15 +112,54 @@ def test_index_names_what_is_missing(samples, tmp_path):
 
 
 def test_a_shard_of_another_source_is_written_again(samples, tmp_path):
-    write_shard(tmp_path / "a.tfrecord", samples, made_from="first")
-    assert write_shard(tmp_path / "a.tfrecord", iter(()), made_from="first")["samples"] == 3
-    assert write_shard(tmp_path / "a.tfrecord", samples[:1], made_from="second")["samples"] == 1
+    path = tmp_path / "a.tfrecord"
+    write_shard(path, outcomes(samples), made_from="first")
+    assert write_shard(path, iter(()), made_from="first")["counts"]["samples"] == 3
+    assert write_shard(path, outcomes(samples[:1]), made_from="second")["counts"]["samples"] == 1
 
 
-def test_unknown_names():
-    with pytest.raises(DataSetError, match="known are"):
-        reader("imagenet")
-    with pytest.raises(DataSetError, match="unknown split"):
-        next(reader("synthetic").read("3", "all", 0, 1))
+def test_broken_samples_are_listed_and_the_others_kept(samples, tmp_path):
+    some = [
+        ("0", samples[0]),
+        ("1", SampleError("set/1: no mask")),
+        ("2", LeftOut("set/2: no hand")),
+        ("3", samples[1]),
+    ]
+    note = write_shard(tmp_path / "a.tfrecord", some)
+    assert note["counts"]["samples"] == 2
+    assert (note["skipped"], note["left_out"]) == (["set/1: no mask"], ["set/2: no hand"])
+    content = write_index(tmp_path, "set", "train", {"a.tfrecord": note})
+    assert content["skipped"] == ["set/1: no mask"]
+
+
+def test_checksums_find_a_changed_byte(samples, tmp_path):
+    path = tmp_path / "a.tfrecord"
+    write_index(tmp_path, "set", "train", {"a.tfrecord": write_shard(path, outcomes(samples))})
+    assert verify(tmp_path) == []
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    assert verify(tmp_path) == [f"train: {path} has changed since it was written"]
+
+
+def test_records_of_an_older_version_are_refused(samples, tmp_path):
+    write_index(tmp_path, "set", "train", {"a.tfrecord": write_shard(tmp_path / "a.tfrecord", outcomes(samples))})
+    index = tmp_path / "index.json"
+    index.write_text(index.read_text().replace('"version": 2', '"version": 1'))
+    with pytest.raises(RecordError, match="is of version 1, expected 2: prepare it again"):
+        read_index(tmp_path, "train")
+
+
+def test_a_synthetic_source_is_a_number():
     with pytest.raises(DataSetError, match="number of pictures"):
-        next(reader("synthetic").read("many", "train", 0, 1))
+        open_split("synthetic", "many", "train")
+
+
+def test_labels_that_do_not_fit_are_named(samples):
+    """The traps that a contact sheet or --check must catch: wrong K, millimetres, an order from the tips."""
+    good = samples[0]
+    assert camera_errors(good) == []
+    moved = dataclasses.replace(good, intrinsics=good.intrinsics + np.float32([[0, 0, 9], [0, 0, 0], [0, 0, 0]]))
+    assert "K X lies 9.0 px from joints_2d" in camera_errors(moved)[0]
+    assert "wrong units" in camera_errors(dataclasses.replace(good, joints_3d=good.joints_3d * 1000))[0]
+    assert "behind the camera" in camera_errors(dataclasses.replace(good, joints_3d=-good.joints_3d))[0]

@@ -1,0 +1,91 @@
+"""CMU hand labels: MPII+NZSL with manual labels, and hand143 of the Panoptic studio (data card: README.md)."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+
+from hiu_tf.conventions.skeleton import NUM_JOINTS
+from pipelines.datasets import DataSetError, Split
+from pipelines.schema import LEFT, RIGHT
+from pipelines.store import store
+
+SPLITS = {"train": "manual_train", "test": "manual_test", "hand143": "hand143_panopticdb"}
+_HAND143 = "hands_v143_14817.json"
+#: Side of the hand's box in the test split, relative to the head (Simon et al. 2017).
+_HEAD_SHARE = 0.7
+
+
+def open_split(source: str, split: str) -> Split:
+    """Manual labels (train, test) or hand143.
+
+    Args:
+      source: the folder that holds manual_train/ and manual_test/, or hand143_panopticdb/, or hand_labels/.
+      split: train, test or hand143.
+    """
+    folder = next((f for f in (Path(source), Path(source) / "hand_labels") if (f / SPLITS[split]).is_dir()), None)
+    if folder is None:
+        raise DataSetError(f"cmu: {source} holds no folder {SPLITS[split]}")
+    folder = folder / SPLITS[split]
+    return _hand143(folder) if split == "hand143" else _manual(folder, split)
+
+
+def _manual(folder, split):
+    names = sorted(path.stem for path in folder.glob("*.json"))
+
+    def load(key):
+        label = _json(folder / f"{key}.json")
+        points, weight = _points(label["hand_pts"])
+        box = _head_box(label) if split == "test" else np.zeros(4, np.float32)
+        side = LEFT if label["is_left"] else RIGHT
+        if key[-2:] in ("_l", "_r") and side != (LEFT if key.endswith("_l") else RIGHT):
+            raise DataSetError(f"cmu/{key}: is_left is {label['is_left']}, the file's name says {key[-1]}")
+        return store(
+            folder / f"{key}.jpg",
+            dataset="cmu", sample_id=key, side=side, joints_2d=points, joints_2d_weight=weight, box=box,
+        )  # fmt: skip
+
+    return Split("cmu", names, load, hashlib.sha256(" ".join(names).encode()).hexdigest()[:16])
+
+
+def _hand143(folder):
+    entries = _json(folder / _HAND143)
+    entries = entries.get("root") if isinstance(entries, dict) else None
+    if not entries:
+        raise DataSetError(f"cmu: {folder / _HAND143} holds no list 'root'")
+    keys = [f"{number:05d}" for number in range(len(entries))]
+
+    def load(key):
+        entry = entries[int(key)]
+        points, weight = _points(entry["joint_self"])
+        return store(
+            folder / entry["img_paths"],
+            dataset="cmu", sample_id=f"hand143_{key}", side=RIGHT, joints_2d=points, joints_2d_weight=weight,
+        )  # fmt: skip
+
+    return Split("cmu", keys, load, hashlib.sha256(f"{len(entries)} {entries[0]}".encode()).hexdigest()[:16])
+
+
+def _json(path):
+    try:
+        return json.loads(path.read_text())
+    except OSError as error:
+        raise DataSetError(f"cmu: cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise DataSetError(f"cmu: {path} is no JSON: {error}") from error
+
+
+def _points(rows):
+    """Points [21, 2] and weights: 0 where a point is not labelled, which the files say in two ways."""
+    rows = np.asarray(rows, np.float32)
+    if rows.shape != (NUM_JOINTS, 3):
+        raise DataSetError(f"has {rows.shape} numbers of points, expected ({NUM_JOINTS}, 3)")
+    weight = (rows[:, 2] > 0) & (rows[:, :2] != 0).any(axis=1)
+    return rows[:, :2], weight.astype(np.float32)
+
+
+def _head_box(label):
+    side = _HEAD_SHARE * float(label["head_size"])
+    x, y = label["hand_box_center"][:2]
+    return np.array([x - side / 2, y - side / 2, side, side], np.float32)

@@ -1,0 +1,99 @@
+"""FreiHAND v2 (data card: README.md)."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+
+from hiu_tf.conventions.skeleton import NUM_JOINTS
+from pipelines.datasets import DataSetError, Split
+from pipelines.schema import RIGHT
+from pipelines.store import read_picture, store
+
+SPLITS = {"train": "training", "test": "evaluation"}
+#: The pictures of one label, in blocks one after the other: green screen, then three backgrounds.
+VERSIONS = ("gs", "hom", "sample", "auto")
+_SIZE = 224
+#: The test hands are roughly in the middle; half the picture is their box where there is no label.
+_MIDDLE_BOX = (0.25 * _SIZE, 0.25 * _SIZE, 0.5 * _SIZE, 0.5 * _SIZE)
+
+
+def open_split(source: str, split: str, version: str = "all") -> Split:
+    """FreiHAND's training (train) or evaluation (test) pictures.
+
+    Args:
+      source: FreiHAND_pub_v2; for labels of the test split unpack FreiHAND_pub_v2_eval.zip there too.
+      split: train or test.
+      version: which of the four pictures of a training label: gs, hom, sample, auto or all. The test
+        split has one.
+    """
+    if version not in (*VERSIONS, "all"):
+        raise DataSetError(f"freihand: the option version is {version!r}, expected all or one of {', '.join(VERSIONS)}")
+    folder, name = Path(source), SPLITS[split]
+    cameras, joints = _json(folder, name, "K"), _json(folder, name, "xyz", required=split == "train")
+    meshes = _json(folder, name, "verts", required=False) if split == "test" else None
+    count = len(cameras)
+    for field, values in (("xyz", joints), ("verts", meshes)):
+        if values is not None and len(values) != count:
+            raise DataSetError(f"freihand: {name}_{field}.json has {len(values)} entries, {name}_K.json has {count}")
+    blocks = [VERSIONS.index(version)] if version != "all" else range(len(VERSIONS))
+    blocks = blocks if split == "train" else [0]
+    keys = [f"{block * count + number:08d}" for block in blocks for number in range(count)]
+
+    def load(key):
+        number = int(key) % count  # labels and masks are there once, pictures four times
+        labels = [None if values is None else np.asarray(values[number], np.float32) for values in (joints, meshes)]
+        return _sample(folder, name, key, number, np.asarray(cameras[number], np.float32), *labels)
+
+    stamp = f"{version} {count} {joints is not None} {meshes is not None} {json.dumps(cameras[:3])}"
+    return Split("freihand", keys, load, hashlib.sha256(stamp.encode()).hexdigest()[:16])
+
+
+def _json(folder, name, field, required=True):
+    path = folder / f"{name}_{field}.json"
+    if not path.is_file() and not required:
+        return None
+    try:
+        content = json.loads(path.read_text())
+    except OSError as error:
+        raise DataSetError(f"freihand: cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise DataSetError(f"freihand: {path} is no JSON: {error}") from error
+    if not isinstance(content, list) or not content:
+        raise DataSetError(f"freihand: {path} holds no list")
+    return content
+
+
+def _sample(folder, name, key, number, camera, joints, vertices):
+    labels = {"box": np.array(_MIDDLE_BOX, np.float32)}
+    if joints is not None:
+        pixels = joints @ camera.T
+        ones = np.ones(NUM_JOINTS, np.float32)
+        labels = {
+            "joints_2d": pixels[:, :2] / pixels[:, 2:],
+            "joints_2d_weight": ones,
+            "joints_3d": joints,
+            "joints_3d_weight": ones,
+        }
+    return store(
+        folder / name / "rgb" / f"{key}.jpg",
+        _mask(folder / name, number),
+        dataset="freihand",
+        sample_id=key,
+        side=RIGHT,
+        intrinsics=camera,
+        vertices=np.zeros((0, 3), np.float32) if vertices is None else vertices,
+        **labels,
+    )
+
+
+def _mask(folder, number):
+    """Training: a JPEG with values of all kinds at the edges. Test: the segmentation of the evaluation zip, or none."""
+    if folder.name == SPLITS["train"]:
+        return read_picture(folder / "mask" / f"{number:08d}.jpg", "grey")
+    for kind in ("png", "jpg"):
+        path = folder / "segmap" / f"{number:08d}.{kind}"
+        if path.is_file():
+            return ((read_picture(path, "grey") > 0) * 255).astype(np.uint8)
+    return None

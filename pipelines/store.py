@@ -1,0 +1,131 @@
+"""From files to a sample: reads a picture and its mask, and keeps of them what a hand crop can need.
+
+Small JPEG and PNG files are stored as they are. Others are cut to a region around the hand, made upright
+(EXIF), given square pixels, and scaled down; K, 2D joints and box move with them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from pipelines.datasets import DataSetError
+from pipelines.schema import Sample
+
+#: Longest side of a stored picture.
+MAX_SIDE = 512
+#: Side of the region that is kept of a large picture, relative to the hand's box.
+REGION = 3.0
+#: Focal lengths that differ by more than this share mean pixels that are not square.
+_SQUARE = 2e-3
+#: First and last bytes of formats that can be cut off unnoticed; makers add up to some kilobytes after the end.
+_ENDS = ((b"\xff\xd8", b"\xff\xd9"), (b"\x89PNG", b"IEND"))
+_TAIL = 65536
+_FLAGS = {"colour": cv2.IMREAD_COLOR, "grey": cv2.IMREAD_GRAYSCALE, "unchanged": cv2.IMREAD_UNCHANGED}
+
+
+def read_picture(path: Path, kind: str = "colour") -> np.ndarray:
+    """A picture file as BGR ("colour"), [H, W] ("grey") or as it is; upright.
+
+    Raises:
+      DataSetError: the file is missing or no picture.
+    """
+    picture = cv2.imread(str(path), _FLAGS[kind])
+    if picture is None:
+        raise DataSetError(f"{path} {'is no readable picture' if path.exists() else 'is missing'}")
+    if _is_cut_off(path):
+        raise DataSetError(f"{path} is cut off: the end of the file is missing")
+    return picture
+
+
+def store(path: Path, mask: np.ndarray | None = None, **labels) -> Sample:
+    """A sample from a picture file and labels in the pixels of the upright picture.
+
+    Args:
+      path: the picture.
+      mask: [H, W], above 127 is hand, upright; another size than the picture's is scaled to it.
+      labels: the other fields of `Sample`, but for image, width, height and mask.
+
+    Raises:
+      DataSetError: the picture is missing or broken.
+    """
+    picture = read_picture(path)
+    height, width = picture.shape[:2]
+    if mask is not None and mask.shape != (height, width):
+        mask = cv2.resize(mask, (width, height), interpolation=cv2.INTER_AREA)
+    raw = path.read_bytes()
+    sample = Sample(image=raw, width=width, height=height, mask=_encode_mask(mask), **labels)
+    stretch = _pixel_stretch(sample.intrinsics)
+    if max(height, width) <= MAX_SIDE and stretch == 1 and _is_plain(raw):
+        return sample
+    left, top, right, bottom = _region(sample)
+    scale = min(1.0, MAX_SIDE / max(right - left, (bottom - top) * stretch))
+    size = (max(1, round((right - left) * scale)), max(1, round((bottom - top) * scale * stretch)))
+    scales = np.array(size) / (right - left, bottom - top)
+    offset = 0.5 * scales - 0.5 - scales * (left, top)  # pixel centres stay pixel centres
+    return _moved(sample, picture[top:bottom, left:right], mask, (left, top, right, bottom), size, scales, offset)
+
+
+def _is_cut_off(path):
+    """OpenCV fills what is missing of a JPEG or PNG with grey and says nothing; TensorFlow would stop a training."""
+    with open(path, "rb") as file:
+        start = file.read(8)
+        file.seek(max(0, path.stat().st_size - _TAIL))
+        tail = file.read()
+    return any(start.startswith(magic) and end not in tail for magic, end in _ENDS)
+
+
+def _moved(sample, part, mask, region, size, scales, offset):
+    left, top, right, bottom = region
+    affine = np.array([[scales[0], 0, offset[0]], [0, scales[1], offset[1]], [0, 0, 1]], np.float32)
+    known = sample.intrinsics[0, 0] > 0
+    has_box = sample.box[2:].all()
+    small = cv2.resize(part, size, interpolation=cv2.INTER_AREA)
+    small_mask = None if mask is None else cv2.resize(mask[top:bottom, left:right], size, interpolation=cv2.INTER_AREA)
+    return Sample(
+        **{name: getattr(sample, name) for name in _UNMOVED},
+        image=cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes(),
+        width=size[0],
+        height=size[1],
+        joints_2d=sample.joints_2d * scales + offset,
+        intrinsics=affine @ sample.intrinsics if known else sample.intrinsics,
+        box=np.concatenate([sample.box[:2] * scales + offset, sample.box[2:] * scales]) if has_box else sample.box,
+        mask=_encode_mask(small_mask),
+    )
+
+
+_UNMOVED = (
+    "dataset", "sample_id", "side", "visible", "joints_2d_weight", "joints_3d", "joints_3d_weight", "vertices",
+)  # fmt: skip
+
+
+def _region(sample):
+    """Left, top, right, bottom of what is kept: REGION times the hand's box, inside the picture."""
+    points = sample.joints_2d[sample.joints_2d_weight > 0]
+    if sample.box[2:].all():
+        points = np.stack([sample.box[:2], sample.box[:2] + sample.box[2:]])
+    if not len(points) or max(sample.width, sample.height) <= MAX_SIDE:
+        return 0, 0, sample.width, sample.height
+    middle, side = (points.min(axis=0) + points.max(axis=0)) / 2, REGION * np.ptp(points, axis=0).max()
+    low = np.clip(np.floor(middle - side / 2), 0, [sample.width - 2, sample.height - 2]).astype(int)
+    high = np.clip(np.ceil(middle + side / 2), low + 2, [sample.width, sample.height]).astype(int)
+    return (*low, *high)
+
+
+def _pixel_stretch(intrinsics):
+    """How much longer a picture must become for square pixels."""
+    across, down = intrinsics[0, 0], intrinsics[1, 1]
+    return 1.0 if across <= 0 or abs(across / down - 1) < _SQUARE else float(across / down)
+
+
+def _is_plain(raw):
+    """A JPEG without EXIF (which may turn it) or a PNG."""
+    return (raw[:2] == b"\xff\xd8" and b"Exif" not in raw[:65536]) or raw[:4] == b"\x89PNG"
+
+
+def _encode_mask(mask):
+    if mask is None:
+        return b""
+    return cv2.imencode(".png", np.where(mask > 127, 255, 0).astype(np.uint8))[1].tobytes()
