@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from hiu_tf.config.schema import AugmentConfig
 from hiu_tf.conventions import keys
-from hiu_tf.geometry.camera import inplane_rotation, look_at_rotation, transform_intrinsics
+from hiu_tf.geometry.camera import MIN_DEPTH, inplane_rotation, look_at_rotation, transform_intrinsics
 from pipelines.schema import LEFT
 from pipelines.warp import cut
 
@@ -117,11 +117,18 @@ def _move_labels(batch, affine, size):
     crop_camera = transform_intrinsics(affine, intrinsics @ flip)
     look = look_at_rotation(crop_camera, tf.fill([tf.shape(affine)[0], 2], 0.5 * (size - 1.0)))
     turn = look @ inplane_rotation(affine @ flip) @ flip
+    crop_camera = tf.linalg.matmul(crop_camera, look, transpose_b=True)
+    joints_3d = tf.linalg.matmul(batch[keys.JOINTS_3D], turn, transpose_b=True)
+    # A joint with a 3D label alone is where K puts it: POF of its bones are drawn there.
+    by_camera = (batch[keys.JOINTS_2D_WEIGHT] <= 0) & (batch[keys.JOINTS_3D_WEIGHT] > 0)
+    seen = tf.linalg.matmul(joints_3d, crop_camera, transpose_b=True)  # P is no upright K: its last row counts
+    seen = seen[..., :2] / tf.maximum(seen[..., 2:], MIN_DEPTH)
+    joints_2d = tf.where(by_camera[..., tf.newaxis], seen, joints_2d)
     moved = {
         keys.JOINTS_2D: joints_2d,
         keys.JOINTS_2D_WEIGHT: batch[keys.JOINTS_2D_WEIGHT] * tf.cast(inside, tf.float32),
-        keys.JOINTS_3D: tf.linalg.matmul(batch[keys.JOINTS_3D], turn, transpose_b=True),
-        keys.INTRINSICS: tf.where(known, tf.linalg.matmul(crop_camera, look, transpose_b=True), 0.0),
+        keys.JOINTS_3D: joints_3d,
+        keys.INTRINSICS: tf.where(known, crop_camera, 0.0),
     }
     if keys.VERTICES in batch:
         moved[keys.VERTICES] = tf.linalg.matmul(batch[keys.VERTICES], turn, transpose_b=True)

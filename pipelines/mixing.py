@@ -6,7 +6,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from hiu_tf.config.schema import DataConfig, Recipe
+from hiu_tf.config.schema import DRAWN_BY, DataConfig, Recipe
 from pipelines.records import RecordError, read_index
 
 _BUCKETS = 1 << 20  # of sample ids, to cut a set into folds
@@ -35,21 +35,50 @@ def mixed_records(recipe: Recipe, root: str | Path, worker: int = 0, workers: in
     """
     seed = None if recipe.train.input_service else recipe.train.seed
     by_epoch = recipe.train.mix == "epoch"
-    streams, weights = [], []
-    for number, config in enumerate(recipe.data.values()):
-        weight = config.repeat if by_epoch else config.share
-        if weight == 0:
-            continue
-        stream, samples = _pass_over(config, root, recipe.train.shuffle, _add(seed, 1000 * number), worker, workers)
-        stream = stream.repeat(config.repeat) if by_epoch else stream.repeat()
-        streams.append(stream.map(lambda record, number=number: (record, number)))
-        weights.append(samples * weight if by_epoch else weight)
-    mixed = tf.data.Dataset.sample_from_datasets(streams, [weight / sum(weights) for weight in weights], seed=seed)
+    weights = mixture(recipe, root)
+    streams = []
+    for number, (name, config) in enumerate(recipe.data.items()):
+        if name in weights:
+            stream = _pass_over(config, root, recipe.train.shuffle, _add(seed, 1000 * number), worker, workers)
+            stream = stream.repeat(config.repeat) if by_epoch else stream.repeat()
+            streams.append(stream.map(lambda record, number=number: (record, number)))
+    mixed = tf.data.Dataset.sample_from_datasets(
+        streams, [w / sum(weights.values()) for w in weights.values()], seed=seed
+    )
     return mixed.repeat() if by_epoch else mixed
 
 
+def mixture(recipe: Recipe, root: str | Path) -> dict[str, float]:
+    """How often each set is drawn, for those that are drawn at all: its share, or its samples in one epoch."""
+    drawn = {name: config for name, config in recipe.data.items() if getattr(config, DRAWN_BY[recipe.train.mix]) > 0}
+    if recipe.train.mix == "share":
+        return {name: config.share for name, config in drawn.items()}
+    return {name: config.repeat * _samples(config, root) for name, config in drawn.items()}
+
+
+def describe(recipe: Recipe, root: str | Path, steps: int) -> str:
+    """A table: samples of each set, its part of a batch, how often a run goes through it, which labels count."""
+    weights, lines = mixture(recipe, root), []
+    for name, config in recipe.data.items():
+        part = weights.get(name, 0) / sum(weights.values())
+        samples = _samples(config, root) if part else 0
+        passes = steps * recipe.train.batch_size * part / samples if samples else 0
+        labels = ", ".join(f for f in ("joints_2d", "joints_3d", "mask", "ssl") if getattr(config, f)) or "none"
+        lines.append(f"  {name}: {samples} samples, {part:.0%} of the pictures, {passes:.1f} passes; labels: {labels}")
+    return "\n".join(lines)
+
+
+def _samples(config, root):
+    """How many samples of a set are drawn from: all, or those of its fold, which are counted."""
+    shards, counts = read_index(data_folder(root, config.path), "train")
+    if tuple(config.fold) == (0.0, 1.0):
+        return counts["samples"]
+    records = tf.data.TFRecordDataset(shards, num_parallel_reads=_OPEN_FILES).filter(_in_fold(config.fold))
+    return int(records.reduce(0, lambda count, _: count + 1))
+
+
 def _pass_over(config: DataConfig, root, buffer, seed, worker, workers):
-    """One pass over a set's fold, shuffled, and how many samples the set has."""
+    """One pass over a set's fold, shuffled."""
     folder = data_folder(root, config.path)
     shards, counts = read_index(folder, "train")
     if len(shards) < workers:
@@ -62,7 +91,7 @@ def _pass_over(config: DataConfig, root, buffer, seed, worker, workers):
         records = records.filter(_in_fold(config.fold))
         if not any(True for _ in records.take(1)):
             raise RecordError(f"data.{config.path}: no sample falls into the fold {list(config.fold)}")
-    return records.shuffle(min(buffer, counts["samples"]), seed=seed), counts["samples"]
+    return records.shuffle(min(buffer, counts["samples"]), seed=seed)
 
 
 def _in_fold(fold):

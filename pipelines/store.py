@@ -20,9 +20,6 @@ MAX_SIDE = 512
 REGION = 3.0
 #: Focal lengths that differ by more than this share mean pixels that are not square.
 _SQUARE = 2e-3
-#: First and last bytes of formats that can be cut off unnoticed; makers add up to some kilobytes after the end.
-_ENDS = ((b"\xff\xd8", b"\xff\xd9"), (b"\x89PNG", b"IEND"))
-_TAIL = 65536
 _FLAGS = {"colour": cv2.IMREAD_COLOR, "grey": cv2.IMREAD_GRAYSCALE, "unchanged": cv2.IMREAD_UNCHANGED}
 
 
@@ -35,7 +32,7 @@ def read_picture(path: Path, kind: str = "colour") -> np.ndarray:
     picture = cv2.imread(str(path), _FLAGS[kind])
     if picture is None:
         raise DataSetError(f"{path} {'is no readable picture' if path.exists() else 'is missing'}")
-    if _is_cut_off(path):
+    if _is_cut_off(path.read_bytes()):
         raise DataSetError(f"{path} is cut off: the end of the file is missing")
     return picture
 
@@ -68,13 +65,12 @@ def store(path: Path, mask: np.ndarray | None = None, **labels) -> Sample:
     return _moved(sample, picture[top:bottom, left:right], mask, (left, top, right, bottom), size, scales, offset)
 
 
-def _is_cut_off(path):
+def _is_cut_off(raw):
     """OpenCV fills what is missing of a JPEG or PNG with grey and says nothing; TensorFlow would stop a training."""
-    with open(path, "rb") as file:
-        start = file.read(8)
-        file.seek(max(0, path.stat().st_size - _TAIL))
-        tail = file.read()
-    return any(start.startswith(magic) and end not in tail for magic, end in _ENDS)
+    if raw.startswith(b"\xff\xd8"):
+        # The end marker after the last scan; a preview in the header has an end of its own.
+        return raw.rfind(b"\xff\xd9") < raw.rfind(b"\xff\xda")
+    return raw.startswith(b"\x89PNG") and b"IEND" not in raw
 
 
 def _moved(sample, part, mask, region, size, scales, offset):

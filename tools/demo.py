@@ -49,7 +49,7 @@ def train_network(root: Path, run: Path, real: bool, steps: int):
         RECIPES / ("demo.yaml" if real else "quickstart.yaml"), [f"train.steps={steps}", "train.steps_per_epoch=95"]
     )
     with strategy().scope():
-        size = model_config(recipe.model).image_size
+        size = model_config(recipe.model, recipe.network).image_size
         return train(recipe, lambda start: training_data(recipe, root, size, start), run)
 
 

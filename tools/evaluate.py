@@ -20,14 +20,13 @@ def evaluate_run(run, root: str, sets: list[str], limit: int) -> dict:
     """{data set: {predictor: {protocol: value}}} of a `training.run.Run` and the baselines on each val split."""
     from tqdm import tqdm
 
-    from hiu_tf.config.presets import model_config
     from hiu_tf.evaluation.evaluate import evaluate
     from hiu_tf.evaluation.predictors import mean_predictor, network_predictor
     from hiu_tf.models.hiu import build_hiu
     from pipelines.build import evaluation_data
     from pipelines.mixing import data_folder
 
-    config = model_config(run.preset)
+    config = run.config
     trained = network_predictor(run.network, run.hand)
     untrained = network_predictor(build_hiu(config), run.hand)
 

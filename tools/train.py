@@ -8,8 +8,10 @@ The same command goes on after an interruption. Look at it with `tensorboard --l
 """
 
 import argparse
+import math
 import sys
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -27,6 +29,16 @@ def parse_args(argv):
     return parser.parse_args(argv)
 
 
+def _with_steps(recipe, root):
+    """The recipe with the steps that its epochs mean, where it counts epochs."""
+    from pipelines.mixing import mixture
+
+    if not recipe.train.epochs:
+        return recipe
+    steps = math.ceil(recipe.train.epochs * sum(mixture(recipe, root).values()) / recipe.train.batch_size)
+    return replace(recipe, train=replace(recipe.train, steps=steps))
+
+
 def main(argv=None) -> int:
     """Runs the program; returns the exit code."""
     args = parse_args(argv)
@@ -35,15 +47,17 @@ def main(argv=None) -> int:
     from hiu_tf.training.distribution import strategy
     from hiu_tf.training.run import train
     from pipelines.build import finish, training_data
+    from pipelines.mixing import describe
 
-    recipe = load_recipe(args.recipe, args.set)
-    size = model_config(recipe.model).image_size
+    recipe = _with_steps(load_recipe(args.recipe, args.set), args.data)
+    size = model_config(recipe.model, recipe.network).image_size
     devices = strategy()
     training_data(recipe, args.data, size)  # refuse missing records before anything else
     print(
         f"{recipe.model} at {size} px on {devices.num_replicas_in_sync} device(s): {recipe.train.steps} steps of "
-        f"{recipe.train.batch_size} from {', '.join(recipe.data)}; run in {args.out}"
+        f"{recipe.train.batch_size}; run in {args.out}"
     )
+    print(describe(recipe, args.data, recipe.train.steps))
     start = time.time()
     with devices.scope():
         train(

@@ -36,16 +36,15 @@ def encode(
 
 
 def weights(joints_2d_weight: tf.Tensor, joints_3d_weight: tf.Tensor) -> tf.Tensor:
-    """Weights [B, 60]: (x, y) where both 2D ends are labelled, z where both 3D ends are as well."""
-    flat = tf.reduce_min(tf.gather(joints_2d_weight, BONES, axis=1), axis=-1)
-    deep = flat * tf.reduce_min(tf.gather(joints_3d_weight, BONES, axis=1), axis=-1)
+    """Weights [B, 60]: (x, y) where both ends are labelled in 2D or in 3D, z where both are in 3D."""
+    deep = _both_ends(joints_3d_weight)
+    flat = _both_ends(tf.maximum(joints_2d_weight, joints_3d_weight))
     return tf.reshape(tf.stack([flat, flat, deep], axis=-1), [-1, NUM_BONES * 3])
 
 
 def only_flat(joints_2d_weight: tf.Tensor, joints_3d_weight: tf.Tensor) -> tf.Tensor:
     """1 for each bone whose ends are labelled in 2D and not in 3D, [B, 20]."""
-    flat, deep = (tf.reduce_min(tf.gather(w, BONES, axis=1), axis=-1) for w in (joints_2d_weight, joints_3d_weight))
-    return tf.cast((flat > 0) & (deep <= 0), tf.float32)
+    return tf.cast((_both_ends(joints_2d_weight) > 0) & (_both_ends(joints_3d_weight) <= 0), tf.float32)
 
 
 def scale_flat(field: tf.Tensor, target: tf.Tensor, flat_only: tf.Tensor) -> tf.Tensor:
@@ -95,6 +94,10 @@ def bands(points, size):
     far = outside[..., 1][:, :, tf.newaxis]
     distance = tf.abs(y[:, :, tf.newaxis] - x[:, tf.newaxis]) + far
     return tf.cast(distance < width, tf.float32)
+
+
+def _both_ends(weight):
+    return tf.reduce_min(tf.gather(weight, BONES, axis=1), axis=-1)
 
 
 def _bone_vectors(joints):

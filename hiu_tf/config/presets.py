@@ -1,6 +1,8 @@
 """Named networks. Each is data; `model_config` looks one up."""
 
-from dataclasses import replace
+from __future__ import annotations
+
+from dataclasses import fields, replace
 
 from hiu_tf.config.schema import ConfigError, ModelConfig
 
@@ -43,12 +45,20 @@ PRESETS = {
 }
 
 
-def model_config(name: str) -> ModelConfig:
-    """The preset of that name.
+def model_config(name: str, changes: dict | None = None) -> ModelConfig:
+    """The preset of that name, with some settings changed.
 
     Raises:
-      ConfigError: there is none.
+      ConfigError: there is no such preset or setting, or a value does not fit.
     """
     if name not in PRESETS:
         raise ConfigError(f"unknown model preset {name!r}; known are {', '.join(PRESETS)}")
-    return PRESETS[name]
+    known = {field.name for field in fields(ModelConfig)}
+    for setting in changes or ():
+        if setting not in known:
+            raise ConfigError(f"unknown setting network.{setting}; known are {', '.join(sorted(known))}")
+    changed = {key: tuple(value) if isinstance(value, list) else value for key, value in (changes or {}).items()}
+    try:
+        return replace(PRESETS[name], **changed)
+    except TypeError as error:
+        raise ConfigError(f"network: {error}") from error

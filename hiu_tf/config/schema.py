@@ -1,6 +1,7 @@
 """Every setting of the project as frozen dataclasses; a recipe is one YAML file of them."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from hiu_tf.conventions import keys
 from hiu_tf.errors import UserError
@@ -8,6 +9,9 @@ from hiu_tf.errors import UserError
 
 class ConfigError(UserError):
     """A setting that is unknown, of the wrong type or out of range."""
+
+
+FUSIONS = ("attention", "mean", "concat")
 
 
 @dataclass(frozen=True)
@@ -20,6 +24,8 @@ class ModelConfig:
       stem_channels: of the two 7x7 stride-2 convolutions.
       encoder_channels, encoder_repetitions: the four groups conv2_x..conv5_x.
       feature_channels: of hms_ft, mask_ft, pof_ft and tam_ft.
+      fusion: how tam_ft is made of the three tasks' features: "attention" (the paper), "mean" or "concat"
+        (the ablations of it).
       head_convolutions: 3x3 convolutions before each prediction.
       regressor_channels, regressor_repetitions, regressor_hidden: the shared head.
       batch_norm_momentum: 0.9 follows short runs; 0.99 is Keras' default.
@@ -31,6 +37,7 @@ class ModelConfig:
     encoder_channels: tuple[int, ...] = (256, 512, 1024, 2048)
     encoder_repetitions: tuple[int, ...] = (3, 4, 5, 6)
     feature_channels: int = 256
+    fusion: str = "attention"
     head_convolutions: int = 2
     regressor_channels: tuple[int, ...] = (256, 512, 1024, 2048)
     regressor_repetitions: tuple[int, ...] = (3, 3, 3, 3)
@@ -43,6 +50,7 @@ class ModelConfig:
         )
         _require(self.stacks >= 1, "model.stacks", ">= 1", self.stacks)
         _require(len(self.stem_channels) == 2, "model.stem_channels", "two numbers", self.stem_channels)
+        _require(self.fusion in FUSIONS, "model.fusion", " or ".join(FUSIONS), self.fusion)
         for name in ("encoder_channels", "encoder_repetitions", "regressor_channels", "regressor_repetitions"):
             _require(len(getattr(self, name)) == 4, f"model.{name}", "four numbers", getattr(self, name))
 
@@ -138,6 +146,7 @@ class TrainConfig:
     """How to train. The learning rate falls as (1 - step / steps) ** 0.9 (facts/paper 4).
 
     Attributes:
+      epochs: with mix "epoch": so many passes over the data instead of `steps`; 0: steps count.
       mix: "share" draws from each set as often as its share says, for ever; "epoch" goes through every
         set `repeat` times, then starts anew: honest epochs, as the paper's.
       finish_on_device: colours and targets are computed by the training device, not by the input pipeline.
@@ -145,6 +154,7 @@ class TrainConfig:
     """
 
     steps: int = 1000
+    epochs: int = 0
     steps_per_epoch: int = 100
     batch_size: int = 16
     learning_rate: float = 1e-3
@@ -163,13 +173,19 @@ class TrainConfig:
             _require_range(self, "train", name, 1, 1e9)
         for name in ("learning_rate", "clip_norm"):
             _require_range(self, "train", name, 1e-12)
+        _require(
+            self.epochs >= 0 and (not self.epochs or self.mix == "epoch"),
+            "train.epochs",
+            '0, or >= 1 with mix "epoch"',
+            self.epochs,
+        )
         for name, most in (("weight_decay", 1), ("poly_power", 100), ("ema", 0.999999), ("seed", 2**31 - 1)):
             _require_range(self, "train", name, 0, most)
         _require(self.mix in ("share", "epoch"), "train.mix", "share or epoch", self.mix)
 
 
 #: Which setting of a set says how often it is drawn, for each train.mix.
-_DRAWN_BY = {"share": "share", "epoch": "repeat"}
+DRAWN_BY = {"share": "share", "epoch": "repeat"}
 
 
 @dataclass(frozen=True)
@@ -178,12 +194,14 @@ class Recipe:
 
     Attributes:
       data: name -> set. The name is the recipe's own; the records lie under the set's path.
+      network: settings of the network (ModelConfig) that differ from the preset `model`.
       hand: "procedural" (our own) or the .npz of another hand, such as tools/convert_mano.py writes.
       pof_encoding: "paper" or "xiang" (codecs/pof.py).
     """
 
     model: str
     data: dict[str, DataConfig]
+    network: dict[str, Any] = field(default_factory=dict)
     hand: str = "procedural"
     pof_encoding: str = "paper"
     augment: AugmentConfig = field(default_factory=AugmentConfig)
@@ -192,8 +210,8 @@ class Recipe:
 
     def __post_init__(self):
         _require(self.pof_encoding in ("paper", "xiang"), "pof_encoding", "paper or xiang", self.pof_encoding)
-        drawn = any(getattr(data, _DRAWN_BY[self.train.mix]) > 0 for data in self.data.values())
-        _require(drawn, "data", f"at least one set with a {_DRAWN_BY[self.train.mix]} above 0", list(self.data))
+        drawn = any(getattr(data, DRAWN_BY[self.train.mix]) > 0 for data in self.data.values())
+        _require(drawn, "data", f"at least one set with a {DRAWN_BY[self.train.mix]} above 0", list(self.data))
 
 
 def _require_range(config, group, name, least, most=1e12):

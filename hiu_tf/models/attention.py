@@ -1,4 +1,4 @@
-"""Task attention module: which task's features to listen to, channel by channel (supplement 1.1).
+"""Task attention module, and what it is compared with: which task's features to listen to, channel by channel (supplement 1.1).
 
 Three average poolings, point-wise convolutions, and a softmax over the tasks that is separate for
 each channel (facts/paper 1.3).
@@ -9,6 +9,7 @@ import tf_keras as keras
 from tf_keras import layers
 
 from hiu_tf.config.schema import ModelConfig
+from hiu_tf.models.blocks import convolution
 
 
 @keras.saving.register_keras_serializable("hiu_tf")
@@ -24,6 +25,16 @@ class TaskMixture(layers.Layer):
         shares = [tf.exp(score - peak) for score in split]
         total = shares[0] + shares[1] + shares[2]
         return sum(feature * (share / total) for feature, share in zip(features, shares))
+
+
+def fuse(features, config: ModelConfig, name: str):
+    """Three tasks' feature maps [B, S/4, S/4, C] -> tam_ft [B, S/4, S/4, C]."""
+    if config.fusion == "mean":
+        return layers.Average(name=f"{name}_mean")(features)
+    if config.fusion == "concat":
+        together = layers.Concatenate(name=f"{name}_concat")(features)
+        return convolution(together, config.feature_channels, 1, config.batch_norm_momentum, f"{name}_mix")
+    return task_attention(features, config, name)
 
 
 def task_attention(features, config: ModelConfig, name: str):

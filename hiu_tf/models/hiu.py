@@ -6,7 +6,7 @@ from tf_keras import layers
 from hiu_tf.config.schema import ModelConfig
 from hiu_tf.conventions import keys
 from hiu_tf.conventions.skeleton import NUM_BONES, NUM_JOINTS
-from hiu_tf.models.attention import task_attention
+from hiu_tf.models.attention import fuse
 from hiu_tf.models.decoder import decoder
 from hiu_tf.models.encoder import encoder
 from hiu_tf.models.regressor import build_regressor
@@ -37,7 +37,7 @@ def build_hiu(config: ModelConfig) -> keras.Model:
         name = f"stack{k}"
         levels = encoder(x, config, f"{name}_encoder")
         decoded = {task: decoder(levels, *spec, config, f"{name}_{task}") for task, spec in tasks.items()}
-        attended = task_attention([features for features, _ in decoded.values()], config, f"{name}_attention")
-        x = layers.Concatenate(name=f"{name}_out")([stem_features, attended])
+        fused = fuse([features for features, _ in decoded.values()], config, f"{name}_attention")
+        x = layers.Concatenate(name=f"{name}_out")([stem_features, fused])
         outputs.append({task: prediction for task, (_, prediction) in decoded.items()} | regressor(x))
     return keras.Model(image, outputs, name="hiu")

@@ -14,7 +14,7 @@ import tf_keras as keras
 
 from hiu_tf.atomic import written_whole
 from hiu_tf.config.presets import model_config
-from hiu_tf.config.schema import Recipe
+from hiu_tf.config.schema import ModelConfig, Recipe
 from hiu_tf.errors import UserError
 from hiu_tf.hand.model import HandModel
 from hiu_tf.hand.procedural import hand_model
@@ -30,6 +30,7 @@ class Run(NamedTuple):
 
     network: keras.Model
     preset: str
+    config: ModelConfig
     hand: HandModel
 
 
@@ -54,7 +55,8 @@ def train(
     hand = hand_model(recipe.hand)
     _write_recipe(recipe, folder)
     keras.utils.set_random_seed(recipe.train.seed)
-    trainer = HIUTrainer(build_hiu(model_config(recipe.model)), hand, recipe.loss, recipe.train.clip_norm, finish)
+    config = model_config(recipe.model, recipe.network)
+    trainer = HIUTrainer(build_hiu(config), hand, recipe.loss, recipe.train.clip_norm, finish)
     trainer.compile(build_optimizer(recipe.train))
     trainer.optimizer.build(trainer.trainable_variables)
     checkpoint = tf.train.Checkpoint(network=trainer.network, optimizer=trainer.optimizer)
@@ -74,7 +76,7 @@ def train(
     if recipe.train.ema and trainer.optimizer.iterations.numpy() > 0:
         trainer.optimizer.finalize_variable_values(trainer.trainable_variables)
     save_weights(trainer.network, folder)
-    return Run(trainer.network, recipe.model, hand)
+    return Run(trainer.network, recipe.model, config, hand)
 
 
 def save_weights(network: keras.Model, folder: Path) -> None:
@@ -93,18 +95,19 @@ def load_run(folder: str | Path) -> Run:
     if not recipe.is_file() or not weights.is_file():
         raise UserError(f"{folder} is no finished run: it lacks {RECIPE} or {WEIGHTS}")
     settings = _read_recipe(recipe)
-    network = build_hiu(model_config(settings["model"]))
+    config = model_config(settings["model"], settings["network"])
+    network = build_hiu(config)
     try:
         network.load_weights(str(weights))
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"{weights} does not hold the weights of {settings['model']}: {error}") from error
-    return Run(network, settings["model"], hand_model(settings["hand"]))
+    return Run(network, settings["model"], config, hand_model(settings["hand"]))
 
 
 def _read_recipe(path):
     try:
         settings = json.loads(path.read_text())
-        return settings | {"model": settings["model"], "hand": settings["hand"]}
+        return {"network": {}} | settings | {"model": settings["model"], "hand": settings["hand"]}
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is no recipe of a run: {error!r}") from error
 
@@ -114,7 +117,7 @@ def _write_recipe(recipe, folder):
     path, settings = folder / RECIPE, asdict(recipe)
     if path.exists():
         before = _read_recipe(path)
-        for name in ("model", "hand"):
+        for name in ("model", "network", "hand"):
             if before[name] != settings[name]:
                 raise UserError(
                     f"{folder} holds a run with {name} {before[name]}, not {settings[name]}: use another folder"

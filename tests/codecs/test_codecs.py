@@ -52,8 +52,9 @@ def test_pof_is_zero_away_from_its_bone():
 
 
 def test_pof_weights_need_both_ends():
+    """2D labels alone teach (x, y), 3D labels all three; joint 2 has neither, joint 8 no 3D, joint 12 no 2D."""
     flat, deep = np.ones((1, 21), np.float32), np.ones((1, 21), np.float32)
-    flat[0, 2], deep[0, 8] = 0, 0
+    flat[0, [2, 12]], deep[0, [2, 8]] = 0, 0
     weights = pof.weights(tf.constant(flat), tf.constant(deep)).numpy().reshape(20, 3)
     for (parent, child), weight in zip(BONES, weights):
         expected = [0, 0, 0] if 2 in (parent, child) else [1, 1, 0] if 8 in (parent, child) else [1, 1, 1]

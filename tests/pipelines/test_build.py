@@ -120,24 +120,66 @@ def test_missing_records_are_named(tmp_path):
 
 
 HIDDEN = {
-    "joints_2d": (keys.LOSS_HEATMAPS, keys.LOSS_POF, keys.LOSS_JOINTS_2D),
-    "joints_3d": (keys.LOSS_BONE_DIRECTION, keys.LOSS_JOINTS_3D),
-    "mask": (keys.LOSS_MASK, keys.LOSS_SILHOUETTE),
-    "ssl": SELF_SUPERVISED,
+    ("joints_2d",): (keys.LOSS_HEATMAPS, keys.LOSS_JOINTS_2D),
+    ("joints_3d",): (keys.LOSS_BONE_DIRECTION, keys.LOSS_JOINTS_3D),
+    ("joints_2d", "joints_3d"): (keys.LOSS_POF,),
+    ("mask",): (keys.LOSS_MASK, keys.LOSS_SILHOUETTE),
+    ("ssl",): SELF_SUPERVISED,
 }
 
 
-@pytest.mark.parametrize("label", HIDDEN)
-def test_a_label_hidden_by_the_recipe_changes_no_gradient(label, rendered_records, tiny_network, hand):
-    """From the record through augmentation and targets to the gradient of every weight."""
-    image, targets = next(iter(training_data(recipe(**{label: 0.0}), rendered_records, 64)))
-    trainer = HIUTrainer(tiny_network, hand, dataclasses.replace(LossConfig(), joints_3d=1.0), clip_norm=10.0)
+def gradient(names, targets, image, trainer):
+    """Gradient of some losses with respect to every weight of the network."""
     with tf.GradientTape() as tape:
-        values = loss_values(HIDDEN[label], targets, trainer.predictions(image, training=False))
+        values = loss_values(names, targets, trainer.predictions(image, training=False))
         total = tf.add_n(list(values.values()))
+    variables = trainer.network.trainable_variables
+    return total, tape.gradient(total, variables, unconnected_gradients="zero")
+
+
+@pytest.fixture(scope="module")
+def trainer(tiny_network, hand):
+    return HIUTrainer(tiny_network, hand, dataclasses.replace(LossConfig(), joints_3d=1.0), clip_norm=10.0)
+
+
+@pytest.mark.parametrize("labels", HIDDEN, ids="+".join)
+def test_a_label_hidden_by_the_recipe_changes_no_gradient(labels, rendered_records, trainer):
+    """From the record through augmentation and targets to the gradient of every weight."""
+    hidden = recipe(**dict.fromkeys(labels, 0.0))
+    image, targets = next(iter(training_data(hidden, rendered_records, 64)))
+    total, found = gradient(HIDDEN[labels], targets, image, trainer)
     assert float(total) == 0
-    found = tape.gradient(total, tiny_network.trainable_variables, unconnected_gradients="zero")
-    assert not any(np.any(gradient) for gradient in found)
+    assert not any(np.any(part) for part in found)
+
+
+@pytest.mark.parametrize("label", ["joints_2d", "joints_3d", "mask", "ssl"])
+def test_a_set_without_a_label_does_not_change_the_gradient_of_the_others(label, rendered_records, trainer):
+    """Two sets in one batch: what is in the pictures' labels of the one that hides them does not matter."""
+    sets = {"with": DataConfig(path="synthetic"), "without": DataConfig(path="synthetic", **{label: 0.0})}
+    mix = Recipe(model="tiny", data=sets, train=dataclasses.replace(TRAIN, batch_size=8, seed=3))
+    image, targets = next(iter(training_data(mix, rendered_records, 64)))
+    weight_of = {
+        "joints_2d": keys.JOINTS_2D_WEIGHT,
+        "joints_3d": keys.JOINTS_3D_WEIGHT,
+        "mask": keys.MASK_WEIGHT,
+        "ssl": keys.SSL_WEIGHT,
+    }
+    hidden = targets[weight_of[label]].numpy().reshape(8, -1).max(axis=1) == 0
+    assert 0 < hidden.sum() < 8
+    names = [name for labels, losses in HIDDEN.items() if labels == (label,) for name in losses]
+    _, before = gradient(names, targets, image, trainer)
+    told = {
+        "joints_2d": (keys.JOINTS_2D, keys.HEATMAPS),
+        "joints_3d": (keys.JOINTS_3D,),
+        "mask": (keys.MASK,),
+        "ssl": (),
+    }
+    wrong = {
+        name: tf.where(hidden.reshape(-1, *[1] * (targets[name].ndim - 1)), 17.0, targets[name]) for name in told[label]
+    }
+    _, after = gradient(names, targets | wrong, image, trainer)
+    for one, other in zip(before, after):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_folds_cut_a_set_into_parts_that_share_no_sample(rendered_records):

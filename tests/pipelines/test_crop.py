@@ -126,6 +126,20 @@ def test_eagerly_and_in_a_pipeline_the_same(records):
             np.testing.assert_allclose(value, piped[name], atol=1e-3, err_msg=name)
 
 
+def test_a_joint_with_3d_alone_is_put_where_the_camera_sees_it(records):
+    weight = np.ones(records[keys.JOINTS_2D_WEIGHT].shape, np.float32)
+    weight[:, 7] = 0
+    nowhere = tf.where(weight[..., None] > 0, records[keys.JOINTS_2D], 0.0)
+    seed = tf.constant([9, 9], tf.int64)
+    whole = place(records, SIZE, STRONG, seed)
+    found = place(records | {keys.JOINTS_2D: nowhere, keys.JOINTS_2D_WEIGHT: tf.constant(weight)}, SIZE, STRONG, seed)
+    box_is_the_same = np.abs(whole[AFFINE] - found[AFFINE]).max(axis=(1, 2)) < 1e-5
+    assert box_is_the_same.any()
+    np.testing.assert_allclose(
+        found[keys.JOINTS_2D][box_is_the_same], whole[keys.JOINTS_2D][box_is_the_same], atol=0.05
+    )
+
+
 def test_shrinking_averages(rng):
     """A fine checkerboard far away is grey, not noise."""
     board = np.indices((256, 256)).sum(axis=0) % 2 * 255

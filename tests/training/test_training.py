@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from hiu_tf.config.presets import model_config
 from hiu_tf.config.schema import DataConfig, LossConfig, Recipe, TrainConfig
 from hiu_tf.errors import UserError
 from hiu_tf.training.optimizer import build_optimizer
@@ -38,8 +39,8 @@ def test_train_resume_and_load(rendered_records, hand, tmp_path):
     network = train(recipe(6), data, tmp_path, verbose=0).network
     assert len(losses(tmp_path)) == 3, "the second call goes on where the first stopped"
     assert np.isfinite(losses(tmp_path)).all()
-    again, preset, _ = load_run(tmp_path)
-    assert preset == "tiny"
+    again, preset, config, _ = load_run(tmp_path)
+    assert (preset, config) == ("tiny", model_config("tiny"))
     image = tf.random.stateless_uniform([1, 64, 64, 3], [1, 2])
     np.testing.assert_allclose(again(image)[-1]["pose"], network(image)[-1]["pose"], atol=1e-6)
     assert list((tmp_path / "tensorboard").rglob("events*"))
