@@ -13,7 +13,7 @@ import tensorflow as tf
 from hiu_tf.config.schema import Recipe
 from hiu_tf.conventions import keys
 from pipelines.crop import AFFINE, PLAIN_CROP, cut_pictures, place, to_float
-from pipelines.mixing import mixed_records
+from pipelines.mixing import in_fold, mixed_records
 from pipelines.recolour import recolour
 from pipelines.records import parse, read_index
 from pipelines.targets import targets
@@ -36,13 +36,15 @@ def training_data(
       recipe: what to mix, how to augment, batch size, seed.
       root: folder that holds the records.
       size: side S of the crops.
-      start: number of the first batch: a run that goes on sees what it would have seen.
+      start: number of the first batch: a run that goes on sees what it would have seen. Of no use with
+        train.input_service.
       worker, workers: this process draws one of `workers` parts of every set; B is batch_size / workers.
 
     Raises:
       RecordError: a data set of the recipe has no records.
     """
     batch_size = recipe.train.batch_size // workers
+    start = 0 if recipe.train.input_service else start  # its workers draw orders of their own
     records = mixed_records(recipe, root, worker, workers).skip(start * batch_size).batch(batch_size, True)
     seeds = _seeds(recipe, worker).skip(start)
     supervision = _supervision(recipe)
@@ -72,15 +74,16 @@ def finish(batch: dict, seed, recipe: Recipe, size: int):
 
 
 def evaluation_data(
-    folder: str | Path, split: str, size: int, batch_size: int, scale: float = PLAIN_CROP
+    folder: str | Path, split: str, size: int, batch_size: int, scale: float = PLAIN_CROP, fold: tuple = (0.0, 1.0)
 ) -> tf.data.Dataset:
-    """One pass over a split in order: batches of plain crops, `scale` times the hand's box, with every label."""
+    """One pass over (a fold of) a split in order: batches of plain crops, `scale` times the box, with every label."""
     shards, _ = read_index(folder, split)
 
     def prepare(serialized):
         return to_float(cut_pictures(place(parse(serialized, mesh=True), size, scale=scale), size))
 
-    return _parallel(tf.data.TFRecordDataset(shards).batch(batch_size), prepare).prefetch(1)
+    records = tf.data.TFRecordDataset(shards).filter(in_fold(fold))
+    return _parallel(records.batch(batch_size), prepare).prefetch(1)
 
 
 def _seeds(recipe, worker):

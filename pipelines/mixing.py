@@ -73,7 +73,7 @@ def _samples(config, root):
     shards, counts = read_index(data_folder(root, config.path), "train")
     if tuple(config.fold) == (0.0, 1.0):
         return counts["samples"]
-    records = tf.data.TFRecordDataset(shards, num_parallel_reads=_OPEN_FILES).filter(_in_fold(config.fold))
+    records = tf.data.TFRecordDataset(shards, num_parallel_reads=_OPEN_FILES).filter(in_fold(config.fold))
     return int(records.reduce(0, lambda count, _: count + 1))
 
 
@@ -88,13 +88,13 @@ def _pass_over(config: DataConfig, root, buffer, seed, worker, workers):
     files = tf.data.Dataset.from_tensor_slices(shards[worker::workers]).shuffle(len(shards), seed=seed)
     records = files.interleave(tf.data.TFRecordDataset, cycle_length=_OPEN_FILES)
     if tuple(config.fold) != (0.0, 1.0):
-        records = records.filter(_in_fold(config.fold))
+        records = records.filter(in_fold(config.fold))
         if not any(True for _ in records.take(1)):
             raise RecordError(f"data.{config.path}: no sample falls into the fold {list(config.fold)}")
     return records.shuffle(min(buffer, counts["samples"]), seed=seed)
 
 
-def _in_fold(fold):
+def in_fold(fold):
     """Whether a serialized record's id falls into that part of the set."""
 
     def chosen(serialized):

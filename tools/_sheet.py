@@ -10,7 +10,6 @@ _TILE, _TEXT_HEIGHT, _COLUMNS, _SHOWN_REGION = 240, 34, 6, 1.8
 
 def write_sheet(name: str, source: str, split: str, options: tuple, count: int, target: Path) -> None:
     """Draws `count` samples spread over the split."""
-    from hiu_tf.atomic import written_whole
     from pipelines.datasets import open_split
     from pipelines.schema import Sample
 
@@ -20,15 +19,46 @@ def write_sheet(name: str, source: str, split: str, options: tuple, count: int, 
     samples = [outcome for outcome in found if isinstance(outcome, Sample)][:count]
     if not samples:
         raise found[0]
-    sheet = tiles([draw_sample(sample) for sample in samples])
+    _write(tiles([draw_sample(sample) for sample in samples]), target)
+
+
+def write_batch(batch, target: Path) -> None:
+    """Draws a training batch (image, targets): picture, 2D labels, heat maps, POF and mask of each sample."""
+    image, targets = batch
+    samples = [{name: value[n].numpy() for name, value in targets.items()} for n in range(len(image))]
+    _write(tiles([draw_target(picture.numpy(), sample) for picture, sample in zip(image, samples)], columns=3), target)
+
+
+def draw_target(picture: np.ndarray, sample: dict) -> np.ndarray:
+    """Five panels of one training sample; labels that do not count are not drawn."""
+    from hiu_tf.conventions import keys
+    from hiu_tf.runtime.draw import draw_mask, draw_skeleton
+
+    size = len(picture)
+    picture = (picture * 255).astype(np.uint8)
+    weight = sample[keys.JOINTS_2D_WEIGHT]
+    joints = draw_skeleton(picture, sample[keys.JOINTS_2D], weight) if weight.any() else picture
+    heat = (sample[keys.HEATMAPS] * weight).max(axis=-1, keepdims=True)
+    field = (sample[keys.POF] * sample[keys.POF_WEIGHT]).reshape(size // 2, size // 2, -1, 3)
+    longest = np.abs(field).sum(axis=-1).argmax(axis=-1)
+    field = np.take_along_axis(field, longest[..., None, None], axis=2)[:, :, 0]
+    maps = [np.repeat(heat, 3, axis=-1), 0.5 + 0.5 * field]
+    panels = [cv2.resize((np.clip(m, 0, 1) * 255).astype(np.uint8), (size, size)) for m in maps]
+    mask = draw_mask(picture, sample[keys.MASK][..., 0]) if sample[keys.MASK_WEIGHT] > 0 else picture
+    return np.concatenate([picture, joints, *panels, mask], axis=1)
+
+
+def _write(sheet, target):
+    from hiu_tf.atomic import written_whole
+
     target.parent.mkdir(parents=True, exist_ok=True)
     with written_whole(target) as scratch:
         scratch.write_bytes(cv2.imencode(".png", sheet[..., ::-1])[1].tobytes())
 
 
-def tiles(pictures: list[np.ndarray]) -> np.ndarray:
+def tiles(pictures: list[np.ndarray], columns: int = _COLUMNS) -> np.ndarray:
     """Equal pictures in rows."""
-    columns = min(_COLUMNS, len(pictures))
+    columns = min(columns, len(pictures))
     empty = [np.full_like(pictures[0], 255)] * (-len(pictures) % columns)
     rows = [pictures[i : i + columns] for i in range(0, len(pictures), columns)]
     rows[-1] = rows[-1] + empty

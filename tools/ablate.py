@@ -13,7 +13,7 @@ import json
 import statistics
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tools._program import positive, program
@@ -21,11 +21,20 @@ from tools._program import positive, program
 
 @dataclass(frozen=True)
 class Grid:
-    """recipe: path relative to the grid file. sets: names under --data. arms: name -> overrides of the recipe."""
+    """One grid of experiments.
+
+    Attributes:
+      recipe: path relative to the grid file.
+      sets: names under --data to measure on.
+      arms: name -> overrides of the recipe.
+      split, fold: which part of the sets is measured on.
+    """
 
     recipe: str
     sets: list[str]
     arms: dict[str, list[str]]
+    split: str = "val"
+    fold: tuple[float, float] = (0.0, 1.0)
 
 
 def load_grid(path: str) -> Grid:
@@ -40,7 +49,7 @@ def load_grid(path: str) -> Grid:
     from hiu_tf.config.schema import ConfigError
 
     try:
-        return dacite.from_dict(Grid, yaml.safe_load(Path(path).read_text()), dacite.Config(strict=True))
+        return dacite.from_dict(Grid, yaml.safe_load(Path(path).read_text()), dacite.Config(strict=True, cast=[tuple]))
     except (OSError, yaml.YAMLError, dacite.DaciteError, TypeError) as error:
         raise ConfigError(f"{path} is no grid of experiments: {error}") from error
 
@@ -53,7 +62,21 @@ def run_arm(grid: Grid, recipe: Path, overrides: list[str], data: str, folder: P
     settings = [part for override in overrides for part in ("--set", override)]
     commands = (
         ["tools.train", "--recipe", str(recipe), "--data", data, "--out", str(folder), *settings],
-        ["tools.evaluate", "--run", str(folder), "--data", data, "--sets", ",".join(grid.sets), "--json", str(figures)],
+        [
+            "tools.evaluate",
+            "--run",
+            str(folder),
+            "--data",
+            data,
+            "--sets",
+            ",".join(grid.sets),
+            "--json",
+            str(figures),
+            "--split",
+            grid.split,
+            "--fold",
+            ",".join(map(str, grid.fold)),
+        ],
     )
     folder.mkdir(parents=True, exist_ok=True)
     if not figures.exists():
@@ -89,6 +112,8 @@ def parse_args(argv):
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--grid", required=True, help="YAML file, see pipelines/recipes/grids")
+    parser.add_argument("--recipe", help="another recipe than the grid's own")
+    parser.add_argument("--sets", help="comma-separated: measure on these sets instead of the grid's own")
     parser.add_argument("--data", required=True, help="folder that holds the records (tools/prepare.py)")
     parser.add_argument("--out", required=True, help="folder of the runs")
     parser.add_argument("--arms", help="comma-separated: only these")
@@ -104,9 +129,14 @@ def main(argv=None) -> int:
     from tqdm import tqdm
 
     from hiu_tf.config.load import load_recipe
+    from hiu_tf.config.schema import ConfigError
 
     grid = load_grid(args.grid)
-    recipe = Path(args.grid).parent / grid.recipe
+    grid = replace(grid, sets=args.sets.split(",")) if args.sets else grid
+    recipe = Path(args.recipe or Path(args.grid).parent / grid.recipe)
+    unknown = set(args.arms.split(",")) - set(grid.arms) if args.arms else set()
+    if unknown:
+        raise ConfigError(f"{args.grid} has no arm {sorted(unknown)[0]!r}; known are {', '.join(grid.arms)}")
     arms = {name: grid.arms[name] for name in (args.arms.split(",") if args.arms else grid.arms)}
     for overrides in arms.values():
         load_recipe(recipe, [*overrides, *args.set])  # refuse a bad setting before hours of work

@@ -16,8 +16,8 @@ _MEAN_SAMPLES = 512
 _BATCH = 32
 
 
-def evaluate_run(run, root: str, sets: list[str], limit: int) -> dict:
-    """{data set: {predictor: {protocol: value}}} of a `training.run.Run` and the baselines on each val split."""
+def evaluate_run(run, root: str, sets: list[str], limit: int, split: str = "val", fold=(0.0, 1.0)) -> dict:
+    """{data set: {predictor: {protocol: value}}} of a `training.run.Run` and the baselines on each set."""
     from tqdm import tqdm
 
     from hiu_tf.evaluation.evaluate import evaluate
@@ -30,8 +30,8 @@ def evaluate_run(run, root: str, sets: list[str], limit: int) -> dict:
     trained = network_predictor(run.network, run.hand)
     untrained = network_predictor(build_hiu(config), run.hand)
 
-    def batches(folder, split, samples):
-        data = evaluation_data(folder, split, config.image_size, _BATCH)
+    def batches(folder, split, samples, fold=(0.0, 1.0)):
+        data = evaluation_data(folder, split, config.image_size, _BATCH, fold=fold)
         return itertools.islice(data.as_numpy_iterator(), -(-samples // _BATCH))
 
     results = {}
@@ -39,8 +39,18 @@ def evaluate_run(run, root: str, sets: list[str], limit: int) -> dict:
         folder = data_folder(root, name)
         mean = mean_predictor(batches(folder, "train", _MEAN_SAMPLES))
         predictors = {"trained": trained, "untrained": untrained, "mean of training": mean}
-        results[name] = evaluate(predictors, batches(folder, "val", limit), config.image_size)
+        results[name] = evaluate(predictors, batches(folder, split, limit, fold), config.image_size)
     return results
+
+
+def _fold(text):
+    try:
+        low, high = map(float, text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"takes LOW,HIGH, got {text!r}") from None
+    if not 0 <= low < high <= 1:
+        raise argparse.ArgumentTypeError(f"takes 0 <= LOW < HIGH <= 1, got {text!r}")
+    return low, high
 
 
 def parse_args(argv):
@@ -50,6 +60,10 @@ def parse_args(argv):
     parser.add_argument("--data", required=True, help="folder that holds the records of the sets")
     parser.add_argument("--sets", default="synthetic", help="comma-separated names under --data (default synthetic)")
     parser.add_argument("--limit", type=positive, default=1_000_000, help="at most so many samples of each set")
+    parser.add_argument("--split", default="val", help="of every set (default val)")
+    parser.add_argument(
+        "--fold", type=_fold, default="0,1", help="LOW,HIGH: only this part of the samples (default 0,1)"
+    )
     parser.add_argument("--json", help="write the figures there")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser.parse_args(argv)
@@ -62,7 +76,7 @@ def main(argv=None) -> int:
     from hiu_tf.runtime.results import write_json
     from hiu_tf.training.run import load_run
 
-    results = evaluate_run(load_run(args.run), args.data, args.sets.split(","), args.limit)
+    results = evaluate_run(load_run(args.run), args.data, args.sets.split(","), args.limit, args.split, args.fold)
     print(markdown(results))
     if args.json:
         write_json(Path(args.json), as_json(results, " ".join(sys.argv)))

@@ -3,6 +3,7 @@
     python tools/train.py --recipe pipelines/recipes/quickstart.yaml --data data --out runs/first
     python tools/train.py --recipe pipelines/recipes/demo.yaml --data data --out runs/real \\
         --set train.steps=4000 --set train.batch_size=8
+    python tools/train.py --recipe pipelines/recipes/demo.yaml --data data --show batch.png
 
 The same command goes on after an interruption. Look at it with `tensorboard --logdir RUN`.
 """
@@ -23,10 +24,14 @@ def parse_args(argv):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--recipe", required=True, help="YAML file, see pipelines/recipes")
     parser.add_argument("--data", required=True, help="folder that holds the recipe's records (tools/prepare.py)")
-    parser.add_argument("--out", required=True, help="folder of the run")
+    parser.add_argument("--out", help="folder of the run")
+    parser.add_argument("--show", metavar="PNG", help="draw a batch with its targets as training would see it, no more")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="override a setting")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if not (args.out or args.show):
+        parser.error("--out is needed")
+    return args
 
 
 def _with_steps(recipe, root):
@@ -53,6 +58,13 @@ def main(argv=None) -> int:
     size = model_config(recipe.model, recipe.network).image_size
     devices = strategy()
     training_data(recipe, args.data, size)  # refuse missing records before anything else
+    if args.show:
+        from tools._sheet import write_batch
+
+        local = replace(recipe, train=replace(recipe.train, finish_on_device=False, input_service=""))
+        write_batch(next(iter(training_data(local, args.data, size))), Path(args.show))
+        print(f"{recipe.train.batch_size} samples (picture, 2D, heat maps, POF, mask): {args.show}")
+        return 0
     print(
         f"{recipe.model} at {size} px on {devices.num_replicas_in_sync} device(s): {recipe.train.steps} steps of "
         f"{recipe.train.batch_size}; run in {args.out}"

@@ -11,7 +11,7 @@ from hiu_tf.config.schema import ConfigError, Recipe
 
 
 def load_recipe(path: str | Path, overrides: list[str] = ()) -> Recipe:
-    """Reads a recipe and applies overrides such as "train.batch_size=8".
+    """Reads a recipe and applies overrides such as "train.batch_size=8"; "data.*.ssl=0" is for every set.
 
     Raises:
       ConfigError: the file cannot be read, or a key or value does not fit the schema.
@@ -36,12 +36,17 @@ def _apply(tree, override):
     name, equals, value = override.partition("=")
     if not equals:
         raise ConfigError(f"an override is NAME=VALUE, got {override!r}")
-    *parents, last = name.split(".")
-    for parent in parents:
-        tree = tree.setdefault(parent, {})
-        if not isinstance(tree, dict):
-            raise ConfigError(f"override {override!r}: {parent} holds no settings")
     try:
-        tree[last] = yaml.safe_load(value)
+        value = yaml.safe_load(value)
     except yaml.YAMLError as error:
         raise ConfigError(f"override {override!r}: the value is no valid YAML") from error
+    *parents, last = name.split(".")
+    trees = [tree]
+    for parent in parents:
+        trees = [
+            child for tree in trees for child in (tree.values() if parent == "*" else [tree.setdefault(parent, {})])
+        ]
+        if not all(isinstance(child, dict) for child in trees):
+            raise ConfigError(f"override {override!r}: {parent} holds no settings")
+    for tree in trees:
+        tree[last] = value

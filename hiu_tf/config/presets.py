@@ -20,12 +20,19 @@ _SMALL = ModelConfig(
     regressor_hidden=(256, 256),
 )
 
+_TIMES_3_4, _TIMES_1_2 = (192, 384, 768, 1536), (128, 256, 512, 1024)
+
 PRESETS = {
     # The paper's network and its ablations by number of stacks (supplement 2.3).
     "hiu_4stack": ModelConfig(),
     "hiu_1stack": ModelConfig(stacks=1),
     "hiu_2stack": ModelConfig(stacks=2),
     "hiu_8stack": ModelConfig(stacks=8),
+    # One, two and four stacks at the cost of hiu_1stack within 5% (supplement 2.3, item 3).
+    "hiu_2stack_equal": ModelConfig(
+        stacks=2, encoder_channels=_TIMES_3_4, regressor_channels=_TIMES_3_4, feature_channels=176
+    ),
+    "hiu_4stack_equal": ModelConfig(encoder_channels=_TIMES_1_2, regressor_channels=_TIMES_1_2, feature_channels=128),
     "hiu_small": _SMALL,
     # hiu_small at a quarter of the pixels: for grids of experiments on two cores.
     "hiu_small_64": replace(_SMALL, image_size=64),

@@ -3,10 +3,12 @@ import dataclasses
 import numpy as np
 import pytest
 import tensorflow as tf
+import tf_keras as keras
 
 from hiu_tf.config.presets import PRESETS, model_config
 from hiu_tf.config.schema import ConfigError, ModelConfig
 from hiu_tf.conventions import keys
+from hiu_tf.models.cost import macs
 from hiu_tf.models.hiu import build_hiu
 from hiu_tf.models.reconstruction import reconstruct
 from hiu_tf.models.regressor import HandParameters
@@ -102,6 +104,42 @@ def test_parameters_of_zero_are_the_reference_view():
     turn = Rotation.from_rotvec(parameters[keys.ROTATION].numpy()[0])
     np.testing.assert_allclose(turn.apply([-1, 0, 0]), [0, -1, 0], atol=1e-5)  # fingers up
     np.testing.assert_allclose(turn.apply([0, 0, 1]), [0, 0, -1], atol=1e-5)  # thumb side to the camera
+
+
+@pytest.mark.parametrize("fusion", ["mean", "concat"])
+def test_other_fusions_have_the_same_outputs(fusion):
+    plain = build_hiu(model_config("tiny"))
+    other = build_hiu(model_config("tiny", {"fusion": fusion}))
+    assert [o.shape for o in tf.nest.flatten(other.outputs)] == [o.shape for o in tf.nest.flatten(plain.outputs)]
+    assert other.count_params() < plain.count_params()
+    assert not any("_scores" in layer.name for layer in other.layers)
+
+
+def test_settings_of_a_preset_can_be_changed():
+    assert model_config("tiny", {"stacks": 2, "stem_channels": [4, 8]}).stem_channels == (4, 8)
+    with pytest.raises(ConfigError, match="unknown setting network.stack; known are"):
+        model_config("tiny", {"stack": 2})
+    with pytest.raises(ConfigError, match="model.fusion must be attention or mean or concat, got 'sum'"):
+        model_config("tiny", {"fusion": "sum"})
+
+
+def test_macs_of_a_convolution_by_hand():
+    image = keras.Input((8, 8, 3))
+    x = keras.layers.Conv2D(4, 3, strides=2, padding="same")(image)
+    shared = _point(4)
+    network = keras.Model(image, [shared(x), shared(x)])
+    assert macs(network) == 4 * 4 * 4 * 9 * 3 + 2 * (4 * 4 * 5 * 4)
+
+
+def _point(channels):
+    inner = keras.Input((4, 4, channels))
+    return keras.Model(inner, keras.layers.Conv2D(5, 1)(inner))
+
+
+@pytest.mark.slow
+def test_the_trio_of_the_cascade_ablation_costs_the_same():
+    costs = [macs(build_hiu(model_config(name))) for name in ("hiu_1stack", "hiu_2stack_equal", "hiu_4stack_equal")]
+    assert max(costs) < 1.05 * min(costs)
 
 
 def test_unknown_preset_and_bad_sizes():

@@ -11,7 +11,7 @@ from hiu_tf.hand.poses import sample_pose
 from hiu_tf.render.kernel import rasterizer_backend
 from hiu_tf.render.rasterizer import rasterize
 from hiu_tf.render.silhouette import mask_pyramid, silhouette
-from tools.benchmark import splat_silhouette
+from tools.benchmarks.render import splat_silhouette
 
 SIZE = 96
 needs_kernel = pytest.mark.skipif(rasterizer_backend() is None, reason="no C++ compiler")

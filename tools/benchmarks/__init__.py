@@ -1,0 +1,1 @@
+"""What tools/benchmark.py times, one module each."""
