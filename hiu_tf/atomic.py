@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+#: How the name of a scratch path starts. A killed process leaves it behind.
+PARTIAL = "partial-"
+
 
 @contextmanager
 def written_whole(path: str | Path) -> Iterator[Path]:
@@ -20,7 +23,7 @@ def written_whole(path: str | Path) -> Iterator[Path]:
     folder; an old file at `path` is replaced, an old folder is not.
     """
     path = Path(path)
-    scratch = path.with_name(f"partial-{os.getpid()}-{path.name}")
+    scratch = path.with_name(f"{PARTIAL}{os.getpid()}-{path.name}")
     try:
         yield scratch
         os.replace(scratch, path)

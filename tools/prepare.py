@@ -69,12 +69,15 @@ def prepare(name, source, split, out, parts=None, workers=1, options=(), max_bad
     Raises:
       RecordError: more than `max_bad` samples are broken; shards stay, the index is not written.
     """
+    from hiu_tf.atomic import PARTIAL
     from pipelines.datasets import open_split
     from pipelines.records import RecordError, write_index
 
     opened = open_split(name, source, split, options)
     parts = parts or min(len(opened.keys), max(_FEWEST_SHARDS, math.ceil(len(opened.keys) / _SAMPLES_PER_SHARD)))
     Path(out).mkdir(parents=True, exist_ok=True)
+    for leftover in Path(out).glob(f"{PARTIAL}*-{split}-*.tfrecord"):
+        leftover.unlink()  # of a run that was killed
     context, shards = get_context("spawn"), {}
     counter = context.Value("q", 0)
     with (
@@ -85,7 +88,8 @@ def prepare(name, source, split, out, parts=None, workers=1, options=(), max_bad
         while jobs:
             finished, jobs = wait(jobs, _TICK_S, FIRST_COMPLETED)
             shards |= dict(job.result() for job in finished)
-            bar.update(counter.value - bar.n)
+            if counter.value > bar.n:
+                bar.update(counter.value - bar.n)
             bad = [message for note in shards.values() for message in note["skipped"]]
             if len(bad) > max_bad:
                 for job in jobs:
