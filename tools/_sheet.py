@@ -89,10 +89,10 @@ def draw_sample(sample) -> np.ndarray:
 
 def _text(sample):
     strip = np.full((_TEXT_HEIGHT, _TILE, 3), 255, np.uint8)
-    side = {0: "right", 1: "left"}.get(sample.side, "side unknown")
+    side = {0: "right", 1: "left"}.get(sample.side, "unknown side")
     depth = sample.joints_3d[sample.joints_3d_weight > 0, 2]
-    facts = [side, f"{int((sample.joints_2d_weight > 0).sum())} x 2D"]
-    facts += [f"{len(depth)} x 3D at {depth.mean():.2f} m"] if len(depth) else []
+    facts = [side, f"2D {int((sample.joints_2d_weight > 0).sum())}"]
+    facts += [f"3D {len(depth)} ({depth.mean():.2f} m)"] if len(depth) else []
     facts += ["mesh"] if len(sample.vertices) else []
     for row, text in enumerate((sample.sample_id[-34:], ", ".join(facts))):
         cv2.putText(strip, text, (4, 13 + 15 * row), cv2.FONT_HERSHEY_SIMPLEX, 0.38, (0, 0, 0), 1, cv2.LINE_AA)

@@ -147,6 +147,7 @@ class TrainConfig:
 
     Attributes:
       epochs: with mix "epoch": so many passes over the data instead of `steps`; 0: steps count.
+      start_from: folder of a finished run whose weights a new run starts with, "" for random ones.
       mix: "share" draws from each set as often as its share says, for ever; "epoch" goes through every
         set `repeat` times, then starts anew: honest epochs, as the paper's.
       finish_on_device: colours and targets are computed by the training device, not by the input pipeline.
@@ -167,6 +168,7 @@ class TrainConfig:
     mix: str = "share"
     finish_on_device: bool = False
     input_service: str = ""
+    start_from: str = ""
 
     def __post_init__(self):
         for name in ("steps", "steps_per_epoch", "batch_size", "shuffle"):

@@ -61,6 +61,8 @@ def train(
     trainer.optimizer.build(trainer.trainable_variables)
     checkpoint = tf.train.Checkpoint(network=trainer.network, optimizer=trainer.optimizer)
     manager = tf.train.CheckpointManager(checkpoint, str(folder / CHECKPOINTS), max_to_keep=2)
+    if recipe.train.start_from and not manager.latest_checkpoint:
+        _load_weights(trainer.network, Path(recipe.train.start_from))
     checkpoint.restore(manager.latest_checkpoint).expect_partial()
     steps = recipe.train.steps_per_epoch
     done = int(trainer.optimizer.iterations.numpy()) // steps
@@ -97,11 +99,17 @@ def load_run(folder: str | Path) -> Run:
     settings = _read_recipe(recipe)
     config = model_config(settings["model"], settings["network"])
     network = build_hiu(config)
-    try:
-        network.load_weights(str(weights))
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"{weights} does not hold the weights of {settings['model']}: {error}") from error
+    _load_weights(network, Path(folder))
     return Run(network, settings["model"], config, hand_model(settings["hand"]))
+
+
+def _load_weights(network, folder):
+    """The weights of a finished run, which must be of the same network."""
+    path = folder / WEIGHTS
+    try:
+        network.load_weights(str(path))
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{path} does not hold the weights of this network: {error}") from error
 
 
 def _read_recipe(path):

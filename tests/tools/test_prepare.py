@@ -59,10 +59,24 @@ def test_few_broken_samples_are_listed_many_are_refused(tmp_path, rng, capsys):
     source, out = tmp_path / "source", tmp_path / "out"
     formats.freihand(source, rng)
     break_pictures(source, 3)
-    with pytest.raises(RecordError, match=r"3 samples are broken, allowed are 2 \(--max-bad\)(.|\n)*00000000.jpg is no read"):
+    with pytest.raises(
+        RecordError, match=r"3 samples are broken, allowed are 2 \(--max-bad\)(.|\n)*00000000.jpg is no read"
+    ):
         prepare("freihand", str(source), "train", str(out), 2, 1, max_bad=2)
     assert not (out / "index.json").exists()
-    arguments = ["freihand", "--source", str(source), "--split", "train", "--out", str(out), "--shards", "2", "--max-bad", "3"]
+    arguments = [
+        "freihand",
+        "--source",
+        str(source),
+        "--split",
+        "train",
+        "--out",
+        str(out),
+        "--shards",
+        "2",
+        "--max-bad",
+        "3",
+    ]
     assert main(arguments) == 0
     printed = capsys.readouterr().out
     assert "9 samples" in printed
@@ -98,7 +112,17 @@ def test_sheet_shows_samples_with_full_and_partial_labels(tmp_path, rng):
     formats.dexter_object(tmp_path / "b", rng)
     for name, folder in (("freihand", "a"), ("dexter_object", "b")):
         sheet = tmp_path / f"{name}.png"
-        arguments = [name, "--source", str(tmp_path / folder), "--split", "train", "--samples", "6", "--sheet", str(sheet)]
+        arguments = [
+            name,
+            "--source",
+            str(tmp_path / folder),
+            "--split",
+            "train",
+            "--samples",
+            "6",
+            "--sheet",
+            str(sheet),
+        ]
         assert main(arguments) == 0
         assert cv2.imread(str(sheet)).shape == (274, 6 * 240, 3)
 

@@ -6,12 +6,16 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
+import tf_keras as keras
 
 from hiu_tf.config.presets import model_config
 from hiu_tf.config.schema import DataConfig, LossConfig, Recipe, TrainConfig
 from hiu_tf.errors import UserError
+from hiu_tf.losses.self_supervised import RENDERED
+from hiu_tf.models.hiu import build_hiu
 from hiu_tf.training.optimizer import build_optimizer
 from hiu_tf.training.run import RECIPE, WEIGHTS, load_run, train
+from hiu_tf.training.trainer import HIUTrainer
 from pipelines.build import training_data
 
 
@@ -63,9 +67,45 @@ def test_a_diverged_run_saves_no_weights(rendered_records, tmp_path):
     assert not (tmp_path / WEIGHTS).exists() and not list(tmp_path.glob("checkpoints/ckpt*"))
 
 
+def test_a_run_can_start_from_the_weights_of_another(rendered_records, tmp_path):
+    def data(start):
+        return training_data(recipe(2), rendered_records, 64, start)
+
+    first = train(recipe(2), data, tmp_path / "first", verbose=0).network.get_weights()
+    still = dataclasses.replace(recipe(2).train, start_from=str(tmp_path / "first"), learning_rate=1e-12)
+    second = train(dataclasses.replace(recipe(2), train=still), data, tmp_path / "second", verbose=0).network
+    trained = {variable.name for variable in second.trainable_variables}
+    for variable, before in zip(second.weights, first):
+        if variable.name in trained:
+            np.testing.assert_allclose(variable, before, atol=1e-6)
+    nowhere = dataclasses.replace(recipe(2), train=dataclasses.replace(still, start_from=str(tmp_path)))
+    with pytest.raises(UserError, match="does not hold the weights of this network"):
+        train(nowhere, data, tmp_path / "third", verbose=0)
+
+
 def test_unfinished_run_is_refused(tmp_path):
     with pytest.raises(UserError, match="no finished run"):
         load_run(tmp_path)
+
+
+def test_rendering_under_mixed_precision(rendered_records, hand):
+    """Convolutions in float16; hand, mask and losses in float32, and every gradient finite."""
+    keras.mixed_precision.set_global_policy("mixed_float16")
+    try:
+        network = build_hiu(model_config("tiny"))
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+    assert "float16" in {layer.compute_dtype for layer in network.layers}
+    trainer = HIUTrainer(network, hand, LossConfig(), clip_norm=10.0)
+    image, targets = next(iter(training_data(recipe(1), rendered_records, 64)))
+    with tf.GradientTape() as tape:
+        stacks = trainer.predictions(image, training=True)
+        values, total = trainer.compute_losses(targets, stacks)
+    assert stacks[0][RENDERED].dtype == tf.float32
+    assert all(np.isfinite(value) for value in values.values())
+    gradients = tape.gradient(total, network.trainable_variables, unconnected_gradients="zero")
+    clipped, _ = tf.clip_by_global_norm(gradients, 10.0)
+    assert all(np.isfinite(gradient).all() for gradient in clipped)
 
 
 def test_poly_schedule():
