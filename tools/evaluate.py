@@ -3,6 +3,11 @@
     python tools/evaluate.py --run runs/first --data data --sets synthetic,digits --json metrics.json
 
 The baselines: the same network before training, and the mean label of the training split.
+
+Other people's predictions, by a benchmark's official protocol (LABELS holds evaluation_xyz.json and
+evaluation_verts.json; the predictions are a pred.json, or an .npz with xyz and verts):
+
+    python tools/evaluate.py --protocol freihand --reference LABELS --predictions pred.json --json scores.json
 """
 
 import argparse
@@ -43,6 +48,24 @@ def evaluate_run(run, root: str, sets: list[str], limit: int, split: str = "val"
     return results
 
 
+def evaluate_freihand(reference: str, predictions: str) -> dict[str, float]:
+    """The twelve official figures of predictions against FreiHAND's labels."""
+    from tqdm import tqdm
+
+    from hiu_tf.evaluation import freihand
+
+    labelled = freihand.read_reference(reference)
+    predicted = freihand.read_predictions(predictions, len(labelled["xyz"]))
+    mirrored = freihand.mirrored_share(predicted, labelled)
+    if mirrored > 0.5:
+        print(
+            f"your predictions may be mirrored: for {mirrored:.0%} of the samples the mirror image fits better. The "
+            "official alignment allows reflections, so that the aligned figures do not show it",
+            file=sys.stderr,
+        )
+    return freihand.official_figures(predicted, labelled, lambda batches: tqdm(batches, desc="freihand", unit="batch"))
+
+
 def _fold(text):
     try:
         low, high = map(float, text.split(","))
@@ -56,8 +79,11 @@ def _fold(text):
 def parse_args(argv):
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--run", required=True, help="folder of a finished training run")
-    parser.add_argument("--data", required=True, help="folder that holds the records of the sets")
+    parser.add_argument("--run", help="folder of a finished training run")
+    parser.add_argument("--data", help="folder that holds the records of the sets")
+    parser.add_argument("--protocol", choices=("freihand",), help="an official protocol, for --predictions")
+    parser.add_argument("--reference", metavar="DIR", help="labels of the protocol")
+    parser.add_argument("--predictions", metavar="FILE", help="a pred.json, or an .npz with xyz and verts")
     parser.add_argument("--sets", default="synthetic", help="comma-separated names under --data (default synthetic)")
     parser.add_argument("--limit", type=positive, default=1_000_000, help="at most so many samples of each set")
     parser.add_argument("--split", default="val", help="of every set (default val)")
@@ -66,7 +92,12 @@ def parse_args(argv):
     )
     parser.add_argument("--json", help="write the figures there")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if args.protocol and not (args.reference and args.predictions):
+        parser.error("--protocol needs --reference and --predictions")
+    if not args.protocol and not (args.run and args.data):
+        parser.error("--run and --data are needed, or --protocol")
+    return args
 
 
 def main(argv=None) -> int:
@@ -76,6 +107,12 @@ def main(argv=None) -> int:
     from hiu_tf.runtime.results import write_json
     from hiu_tf.training.run import load_run
 
+    if args.protocol:
+        figures = evaluate_freihand(args.reference, args.predictions)
+        print("\n".join(f"{name}: {value:f}" for name, value in figures.items()))
+        if args.json:
+            write_json(Path(args.json), figures)
+        return 0
     results = evaluate_run(load_run(args.run), args.data, args.sets.split(","), args.limit, args.split, args.fold)
     print(markdown(results))
     if args.json:

@@ -8,14 +8,24 @@ def root_relative(points: np.ndarray, root: np.ndarray) -> np.ndarray:
     return points - root[:, np.newaxis]
 
 
-def procrustes(points: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Points [B, N, 3] after the similarity (rotation, scale, translation; no reflection) that brings
-    each set closest to its target [B, N, 3] in the least-squares sense (Umeyama, 1991)."""
+def procrustes(points: np.ndarray, target: np.ndarray, reflection: bool = False) -> np.ndarray:
+    """Points [B, N, 3] after the similarity (rotation, scale, translation) that brings each set closest to
+    its target [B, N, 3] in the least-squares sense (Umeyama, 1991).
+
+    With `reflection` a mirror image is allowed too, as FreiHAND's official script does.
+    """
     mean, target_mean = points.mean(axis=1, keepdims=True), target.mean(axis=1, keepdims=True)
     centred, target_centred = points - mean, target - target_mean
     u, s, vt = np.linalg.svd(np.swapaxes(target_centred, 1, 2) @ centred)
     sign = np.ones_like(s)
-    sign[:, 2] = np.sign(np.linalg.det(u) * np.linalg.det(vt))
+    if not reflection:
+        sign[:, 2] = np.sign(np.linalg.det(u) * np.linalg.det(vt))
     rotation = (u * sign[:, np.newaxis]) @ vt
-    scale = (s * sign).sum(axis=1) / np.maximum((centred**2).sum(axis=(1, 2)), 1e-12)
+    scale = (s * sign).sum(axis=1) / np.maximum((centred**2).sum(axis=(1, 2)), 1e-24)
     return scale[:, np.newaxis, np.newaxis] * centred @ np.swapaxes(rotation, 1, 2) + target_mean
+
+
+def is_mirrored(points: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Whether a mirror image of the points [B, N, 3] fits the target better than the points do, [B]."""
+    centred, target_centred = (p - p.mean(axis=1, keepdims=True) for p in (points, target))
+    return np.linalg.det(np.swapaxes(target_centred, 1, 2) @ centred) < 0

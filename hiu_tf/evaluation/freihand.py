@@ -1,0 +1,118 @@
+"""FreiHAND's official protocol: the twelve figures of its script, under their names (facts of the data set, 3.6).
+
+Joints and vertices in metres, camera frame. Mean errors in centimetres, as the script writes them; PCK with
+error <= threshold at 100 thresholds from 0 to 5 cm; aligned figures after a similarity that may reflect, of
+joints and meshes apart; F-scores at 5 and 15 mm.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from hiu_tf.conventions.skeleton import NUM_JOINTS
+from hiu_tf.errors import UserError
+from hiu_tf.geometry.alignment import is_mirrored, procrustes
+from hiu_tf.metrics.mesh import f_scores
+from hiu_tf.metrics.points import distances, pck_auc
+
+NUM_VERTICES = 778
+_RANGE_M, _STEPS = 0.05, 100
+_F_MM = (5, 15)
+_BATCH = 256
+
+
+def official_figures(predicted: dict, labelled: dict, progress=lambda batches: batches) -> dict[str, float]:
+    """The twelve figures.
+
+    Args:
+      predicted, labelled: "xyz" [N, 21, 3] and "verts" [N, 778, 3] each.
+      progress: wraps the iteration over batches, for a progress bar.
+    """
+    errors, scores = {}, {}
+    starts = range(0, len(labelled["xyz"]), _BATCH)
+    for start in progress(starts):
+        part = slice(start, start + _BATCH)
+        for name, key in (("xyz", "xyz"), ("mesh", "verts")):
+            truth = labelled[key][part]
+            for aligned, found in (("", predicted[key][part]), ("al_", procrustes(predicted[key][part], truth, True))):
+                ones = np.ones(truth.shape[:2])
+                errors.setdefault(f"{name}_{aligned}", []).append(distances(found, truth, ones))
+                if key == "verts":
+                    f = f_scores(found, truth, tuple(mm / 1000 for mm in _F_MM))
+                    scores.setdefault(aligned, []).append(f)
+    figures = {}
+    for name, parts in errors.items():
+        together = np.concatenate(parts)
+        figures[f"{name}mean3d"] = float(together.mean() * 100)
+        figures[f"{name}auc3d"] = pck_auc(together, 0.0, _RANGE_M, _STEPS)
+    for aligned, parts in scores.items():
+        for mm, column in zip(_F_MM, np.concatenate(parts).mean(axis=0)):
+            figures[f"f_{aligned}score_{mm}"] = float(column)
+    return {name: figures[name] for name in NAMES}
+
+
+#: In the order of the official scores.txt.
+NAMES = (
+    "xyz_mean3d", "xyz_auc3d", "xyz_al_mean3d", "xyz_al_auc3d", "mesh_mean3d", "mesh_auc3d", "mesh_al_mean3d",
+    "mesh_al_auc3d", "f_score_5", "f_al_score_5", "f_score_15", "f_al_score_15",
+)  # fmt: skip
+
+
+def mirrored_share(predicted: dict, labelled: dict) -> float:
+    """Part of the samples whose mirror image would fit better: near 1 means that predictions are mirrored."""
+    return float(is_mirrored(predicted["xyz"], labelled["xyz"]).mean())
+
+
+def read_reference(folder: str | Path) -> dict[str, np.ndarray]:
+    """Labels of the evaluation zip: evaluation_xyz.json and evaluation_verts.json of a folder."""
+    names = {"xyz": NUM_JOINTS, "verts": NUM_VERTICES}
+    return {key: _points(_read(Path(folder) / f"evaluation_{key}.json"), count, f"{folder}/evaluation_{key}.json")
+            for key, count in names.items()}  # fmt: skip
+
+
+def read_predictions(path: str | Path, samples: int) -> dict[str, np.ndarray]:
+    """A pred.json ([joints, meshes]) or an .npz with xyz and verts, of so many samples."""
+    path = Path(path)
+    if path.suffix == ".npz":
+        try:
+            with np.load(path) as arrays:
+                parts = [arrays["xyz"], arrays["verts"]]
+        except (OSError, ValueError, KeyError) as error:
+            raise UserError(f"{path} holds no arrays xyz and verts: {error}") from error
+    else:
+        parts = _read(path)
+        if not isinstance(parts, list) or len(parts) != 2:
+            raise UserError(f"{path} holds no pair [joints, meshes], as FreiHAND's pred.json does")
+    found = {
+        "xyz": _points(parts[0], NUM_JOINTS, f"{path}: joints"),
+        "verts": _points(parts[1], NUM_VERTICES, f"{path}: meshes"),
+    }
+    for key, values in found.items():
+        if len(values) != samples:
+            raise UserError(f"{path}: {key} has {len(values)} samples, the labels have {samples}")
+    return found
+
+
+def _read(path):
+    try:
+        return json.loads(path.read_text())
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise UserError(f"{path} is no JSON: {error}") from error
+
+
+def _points(values, count, where):
+    try:
+        points = np.asarray(values, np.float64)
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{where}: not every sample has {count} points of 3 numbers") from error
+    if points.ndim != 3 or points.shape[1:] != (count, 3):
+        raise UserError(f"{where}: shape {points.shape}, expected (samples, {count}, 3)")
+    bad = np.flatnonzero(~np.isfinite(points).all(axis=(1, 2)))
+    if len(bad):
+        raise UserError(f"{where}: sample {bad[0]} holds a value that is not finite ({len(bad)} such samples)")
+    return points
