@@ -13,6 +13,7 @@ from __future__ import annotations
 import csv
 import importlib
 import inspect
+import json
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -112,6 +113,16 @@ def reader(name: str):
     if name not in READERS:
         raise DataSetError(f"unknown data set {name!r}; known are {', '.join(sorted(READERS))}")
     return importlib.import_module(READERS[name])
+
+
+def read_json(path: Path, where: str):
+    """What a JSON file holds; `where` starts the message when it cannot be read."""
+    try:
+        return json.loads(path.read_text())
+    except OSError as error:
+        raise DataSetError(f"{where}: cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise DataSetError(f"{where}: {path} is no JSON: {error}") from error
 
 
 def _known_bad(path):

@@ -1,13 +1,12 @@
 """CMU hand labels: MPII+NZSL with manual labels, and hand143 of the Panoptic studio (data card: README.md)."""
 
 import hashlib
-import json
 from pathlib import Path
 
 import numpy as np
 
 from hiu_tf.conventions.skeleton import NUM_JOINTS
-from pipelines.datasets import DataSetError, Split
+from pipelines.datasets import DataSetError, Split, read_json
 from pipelines.schema import LEFT, RIGHT
 from pipelines.store import store
 
@@ -35,7 +34,7 @@ def _manual(folder, split):
     names = sorted(path.stem for path in folder.glob("*.json"))
 
     def load(key):
-        label = _json(folder / f"{key}.json")
+        label = read_json(folder / f"{key}.json", f"cmu/{key}")
         points, weight = _points(label["hand_pts"])
         box = _head_box(label) if split == "test" else np.zeros(4, np.float32)
         side = LEFT if label["is_left"] else RIGHT
@@ -50,7 +49,7 @@ def _manual(folder, split):
 
 
 def _hand143(folder):
-    entries = _json(folder / _HAND143)
+    entries = read_json(folder / _HAND143, "cmu")
     entries = entries.get("root") if isinstance(entries, dict) else None
     if not entries:
         raise DataSetError(f"cmu: {folder / _HAND143} holds no list 'root'")
@@ -65,15 +64,6 @@ def _hand143(folder):
         )  # fmt: skip
 
     return Split("cmu", keys, load, hashlib.sha256(f"{len(entries)} {entries[0]}".encode()).hexdigest()[:16])
-
-
-def _json(path):
-    try:
-        return json.loads(path.read_text())
-    except OSError as error:
-        raise DataSetError(f"cmu: cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise DataSetError(f"cmu: {path} is no JSON: {error}") from error
 
 
 def _points(rows):

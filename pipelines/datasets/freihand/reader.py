@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from hiu_tf.conventions.skeleton import NUM_JOINTS
-from pipelines.datasets import DataSetError, Split
+from pipelines.datasets import DataSetError, Split, read_json
 from pipelines.schema import RIGHT
 from pipelines.store import read_picture, store
 
@@ -54,12 +54,7 @@ def _json(folder, name, field, required=True):
     path = folder / f"{name}_{field}.json"
     if not path.is_file() and not required:
         return None
-    try:
-        content = json.loads(path.read_text())
-    except OSError as error:
-        raise DataSetError(f"freihand: cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise DataSetError(f"freihand: {path} is no JSON: {error}") from error
+    content = read_json(path, "freihand")
     if not isinstance(content, list) or not content:
         raise DataSetError(f"freihand: {path} holds no list")
     return content

@@ -1,14 +1,13 @@
 """HIU-Data (data card: README.md)."""
 
 import hashlib
-import json
 import zlib
 from pathlib import Path
 
 import numpy as np
 
 from hiu_tf.conventions.skeleton import NUM_JOINTS
-from pipelines.datasets import DataSetError, Split
+from pipelines.datasets import DataSetError, Split, read_json
 from pipelines.schema import LEFT, RIGHT, UNKNOWN, LeftOut
 from pipelines.store import read_picture, store
 
@@ -73,13 +72,7 @@ def _older(folder, name):
 
 
 def _label(folder, name):
-    path = folder / f"{name}.json"
-    try:
-        return json.loads(path.read_text())
-    except OSError as error:
-        raise DataSetError(f"hiu_data/{name}: cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise DataSetError(f"hiu_data/{name}: {path} is no JSON: {error}") from error
+    return read_json(folder / f"{name}.json", f"hiu_data/{name}")
 
 
 def _mask(folder, name):

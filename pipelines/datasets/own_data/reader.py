@@ -1,7 +1,6 @@
 """Your own data: COCO key points with 21 hand points, optional masks and 3D (data card: README.md)."""
 
 import hashlib
-import json
 from collections import Counter
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from hiu_tf.conventions.skeleton import NUM_JOINTS
-from pipelines.datasets import DataSetError, Split
+from pipelines.datasets import DataSetError, Split, read_json
 from pipelines.schema import SIDES
 from pipelines.store import read_picture, store
 
@@ -43,13 +42,11 @@ def _where(name, path, key):
 
 
 def _load(path):
+    data = read_json(path, "own_data")
     try:
-        data = json.loads(path.read_text())
         images = {image["id"]: image for image in data["images"]}
         annotations = {annotation["id"]: dict(annotation) for annotation in data["annotations"]}
         repeated = len(data["annotations"]) - len(annotations)
-    except OSError as error:
-        raise DataSetError(f"own_data: cannot read {path}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError) as error:
         raise DataSetError(f"own_data: {path} is no COCO key point file: {error!r}") from error
     if repeated:
