@@ -8,6 +8,11 @@ Other people's predictions, by a benchmark's official protocol (LABELS holds eva
 evaluation_verts.json; the predictions are a pred.json, or an .npz with xyz and verts):
 
     python tools/evaluate.py --protocol freihand --reference LABELS --predictions pred.json --json scores.json
+
+By other protocols both are an .npz with joints [N, 21, 2 or 3] (pixels or metres); the labels may add
+weight [N, 21] and size [N] (of a head or box). --protocol help lists them.
+
+    python tools/evaluate.py --protocol zhou --reference labels.npz --predictions predictions.npz
 """
 
 import argparse
@@ -66,6 +71,29 @@ def evaluate_freihand(reference: str, predictions: str) -> dict[str, float]:
     return freihand.official_figures(predicted, labelled, lambda batches: tqdm(batches, desc="freihand", unit="batch"))
 
 
+def evaluate_points(name: str, reference: str, predictions: str) -> dict:
+    """Figures of other people's key points by a named protocol."""
+    from hiu_tf.evaluation.benchmarks import POINT_PROTOCOLS, measure, read_points
+
+    protocol = POINT_PROTOCOLS[name]
+    labelled, predicted = (read_points(path, protocol.dimensions) for path in (reference, predictions))
+    return measure(protocol, predicted, labelled)
+
+
+def list_protocols() -> str:
+    """Every protocol and its words."""
+    from hiu_tf.evaluation.benchmarks import POINT_PROTOCOLS
+
+    lines = ["freihand: the official script's twelve figures"]
+    return "\n".join(lines + [f"{name}: {protocol.words}" for name, protocol in POINT_PROTOCOLS.items()])
+
+
+def _protocol_names():
+    from hiu_tf.evaluation.benchmarks import POINT_PROTOCOLS
+
+    return list(POINT_PROTOCOLS)
+
+
 def _fold(text):
     try:
         low, high = map(float, text.split(","))
@@ -81,7 +109,7 @@ def parse_args(argv):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", help="folder of a finished training run")
     parser.add_argument("--data", help="folder that holds the records of the sets")
-    parser.add_argument("--protocol", choices=("freihand",), help="an official protocol, for --predictions")
+    parser.add_argument("--protocol", metavar="NAME", help="a benchmark's protocol, for --predictions; help lists them")
     parser.add_argument("--reference", metavar="DIR", help="labels of the protocol")
     parser.add_argument("--predictions", metavar="FILE", help="a pred.json, or an .npz with xyz and verts")
     parser.add_argument("--sets", default="synthetic", help="comma-separated names under --data (default synthetic)")
@@ -93,6 +121,10 @@ def parse_args(argv):
     parser.add_argument("--json", help="write the figures there")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     args = parser.parse_args(argv)
+    if args.protocol == "help":
+        return args
+    if args.protocol and args.protocol != "freihand" and args.protocol not in _protocol_names():
+        parser.error(f"unknown protocol {args.protocol!r}; known are freihand, {', '.join(_protocol_names())}")
     if args.protocol and not (args.reference and args.predictions):
         parser.error("--protocol needs --reference and --predictions")
     if not args.protocol and not (args.run and args.data):
@@ -107,9 +139,16 @@ def main(argv=None) -> int:
     from hiu_tf.runtime.results import write_json
     from hiu_tf.training.run import load_run
 
+    if args.protocol == "help":
+        print(list_protocols())
+        return 0
     if args.protocol:
-        figures = evaluate_freihand(args.reference, args.predictions)
-        print("\n".join(f"{name}: {value:f}" for name, value in figures.items()))
+        if args.protocol == "freihand":
+            figures = evaluate_freihand(args.reference, args.predictions)
+        else:
+            figures = evaluate_points(args.protocol, args.reference, args.predictions)
+        shown = {name: value for name, value in figures.items() if name != "curve"}
+        print("\n".join(f"{n}: {v:f}" if isinstance(v, float) else f"{n}: {v}" for n, v in shown.items()))
         if args.json:
             write_json(Path(args.json), figures)
         return 0
