@@ -6,11 +6,12 @@ would cost more than its pixels.
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import tensorflow as tf
 
-from hiu_tf.config.schema import Recipe
+from hiu_tf.config.schema import ConfigError, Recipe
 from hiu_tf.conventions import keys
 from pipelines.crop import AFFINE, PLAIN_CROP, cut_pictures, place, to_float
 from pipelines.mixing import in_fold, mixed_records
@@ -42,7 +43,10 @@ def training_data(
 
     Raises:
       RecordError: a data set of the recipe has no records.
+      ConfigError: the batch cannot be shared by the workers.
     """
+    if recipe.train.batch_size % workers:
+        raise ConfigError(f"train.batch_size {recipe.train.batch_size} cannot be shared by {workers} workers")
     batch_size = recipe.train.batch_size // workers
     start = 0 if recipe.train.input_service else start  # its workers draw orders of their own
     records = mixed_records(recipe, root, worker, workers).skip(start * batch_size).batch(batch_size, True)
@@ -58,6 +62,7 @@ def training_data(
 
     data = _parallel(tf.data.Dataset.zip((records, seeds)), prepare)
     if recipe.train.input_service:
+        _require_service(recipe.train.input_service)
         data = data.apply(
             tf.data.experimental.service.distribute(
                 tf.data.experimental.service.ShardingPolicy.OFF, recipe.train.input_service
@@ -84,6 +89,17 @@ def evaluation_data(
 
     records = tf.data.TFRecordDataset(shards).filter(in_fold(fold))
     return _parallel(records.batch(batch_size), prepare).prefetch(1)
+
+
+def _require_service(address):
+    """TensorFlow would wait for ever for a dispatcher that is not there."""
+    host, _, port = address.rpartition("//")[2].rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"no input service answers at train.input_service {address} ({error}): see tools/input_service.py"
+        ) from error
 
 
 def _seeds(recipe, worker):

@@ -9,7 +9,7 @@ import tensorflow as tf
 from hiu_tf.config.schema import DRAWN_BY, DataConfig, Recipe
 from pipelines.records import RecordError, read_index
 
-_BUCKETS = 1 << 20  # of sample ids, to cut a set into folds
+_BUCKETS = 1 << 20  # of groups, to cut a set into folds
 _OPEN_FILES = 4
 
 
@@ -90,16 +90,16 @@ def _pass_over(config: DataConfig, root, buffer, seed, worker, workers):
     if tuple(config.fold) != (0.0, 1.0):
         records = records.filter(in_fold(config.fold))
         if not any(True for _ in records.take(1)):
-            raise RecordError(f"data.{config.path}: no sample falls into the fold {list(config.fold)}")
+            raise RecordError(f"{folder}: no sample falls into the fold {list(config.fold)}")
     return records.shuffle(min(buffer, counts["samples"]), seed=seed)
 
 
 def in_fold(fold):
-    """Whether a serialized record's id falls into that part of the set."""
+    """Whether a serialized record's group falls into that part of the set."""
 
     def chosen(serialized):
-        identity = tf.io.parse_single_example(serialized, {"sample_id": tf.io.FixedLenFeature([], tf.string)})
-        place = tf.strings.to_hash_bucket_fast(identity["sample_id"], _BUCKETS) / _BUCKETS
+        identity = tf.io.parse_single_example(serialized, {"group": tf.io.FixedLenFeature([], tf.string)})
+        place = tf.strings.to_hash_bucket_fast(identity["group"], _BUCKETS) / _BUCKETS
         return (fold[0] <= place) & (place < fold[1])
 
     return chosen

@@ -46,7 +46,8 @@ def write_shard(
     note = path.with_suffix(".json")
     if path.exists() and note.exists():
         before = _read_json(note)
-        if before.get("made_from") == made_from and before.get("bytes") == path.stat().st_size:
+        is_same = before.get("made_from") == made_from and before.get("bytes") == path.stat().st_size
+        if is_same and not before.get("skipped"):  # what was broken may have been mended
             return before
     tallies, skipped, left_out = [], [], []
     with written_whole(path) as scratch, tf.io.TFRecordWriter(str(scratch)) as writer:
@@ -82,7 +83,8 @@ def write_index(folder: Path, dataset: str, split: str, shards: dict[str, dict])
 
 def verify(folder: str | Path) -> list[str]:
     """What is wrong with the records of a folder, compared with their checksums; nothing if all is well."""
-    index = _read_json(Path(folder) / INDEX)
+    path = Path(folder) / INDEX
+    index = _checked_version(path, _read_json(path))
     wrong = []
     for split, content in index.get("splits", {}).items():
         for name, wanted in content["shards"].items():
@@ -103,22 +105,33 @@ def read_index(folder: str | Path, split: str) -> tuple[list[str], dict]:
     path = Path(folder) / INDEX
     if not path.is_file():
         raise RecordError(f"{folder} holds no {INDEX}: write records first with tools/prepare.py")
-    index = _read_json(path)
-    if index.get("version") != RECORD_VERSION:
-        raise RecordError(f"{path} is of version {index.get('version')}, expected {RECORD_VERSION}: prepare it again")
-    splits = index.get("splits", {})
+    splits = _checked_version(path, _read_json(path)).get("splits", {})
     if split not in splits:
         raise RecordError(f"{path} has no split {split!r}, only {sorted(splits)}")
     try:
         names, counts = splits[split]["shards"], splits[split]["counts"]
-        samples = counts["samples"]
-    except (KeyError, TypeError) as error:
+        samples, _ = counts["samples"], dict(names)
+    except (KeyError, TypeError, ValueError) as error:
         raise RecordError(f"{path}: split {split!r} is damaged: prepare it again ({error!r})") from error
     if not samples:
         raise RecordError(f"{path}: split {split!r} holds no samples")
     for name in names:
-        _check_shard(Path(folder) / name)
+        _check_shard(Path(folder) / name, splits[split]["shards"][name])
     return [str(Path(folder) / name) for name in names], counts
+
+
+def _checked_version(path, index):
+    if index.get("version") != RECORD_VERSION:
+        raise RecordError(f"{path} is of version {index.get('version')}, expected {RECORD_VERSION}: prepare it again")
+    return index
+
+
+def refuse_other_set(folder: Path, dataset: str) -> None:
+    """Raises RecordError where the folder holds records of another data set."""
+    path = folder / INDEX
+    before = _read_json(path).get("dataset") if path.exists() else dataset
+    if before != dataset:
+        raise RecordError(f"{folder} holds records of {before}: give {dataset} another --out")
 
 
 def _checksum(path):
@@ -129,11 +142,14 @@ def _checksum(path):
     return digest.hexdigest()
 
 
-def _check_shard(path):
+def _check_shard(path, checksum):
     """Its note knows how large it must be: a truncated shard is found before training starts."""
     if not path.is_file():
         raise RecordError(f"{path} is missing: prepare it again")
-    wanted, found = _read_json(path.with_suffix(".json")).get("bytes"), path.stat().st_size
+    note = _read_json(path.with_suffix(".json"))
+    if note.get("sha256") != checksum:
+        raise RecordError(f"{path} is not the shard that {INDEX} knows: another set was written here, prepare it again")
+    wanted, found = note.get("bytes"), path.stat().st_size
     if wanted != found:
         raise RecordError(f"{path} has {found} bytes, written were {wanted}: it is damaged, prepare it again")
 
@@ -202,6 +218,7 @@ def _encode(sample: Sample) -> bytes:
         "image": text(sample.image),
         "mask": text(sample.mask),
         "sample_id": text(sample.sample_id.encode()),
+        "group": text((sample.group or sample.sample_id).encode()),
         "dataset": text(sample.dataset.encode()),
         "side": integers(sample.side),
         "size": integers(sample.height, sample.width),

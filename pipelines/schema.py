@@ -29,6 +29,7 @@ class Sample:
 
     Attributes:
       dataset, sample_id: where it is from; together they are unique.
+      group: samples of one group (one scene) never fall into different folds; empty: the sample alone.
       image: encoded JPEG or PNG, RGB, upright (any EXIF rotation already applied).
       width, height: of the picture, pixels.
       side: RIGHT, LEFT or UNKNOWN.
@@ -48,6 +49,7 @@ class Sample:
     width: int
     height: int
     side: int = UNKNOWN
+    group: str = ""
     joints_2d: np.ndarray = _empty(NUM_JOINTS, 2)
     joints_2d_weight: np.ndarray = _empty(NUM_JOINTS)
     visible: np.ndarray = field(default_factory=lambda: np.ones(NUM_JOINTS, np.float32))
@@ -73,6 +75,8 @@ class Sample:
             self._refuse("side", f"is {self.side}, expected {RIGHT}, {LEFT} or {UNKNOWN}")
         if min(self.joints_2d_weight.min(), self.joints_3d_weight.min()) < 0:
             self._refuse("weights", "must be >= 0")
+        if self.intrinsics.any() and min(self.intrinsics[0, 0], self.intrinsics[1, 1]) <= 0:
+            self._refuse("intrinsics", f"have focal lengths {self.intrinsics[0, 0]:g}, {self.intrinsics[1, 1]:g}")
         if self.joints_3d_weight.any() and self.intrinsics[0, 0] <= 0:
             self._refuse("intrinsics", "are needed where there are 3D joints")
         labelled = self.joints_2d[self.joints_2d_weight > 0]

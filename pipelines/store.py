@@ -10,6 +10,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import tensorflow as tf
 
 from pipelines.datasets import DataSetError
 from pipelines.schema import Sample
@@ -20,6 +21,10 @@ MAX_SIDE = 512
 REGION = 3.0
 #: Focal lengths that differ by more than this share mean pixels that are not square.
 _SQUARE = 2e-3
+#: Masks of another size are scaled to the picture's, of another shape refused.
+_SAME_SHAPE = 0.02
+#: No stored region is smaller, in pixels.
+_MIN_REGION = 96
 _FLAGS = {"colour": cv2.IMREAD_COLOR, "grey": cv2.IMREAD_GRAYSCALE, "unchanged": cv2.IMREAD_UNCHANGED}
 
 
@@ -29,7 +34,10 @@ def read_picture(path: Path, kind: str = "colour") -> np.ndarray:
     Raises:
       DataSetError: the file is missing or no picture.
     """
-    picture = cv2.imread(str(path), _FLAGS[kind])
+    try:
+        picture = cv2.imread(str(path), _FLAGS[kind])
+    except cv2.error as error:  # more pixels than OpenCV allows
+        raise DataSetError(f"{path} cannot be decoded: {error.err}") from error
     if picture is None:
         raise DataSetError(f"{path} {'is no readable picture' if path.exists() else 'is missing'}")
     if _is_cut_off(path.read_bytes()):
@@ -50,12 +58,16 @@ def store(path: Path, mask: np.ndarray | None = None, **labels) -> Sample:
     """
     picture = read_picture(path)
     height, width = picture.shape[:2]
+    if mask is not None and abs(mask.shape[0] * width - mask.shape[1] * height) > _SAME_SHAPE * height * width:
+        raise DataSetError(f"{path}: the mask is {mask.shape[1]}x{mask.shape[0]}, the picture {width}x{height}")
     if mask is not None and mask.shape != (height, width):
         mask = cv2.resize(mask, (width, height), interpolation=cv2.INTER_AREA)
     raw = path.read_bytes()
     sample = Sample(image=raw, width=width, height=height, mask=_encode_mask(mask), **labels)
+    sample.validate()  # before anything is computed from its numbers
     stretch = _pixel_stretch(sample.intrinsics)
     if max(height, width) <= MAX_SIDE and stretch == 1 and _is_plain(raw):
+        _refuse_what_tensorflow_cannot_read(path, raw)
         return sample
     left, top, right, bottom = _region(sample)
     scale = min(1.0, MAX_SIDE / max(right - left, (bottom - top) * stretch))
@@ -93,7 +105,7 @@ def _moved(sample, part, mask, region, size, scales, offset):
 
 
 _UNMOVED = (
-    "dataset", "sample_id", "side", "visible", "joints_2d_weight", "joints_3d", "joints_3d_weight", "vertices",
+    "dataset", "sample_id", "group", "side", "visible", "joints_2d_weight", "joints_3d", "joints_3d_weight", "vertices",
 )  # fmt: skip
 
 
@@ -104,7 +116,10 @@ def _region(sample):
         points = np.stack([sample.box[:2], sample.box[:2] + sample.box[2:]])
     if not len(points) or max(sample.width, sample.height) <= MAX_SIDE:
         return 0, 0, sample.width, sample.height
-    middle, side = (points.min(axis=0) + points.max(axis=0)) / 2, REGION * np.ptp(points, axis=0).max()
+    middle, side = (
+        (points.min(axis=0) + points.max(axis=0)) / 2,
+        max(REGION * np.ptp(points, axis=0).max(), _MIN_REGION),
+    )
     low = np.clip(np.floor(middle - side / 2), 0, [sample.width - 2, sample.height - 2]).astype(int)
     high = np.clip(np.ceil(middle + side / 2), low + 2, [sample.width, sample.height]).astype(int)
     return (*low, *high)
@@ -117,8 +132,16 @@ def _pixel_stretch(intrinsics):
 
 
 def _is_plain(raw):
-    """A JPEG without EXIF (which may turn it) or a PNG."""
-    return (raw[:2] == b"\xff\xd8" and b"Exif" not in raw[:65536]) or raw[:4] == b"\x89PNG"
+    """A JPEG or PNG without EXIF, which may turn it."""
+    return (raw[:2] == b"\xff\xd8" and b"Exif" not in raw[:65536]) or (raw[:4] == b"\x89PNG" and b"eXIf" not in raw)
+
+
+def _refuse_what_tensorflow_cannot_read(path, raw):
+    """Some damaged JPEG files pass OpenCV and would stop a training much later."""
+    try:
+        tf.io.decode_image(raw, channels=3, expand_animations=False)
+    except tf.errors.OpError as error:
+        raise DataSetError(f"{path} is damaged: TensorFlow cannot decode it") from error
 
 
 def _encode_mask(mask):

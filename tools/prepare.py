@@ -18,6 +18,7 @@ interruption the same command goes on where it stopped.
 import argparse
 import math
 import os
+import signal
 import sys
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from functools import lru_cache
@@ -35,9 +36,10 @@ _SHOWN = 20
 _done = None  # samples that all processes have finished together; each process gets it when it starts
 
 
-def _share(counter):
+def _start_worker(counter):
     global _done
     _done = counter
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process ends its workers
 
 
 def _count():
@@ -71,35 +73,39 @@ def prepare(name, source, split, out, parts=None, workers=1, options=(), max_bad
     """
     from hiu_tf.atomic import PARTIAL
     from pipelines.datasets import open_split
-    from pipelines.records import RecordError, write_index
+    from pipelines.records import RecordError, refuse_other_set, write_index
 
     opened = open_split(name, source, split, options)
     parts = parts or min(len(opened.keys), max(_FEWEST_SHARDS, math.ceil(len(opened.keys) / _SAMPLES_PER_SHARD)))
     Path(out).mkdir(parents=True, exist_ok=True)
-    for leftover in Path(out).glob(f"{PARTIAL}*-{split}-*.tfrecord"):
+    refuse_other_set(Path(out), opened.name)
+    for leftover in Path(out).glob(f"{PARTIAL}*-{split}-*"):
         leftover.unlink()  # of a run that was killed
     context, shards = get_context("spawn"), {}
     counter = context.Value("q", 0)
-    with (
-        ProcessPoolExecutor(workers, context, _share, (counter,)) as pool,
-        tqdm(total=len(opened.keys), desc=f"{name}/{split}", unit=" samples") as bar,
-    ):
-        jobs = {pool.submit(write_part, name, source, split, options, out, part, parts) for part in range(parts)}
-        while jobs:
-            finished, jobs = wait(jobs, _TICK_S, FIRST_COMPLETED)
-            shards |= dict(job.result() for job in finished)
-            if counter.value > bar.n:
-                bar.update(counter.value - bar.n)
-            bad = [message for note in shards.values() for message in note["skipped"]]
-            if len(bad) > max_bad:
-                for job in jobs:
-                    job.cancel()
-                raise RecordError(
-                    f"{len(bad)} samples are broken, allowed are {max_bad} (--max-bad). Look with --check. The first:\n  "
-                    + "\n  ".join(bad[:_SHOWN])
-                )
-        bar.update(bar.total - bar.n)
-    return write_index(Path(out), name, split, shards)
+    pool = ProcessPoolExecutor(workers, context, _start_worker, (counter,))
+    jobs = {pool.submit(write_part, name, source, split, options, out, part, parts) for part in range(parts)}
+    try:
+        with tqdm(total=len(opened.keys), desc=f"{name}/{split}", unit=" samples") as bar:
+            while jobs:
+                finished, jobs = wait(jobs, _TICK_S, FIRST_COMPLETED)
+                shards |= dict(job.result() for job in finished)
+                if counter.value > bar.n:
+                    bar.update(counter.value - bar.n)
+                bad = [message for note in shards.values() for message in note["skipped"]]
+                if len(bad) > max_bad:
+                    raise RecordError(
+                        f"{len(bad)} samples are broken, allowed are {max_bad} (--max-bad). Look with --check. The first:\n  "
+                        + "\n  ".join(bad[:_SHOWN])
+                    )
+            bar.update(bar.total - bar.n)
+    except BaseException:  # Ctrl-C as well: nobody waits for the shards that are left
+        for process in list(pool._processes.values()):
+            process.terminate()
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    pool.shutdown()
+    return write_index(Path(out), opened.name, split, shards)
 
 
 def check(name, source, split, options) -> bool:
@@ -136,6 +142,12 @@ def print_content(content) -> None:
                 print(f"  ... and {len(messages) - limit} more")
 
 
+def _not_negative(text):
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"takes a whole number from 0, got {text!r}")
+    return int(text)
+
+
 def parse_args(argv):
     """The command line."""
     from pipelines.datasets import READERS
@@ -153,7 +165,7 @@ def parse_args(argv):
     parser.add_argument("--shards", type=positive, help="number of files (default: one for 1,000 samples, at least 8)")
     parser.add_argument("--workers", type=positive, default=os.cpu_count(), help="processes (default: all cores)")
     parser.add_argument(
-        "--max-bad", type=int, default=10, help="so many broken samples are skipped and listed (default 10)"
+        "--max-bad", type=_not_negative, default=10, help="so many broken samples are skipped and listed (default 10)"
     )
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     args = parser.parse_args(argv)
@@ -161,6 +173,8 @@ def parse_args(argv):
         parser.error("--source and --split are needed")
     if not args.out and not (args.check or args.sheet):
         parser.error("--out is needed")
+    if args.split and not args.split.replace("_", "").replace("-", "").isalnum():
+        parser.error(f"--split takes a plain name, got {args.split!r}")
     if any("=" not in option for option in args.option):
         parser.error("--option takes NAME=VALUE")
     return args

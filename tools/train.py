@@ -44,9 +44,21 @@ def _with_steps(recipe, root):
     return replace(recipe, train=replace(recipe.train, steps=steps))
 
 
+def _explained(error, recipe, root):
+    """TensorFlow's error as one about records, where records are damaged; else itself."""
+    from pipelines.mixing import data_folder
+    from pipelines.records import RecordError, verify
+
+    wrong = [problem for data in recipe.data.values() for problem in verify(data_folder(root, data.path))]
+    return RecordError("records are damaged, prepare them again: " + "; ".join(wrong)) if wrong else error
+
+
 def main(argv=None) -> int:
     """Runs the program; returns the exit code."""
     args = parse_args(argv)
+    import tensorflow as tf
+
+    import hiu_tf  # noqa: F401  (before tensorflow: selects tf_keras)
     from hiu_tf.config.load import load_recipe
     from hiu_tf.config.presets import model_config
     from hiu_tf.training.distribution import strategy
@@ -71,13 +83,16 @@ def main(argv=None) -> int:
     )
     print(describe(recipe, args.data, recipe.train.steps))
     start = time.time()
-    with devices.scope():
-        train(
-            recipe,
-            lambda start: training_data(recipe, args.data, size, start),
-            Path(args.out),
-            finish=partial(finish, recipe=recipe, size=size) if recipe.train.finish_on_device else None,
-        )
+    try:
+        with devices.scope():
+            train(
+                recipe,
+                lambda start: training_data(recipe, args.data, size, start),
+                Path(args.out),
+                finish=partial(finish, recipe=recipe, size=size) if recipe.train.finish_on_device else None,
+            )
+    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
+        raise _explained(error, recipe, args.data) from error
     print(f"trained in {time.time() - start:.0f} s. Next: python tools/evaluate.py --run {args.out} --data {args.data}")
     return 0
 

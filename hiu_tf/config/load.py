@@ -10,6 +10,21 @@ import yaml
 from hiu_tf.config.schema import ConfigError, Recipe
 
 
+class _OnceLoader(yaml.SafeLoader):
+    """Refuses a key that stands twice: YAML would take the later one and say nothing."""
+
+    def construct_mapping(self, node, deep=False):
+        seen = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key!r} stands twice", key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
 def load_recipe(path: str | Path, overrides: list[str] = ()) -> Recipe:
     """Reads a recipe and applies overrides such as "train.batch_size=8"; "data.*.ssl=0" is for every set.
 
@@ -17,7 +32,7 @@ def load_recipe(path: str | Path, overrides: list[str] = ()) -> Recipe:
       ConfigError: the file cannot be read, or a key or value does not fit the schema.
     """
     try:
-        tree = yaml.safe_load(Path(path).read_text())
+        tree = yaml.load(Path(path).read_text(), _OnceLoader)
     except OSError as error:
         raise ConfigError(f"cannot read the recipe {path}: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:

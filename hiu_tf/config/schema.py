@@ -171,8 +171,8 @@ class TrainConfig:
     start_from: str = ""
 
     def __post_init__(self):
-        for name in ("steps", "steps_per_epoch", "batch_size", "shuffle"):
-            _require_range(self, "train", name, 1, 1e9)
+        for name, most in (("steps", 1e9), ("steps_per_epoch", 1e9), ("batch_size", 65536), ("shuffle", 1e9)):
+            _require_range(self, "train", name, 1, most)
         for name in ("learning_rate", "clip_norm"):
             _require_range(self, "train", name, 1e-12)
         _require(

@@ -11,12 +11,16 @@ new reader in forty lines.
 from __future__ import annotations
 
 import csv
+import hashlib
 import importlib
 import inspect
 import json
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+import cv2
 
 from hiu_tf.errors import UserError
 from pipelines.schema import Sample
@@ -72,7 +76,7 @@ class Split:
             return self.load(key)
         except UserError as error:
             return error
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        except (OSError, cv2.error, KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
             return DataSetError(f"{self.name}/{key}: {error!r}")
 
 
@@ -101,7 +105,12 @@ def open_split(name: str, source: str, split: str, options: tuple[tuple[str, str
     keys = [key for key in opened.keys if str(key) not in bad]
     if not keys:
         raise DataSetError(f"{name}: {source} holds no sample of the split {split!r}")
-    return replace(opened, keys=keys, left_out={str(k): bad[str(k)] for k in opened.keys if str(k) in bad})
+    if len(set(map(str, keys))) < len(keys):
+        repeated = next(str(key) for key, count in Counter(map(str, keys)).items() if count > 1)
+        raise DataSetError(f"{name}: {source}: the sample {repeated} stands twice in the split {split!r}")
+    stamp = hashlib.sha256(f"{opened.fingerprint} {[str(key) for key in keys]}".encode()).hexdigest()[:16]
+    left_out = {str(key): bad[str(key)] for key in opened.keys if str(key) in bad}
+    return replace(opened, keys=keys, fingerprint=stamp, left_out=left_out)
 
 
 def reader(name: str):
@@ -121,16 +130,25 @@ def read_json(path: Path, where: str):
         return json.loads(path.read_text())
     except OSError as error:
         raise DataSetError(f"{where}: cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataSetError(f"{where}: {path} is no JSON: {error}") from error
+
+
+def files_stamp(paths: Iterable[Path]) -> str:
+    """Changes when one of the label files does: names, sizes and times of change."""
+    facts = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in paths if path.is_file()]
+    return hashlib.sha256(str(sorted(facts)).encode()).hexdigest()[:16]
 
 
 def _known_bad(path):
     """{key: reason} of a table with the columns sample and reason; nothing where there is no file."""
     if not path.is_file():
         return {}
-    with open(path, newline="") as file:
-        return {row["sample"]: row["reason"] for row in csv.DictReader(file)}
+    with open(path, newline="", encoding="utf-8-sig") as file:  # Excel writes a mark in front
+        rows = csv.DictReader(file)
+        if not {"sample", "reason"} <= set(rows.fieldnames or ()):
+            raise DataSetError(f"{path}: the first line must be 'sample,reason', found {rows.fieldnames}")
+        return {row["sample"]: row["reason"] for row in rows}
 
 
 def _validated(outcome):

@@ -5,6 +5,7 @@ import json
 import cv2
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 from pycocotools import mask as coco_mask
 
@@ -51,8 +52,8 @@ def test_large_pictures_shrink_with_their_points(tmp_path, rng):
     large = rng.integers(0, 255, (100, 2 * MAX_SIDE, 3), dtype=np.uint8)
     (sample,) = read(write_set(tmp_path / "mine", [large]))
     # Cut to three times the hand's box (20 px around (15, 16)) and not shrunk: the points keep their distances.
-    assert (sample.width, sample.height) == (45, 46)
-    np.testing.assert_allclose(sample.joints_2d[0], [4.5, 5.5])
+    assert sample.width < 70
+    np.testing.assert_allclose(sample.joints_2d[:, 0] - sample.joints_2d[0, 0], np.arange(21), atol=1e-4)
 
 
 def test_a_large_hand_shrinks_with_its_points(tmp_path, rng):
@@ -149,6 +150,39 @@ def test_parts_are_disjoint_and_complete(tmp_path, picture):
     assert sorted(ids[0] + ids[1]) == ["10", "11", "12", "13", "14"]
 
 
+def test_exif_in_a_png_is_applied_too(tmp_path):
+    upright = np.zeros((60, 40, 3), np.uint8)
+    folder = write_set(tmp_path / "mine", [upright])
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(np.rot90(upright)).save(folder / "images" / "0.png", exif=exif)
+    (sample,) = read(folder)
+    stored = tf.io.decode_image(sample.image)
+    assert stored.shape[:2] == (sample.height, sample.width)
+
+
+def test_a_mask_of_another_shape_is_refused(tmp_path, picture):
+    folder = write_set(tmp_path / "mine", [picture], mask_file="mask.png")
+    cv2.imwrite(str(folder / "mask.png"), np.full((60, 40), 255, np.uint8))
+    assert "the mask is 40x60, the picture 60x40" in str(read(folder)[0])
+    cv2.imwrite(str(folder / "mask.png"), np.full((20, 30), 255, np.uint8))  # the same shape, half the size
+    assert read(folder)[0].mask
+
+
+def test_numbers_that_are_none_are_refused_before_anything_is_cut(tmp_path, rng):
+    large = rng.integers(0, 255, (800, 1000, 3), dtype=np.uint8)
+    points = [float("nan")] + [500.0] * 62
+    assert "joints_2d holds values that are not finite" in str(
+        read(write_set(tmp_path / "mine", [large], keypoints=points))[0]
+    )
+
+
+def test_one_labelled_joint_keeps_some_of_its_picture(tmp_path, rng):
+    large = rng.integers(0, 255, (800, 1000, 3), dtype=np.uint8)
+    (sample,) = read(write_set(tmp_path / "mine", [large], keypoints=[400, 300, 2] + [0] * 60))
+    assert min(sample.width, sample.height) >= 90
+
+
 @pytest.mark.parametrize(
     ("annotation", "message"),
     [
@@ -173,7 +207,7 @@ def test_missing_things_are_named(tmp_path, picture):
     (folder / "images" / "0.png").write_bytes(b"not a picture")
     assert "is no readable picture" in str(read(folder)[0])
     edit(folder, lambda content: content["annotations"].append(content["annotations"][0]))
-    with pytest.raises(DataSetError, match="1 annotations repeat the id of another"):
+    with pytest.raises(DataSetError, match="1 images or annotations repeat the id of another"):
         read(folder)
     (folder / "train.json").write_text("{} ")
     with pytest.raises(DataSetError, match="no COCO key point file"):

@@ -85,6 +85,50 @@ def test_few_broken_samples_are_listed_many_are_refused(tmp_path, rng, capsys):
     assert len(json.loads((out / "index.json").read_text())["splits"]["train"]["skipped"]) == 3
 
 
+def test_mended_pictures_are_read_again(tmp_path, rng):
+    source, out = tmp_path / "source", tmp_path / "out"
+    formats.freihand(source, rng)
+    whole = (source / "training" / "rgb" / "00000000.jpg").read_bytes()
+    break_pictures(source, 1)
+    assert prepare("freihand", str(source), "train", str(out), 2, 1)["counts"]["samples"] == 11
+    (source / "training" / "rgb" / "00000000.jpg").write_bytes(whole)
+    assert prepare("freihand", str(source), "train", str(out), 2, 1)["counts"]["samples"] == 12
+
+
+def test_records_of_another_set_are_not_overwritten(tmp_path, rng):
+    formats.freihand(tmp_path / "a", rng)
+    formats.stb(tmp_path / "b", rng, frames=1)
+    prepare("freihand", str(tmp_path / "a"), "train", str(tmp_path / "out"), 2, 1)
+    with pytest.raises(RecordError, match="holds records of freihand: give stb another --out"):
+        prepare("stb", str(tmp_path / "b"), "train", str(tmp_path / "out"), 2, 1)
+    read_index(tmp_path / "out", "train")
+
+
+def test_interrupted_it_ends_at_once(tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "tools.prepare",
+        "synthetic",
+        "--source",
+        "2000",
+        "--split",
+        "train",
+        "--workers",
+        "1",
+    ]
+    process = subprocess.Popen(
+        [*command, "--out", str(tmp_path)], start_new_session=True, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.time() + 120
+    while not list(tmp_path.glob("partial-*")) and time.time() < deadline:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
+    _, printed = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert printed.strip().endswith("interrupted")
+
+
 def test_check_reports_everything_at_once_and_writes_nothing(tmp_path, rng, capsys):
     formats.freihand(tmp_path, rng)
     break_pictures(tmp_path, 2)

@@ -1,12 +1,11 @@
 """CMU hand labels: MPII+NZSL with manual labels, and hand143 of the Panoptic studio (data card: README.md)."""
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
 
 from hiu_tf.conventions.skeleton import NUM_JOINTS
-from pipelines.datasets import DataSetError, Split, read_json
+from pipelines.datasets import DataSetError, Split, files_stamp, read_json
 from pipelines.schema import LEFT, RIGHT
 from pipelines.store import store
 
@@ -42,16 +41,16 @@ def _manual(folder, split):
             raise DataSetError(f"cmu/{key}: is_left is {label['is_left']}, the file's name says {key[-1]}")
         return store(
             folder / f"{key}.jpg",
-            dataset="cmu", sample_id=key, side=side, joints_2d=points, joints_2d_weight=weight, box=box,
+            dataset="cmu", sample_id=key, group=key.removesuffix("_l").removesuffix("_r"), side=side, joints_2d=points, joints_2d_weight=weight, box=box,
         )  # fmt: skip
 
-    return Split("cmu", names, load, hashlib.sha256(" ".join(names).encode()).hexdigest()[:16])
+    return Split("cmu", names, load, files_stamp(folder.glob("*.json")))
 
 
 def _hand143(folder):
     entries = read_json(folder / _HAND143, "cmu")
     entries = entries.get("root") if isinstance(entries, dict) else None
-    if not entries:
+    if not entries or not isinstance(entries, list):
         raise DataSetError(f"cmu: {folder / _HAND143} holds no list 'root'")
     keys = [f"{number:05d}" for number in range(len(entries))]
 
@@ -63,19 +62,21 @@ def _hand143(folder):
             dataset="cmu", sample_id=f"hand143_{key}", side=RIGHT, joints_2d=points, joints_2d_weight=weight,
         )  # fmt: skip
 
-    return Split("cmu", keys, load, hashlib.sha256(f"{len(entries)} {entries[0]}".encode()).hexdigest()[:16])
+    return Split("cmu", keys, load, files_stamp([folder / _HAND143]))
 
 
 def _points(rows):
     """Points [21, 2] and weights: 0 where a point is not labelled, which the files say in two ways."""
     rows = np.asarray(rows, np.float32)
     if rows.shape != (NUM_JOINTS, 3):
-        raise DataSetError(f"has {rows.shape} numbers of points, expected ({NUM_JOINTS}, 3)")
+        raise DataSetError(f"cmu: points have shape {rows.shape}, expected ({NUM_JOINTS}, 3)")
     weight = (rows[:, 2] > 0) & (rows[:, :2] != 0).any(axis=1)
     return rows[:, :2], weight.astype(np.float32)
 
 
 def _head_box(label):
     side = _HEAD_SHARE * float(label["head_size"])
+    if not side > 0:
+        raise DataSetError(f"cmu: head_size is {label['head_size']}, the test crop needs it above 0")
     x, y = label["hand_box_center"][:2]
     return np.array([x - side / 2, y - side / 2, side, side], np.float32)

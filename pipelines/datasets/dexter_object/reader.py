@@ -1,12 +1,11 @@
 """Dexter+Object (data card: README.md)."""
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
 
 from hiu_tf.conventions.skeleton import NUM_JOINTS, TIPS
-from pipelines.datasets import DataSetError, Split
+from pipelines.datasets import DataSetError, Split, files_stamp
 from pipelines.schema import LEFT, LeftOut
 from pipelines.store import store
 
@@ -29,22 +28,22 @@ def open_split(source: str, split: str, labels: str = "") -> Split:
     Args:
       source: the folder that holds data/, or the sequences.
       split: train or test, the same frames.
-      labels: prefix of the 3D label files: "my_" takes the corrected my_<Sequence>3D.txt where they exist.
+      labels: prefix of the 3D label files: "my_" takes the corrected my_<Sequence>3D.txt beside them.
     """
     folder = Path(source) / "data" if (Path(source) / "data").is_dir() else Path(source)
-    frames, sizes = {}, []
+    frames, files = {}, []
     for sequence in SPLITS[split]:
         path = folder / sequence / "annotations" / f"{labels}{sequence}3D.txt"
         tips, pictures = _tips_mm(path), sorted((folder / sequence / "color").glob("*.bmp"))
         if len(tips) != len(pictures):
             raise DataSetError(f"dexter_object: {path} has {len(tips)} lines for {len(pictures)} pictures in color/")
         frames |= {f"{sequence}/{picture.stem}": (picture, tip) for picture, tip in zip(pictures, tips)}
-        sizes.append((path.name, path.stat().st_size))
+        files.append(path)
 
     def load(key):
         return _sample(key, *frames[key])
 
-    return Split("dexter_object", list(frames), load, hashlib.sha256(str(sizes).encode()).hexdigest()[:16])
+    return Split("dexter_object", list(frames), load, files_stamp(files))
 
 
 def _tips_mm(path):

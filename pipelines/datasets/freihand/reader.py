@@ -1,13 +1,11 @@
 """FreiHAND v2 (data card: README.md)."""
 
-import hashlib
-import json
 from pathlib import Path
 
 import numpy as np
 
 from hiu_tf.conventions.skeleton import NUM_JOINTS
-from pipelines.datasets import DataSetError, Split, read_json
+from pipelines.datasets import DataSetError, Split, files_stamp, read_json
 from pipelines.schema import RIGHT
 from pipelines.store import read_picture, store
 
@@ -46,8 +44,8 @@ def open_split(source: str, split: str, version: str = "all") -> Split:
         labels = [None if values is None else np.asarray(values[number], np.float32) for values in (joints, meshes)]
         return _sample(folder, name, key, number, np.asarray(cameras[number], np.float32), *labels)
 
-    stamp = f"{version} {count} {joints is not None} {meshes is not None} {json.dumps(cameras[:3])}"
-    return Split("freihand", keys, load, hashlib.sha256(stamp.encode()).hexdigest()[:16])
+    stamp = files_stamp(folder / f"{name}_{field}.json" for field in ("K", "xyz", "verts"))
+    return Split("freihand", keys, load, f"{version} {stamp}")
 
 
 def _json(folder, name, field, required=True):
@@ -76,6 +74,7 @@ def _sample(folder, name, key, number, camera, joints, vertices):
         _mask(folder / name, number),
         dataset="freihand",
         sample_id=key,
+        group=f"{number:08d}",
         side=RIGHT,
         intrinsics=camera,
         vertices=np.zeros((0, 3), np.float32) if vertices is None else vertices,

@@ -1,13 +1,12 @@
 """HIU-Data (data card: README.md)."""
 
-import hashlib
 import zlib
 from pathlib import Path
 
 import numpy as np
 
 from hiu_tf.conventions.skeleton import NUM_JOINTS
-from pipelines.datasets import DataSetError, Split, read_json
+from pipelines.datasets import DataSetError, Split, files_stamp, read_json
 from pipelines.schema import LEFT, RIGHT, UNKNOWN, LeftOut
 from pipelines.store import read_picture, store
 
@@ -44,7 +43,7 @@ def open_split(source: str, split: str, side: str = "unknown") -> Split:
         chosen = sorted(name for name in names if _is_test(name) == (split == "test"))
         keys = [f"{name}/{half}" for name in chosen for half in (0, 1)]
         load = lambda key: _released(folder, *key.split("/"), trust=side == "label")
-    return Split("hiu_data", keys, load, hashlib.sha256(f"{side} {keys}".encode()).hexdigest()[:16])
+    return Split("hiu_data", keys, load, f"{side} {files_stamp(folder.glob('*.json'))}")
 
 
 def _is_test(name):
@@ -87,4 +86,6 @@ def _sample(folder, name, key, points, labelled, mask, side):
     height, width = read_picture(path).shape[:2]
     inside = ((points >= 0) & (points <= [width - 1, height - 1])).all(axis=1)
     weight = (labelled & inside).astype(np.float32)
-    return store(path, mask, dataset="hiu_data", sample_id=key, side=side, joints_2d=points, joints_2d_weight=weight)
+    return store(
+        path, mask, dataset="hiu_data", sample_id=key, group=name, side=side, joints_2d=points, joints_2d_weight=weight
+    )

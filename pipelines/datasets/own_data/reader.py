@@ -23,7 +23,7 @@ def open_split(source: str, split: str) -> Split:
     path = folder / f"{split}.json"
     images, annotations = _load(path)
     name = folder.resolve().name
-    hands = Counter(annotation.get("image_id") for annotation in annotations.values())
+    hands = Counter(str(annotation.get("image_id")) for annotation in annotations.values())
 
     def load(key):
         annotation = annotations[key]
@@ -31,7 +31,7 @@ def open_split(source: str, split: str) -> Split:
             raise DataSetError(
                 f"{_where(name, path, key)}: image_id {annotation.get('image_id')} is not among the images"
             )
-        alone = hands[annotation["image_id"]] == 1
+        alone = hands[str(annotation["image_id"])] == 1
         return _sample(folder, name, images[annotation["image_id"]], annotation, alone, _where(name, path, key))
 
     return Split(name, list(annotations), load, hashlib.sha256(path.read_bytes()).hexdigest()[:16])
@@ -46,11 +46,11 @@ def _load(path):
     try:
         images = {image["id"]: image for image in data["images"]}
         annotations = {annotation["id"]: dict(annotation) for annotation in data["annotations"]}
-        repeated = len(data["annotations"]) - len(annotations)
+        repeated = len(data["annotations"]) - len(annotations) + len(data["images"]) - len(images)
     except (ValueError, KeyError, TypeError) as error:
         raise DataSetError(f"own_data: {path} is no COCO key point file: {error!r}") from error
     if repeated:
-        raise DataSetError(f"own_data: {path}: {repeated} annotations repeat the id of another")
+        raise DataSetError(f"own_data: {path}: {repeated} images or annotations repeat the id of another")
     if not annotations:
         raise DataSetError(f"own_data: {path} has no annotations")
     return images, annotations
@@ -69,6 +69,7 @@ def _sample(folder, name, image, annotation, alone, where):
         _mask(folder, image, annotation, alone, where),
         dataset=name,
         sample_id=str(annotation["id"]),
+        group=str(image["file_name"]),
         side=SIDES[annotation.get("hand_side")],
         # COCO's (0, 0) is the corner of the first pixel, ours its centre.
         joints_2d=points[:, :2] - 0.5,
@@ -105,6 +106,8 @@ def _mask(folder, image, annotation, alone, where):
 def _drawn(shape, image, where):
     try:
         height, width = int(image["height"]), int(image["width"])
+        if isinstance(shape, dict) and list(shape["size"]) != [height, width]:
+            raise DataSetError(f"its size is {shape['size']}, the picture's {[height, width]}")
         if isinstance(shape, dict) and isinstance(shape["counts"], str):
             runs = {"size": shape["size"], "counts": shape["counts"].encode()}
         else:

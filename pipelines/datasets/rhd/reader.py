@@ -1,17 +1,17 @@
 """RHD, Rendered Hand Pose (data card: README.md)."""
 
-import hashlib
 import pickle
 from pathlib import Path
 
 import numpy as np
 
 from hiu_tf.conventions.skeleton import NUM_JOINTS, reorder
-from pipelines.datasets import DataSetError, Split
+from pipelines.datasets import DataSetError, Split, files_stamp
 from pipelines.schema import LEFT, RIGHT, LeftOut
 from pipelines.store import read_picture, store
 
 SPLITS = {"train": "training", "test": "evaluation"}
+_SIZE = 320
 #: Classes of the mask file, from and to (inclusive), and rows of the 42 points.
 _CLASSES = {LEFT: (2, 17), RIGHT: (18, 33)}
 _ROWS = {LEFT: slice(0, NUM_JOINTS), RIGHT: slice(NUM_JOINTS, 2 * NUM_JOINTS)}
@@ -45,8 +45,7 @@ def open_split(source: str, split: str, hand: str = "larger", min_visible: str =
         side = {"": None, "left": LEFT, "right": RIGHT}[name]
         return _sample(folder, int(number), key, annotations[int(number)], side, int(min_visible))
 
-    stamp = hashlib.sha256(f"{hand} {min_visible} {path.stat().st_size} {len(annotations)}".encode()).hexdigest()[:16]
-    return Split("rhd", keys, load, stamp)
+    return Split("rhd", keys, load, f"{hand} {min_visible} {files_stamp([path])}")
 
 
 def _load(path):
@@ -55,10 +54,10 @@ def _load(path):
             annotations = _PlainUnpickler(file, encoding="latin1").load()
     except OSError as error:
         raise DataSetError(f"rhd: cannot read {path}: {error.strerror}") from error
-    except (pickle.UnpicklingError, EOFError, ValueError, AttributeError, ImportError) as error:
+    except Exception as error:  # a damaged pickle raises anything
         raise DataSetError(f"rhd: {path} is no annotation file of RHD: {error}") from error
-    if not isinstance(annotations, dict) or not annotations:
-        raise DataSetError(f"rhd: {path} holds no dictionary of samples")
+    if not isinstance(annotations, dict) or not annotations or not all(isinstance(key, int) for key in annotations):
+        raise DataSetError(f"rhd: {path} holds no dictionary of numbered samples")
     return dict(sorted(annotations.items()))
 
 
@@ -86,12 +85,13 @@ def _sample(folder, number, key, annotation, side, min_visible):
     visible = flat[:, 2] > 0
     if visible.sum() < min_visible:
         raise LeftOut(f"rhd/{key}: {int(visible.sum())} joints of the {_NAMES[side]} hand are visible")
-    inside = ((flat[:, :2] >= 0) & (flat[:, :2] <= np.array(mask.shape[::-1]) - 1)).all(axis=1)
+    inside = ((flat[:, :2] >= 0) & (flat[:, :2] <= _SIZE - 1)).all(axis=1)
     return store(
         folder / "color" / f"{number:05d}.png",
         (parts[side] * 255).astype(np.uint8),
         dataset="rhd",
         sample_id=key,
+        group=f"{number:05d}",
         side=side,
         visible=visible.astype(np.float32),
         joints_2d=flat[:, :2],

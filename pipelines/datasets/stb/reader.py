@@ -1,6 +1,5 @@
 """STB, Stereo Hand Pose Tracking Benchmark (data card: README.md)."""
 
-import hashlib
 from functools import lru_cache
 from pathlib import Path
 
@@ -9,7 +8,7 @@ from scipy.io import loadmat
 from scipy.spatial.transform import Rotation
 
 from hiu_tf.conventions.skeleton import NUM_JOINTS, Joint, reorder
-from pipelines.datasets import DataSetError, Split
+from pipelines.datasets import DataSetError, Split, files_stamp
 from pipelines.schema import LEFT
 from pipelines.store import store
 
@@ -70,8 +69,7 @@ def open_split(source: str, split: str, view: str = "SK", wrist: str = "zimmerma
         sequence, name, number = key.split("/")
         return _sample(folder, key, sequence, name, int(number), _joints_mm(labels[sequence, name]), wrist)
 
-    sizes = [(path.name, path.stat().st_size) for path in labels.values()]
-    return Split("stb", keys, load, hashlib.sha256(f"{wrist} {sizes}".encode()).hexdigest()[:16])
+    return Split("stb", keys, load, f"{wrist} {files_stamp(labels.values())}")
 
 
 @lru_cache(maxsize=24)
@@ -79,7 +77,7 @@ def _joints_mm(path):
     """[frames, 21, 3] of a label file, its own order."""
     try:
         joints = loadmat(path)["handPara"].transpose(2, 1, 0)
-    except (KeyError, ValueError, TypeError, OSError, NotImplementedError) as error:
+    except Exception as error:  # SciPy raises many kinds on damaged files
         raise DataSetError(f"stb: {path} is no label file of STB: {error!r}") from error
     if joints.shape[1:] != (NUM_JOINTS, 3):
         raise DataSetError(f"stb: {path}: handPara is {joints.shape[::-1]}, expected (3, {NUM_JOINTS}, frames)")
@@ -97,6 +95,7 @@ def _sample(folder, key, sequence, view, number, joints_mm, wrist):
         folder / "images" / sequence / f"{pictures}_{number}.png",
         dataset="stb",
         sample_id=key,
+        group=f"{sequence}/{number}",
         side=LEFT,
         joints_2d=pixels,
         joints_2d_weight=np.ones(NUM_JOINTS, np.float32),

@@ -336,6 +336,37 @@ def test_known_bad_samples_are_left_out_with_their_reason(tmp_path, rng):
     assert opened.left_out == {"00000004": "label of another hand"}
 
 
+def test_a_table_of_bad_samples_from_a_spreadsheet(tmp_path, rng):
+    formats.freihand(tmp_path, rng)
+    (tmp_path / "known_bad.csv").write_bytes("\ufeffsample,reason\n00000004,x\n".encode())
+    assert "00000004" not in open_split("freihand", str(tmp_path), "train").keys
+    (tmp_path / "known_bad.csv").write_text("sample;reason\n00000004;x\n")
+    with pytest.raises(DataSetError, match="the first line must be 'sample,reason'"):
+        open_split("freihand", str(tmp_path), "train")
+
+
+def test_changed_labels_and_known_bad_samples_change_the_fingerprint(tmp_path, rng):
+    formats.freihand(tmp_path, rng)
+
+    def stamp():
+        return open_split("freihand", str(tmp_path), "train").fingerprint
+
+    first = stamp()
+    assert stamp() == first
+    labels = json.loads((tmp_path / "training_xyz.json").read_text())
+    labels[1][0][0] += 0.001
+    (tmp_path / "training_xyz.json").write_text(json.dumps(labels))
+    second = stamp()
+    (tmp_path / "known_bad.csv").write_text("sample,reason\n00000004,x\n")
+    assert len({first, second, stamp()}) == 3
+
+
+def test_the_four_pictures_of_a_label_are_one_group(tmp_path, rng):
+    formats.freihand(tmp_path, rng)
+    groups = {key: sample.group for key, sample in read("freihand", tmp_path).items()}
+    assert groups["00000001"] == groups["00000004"] == groups["00000010"] != groups["00000000"]
+
+
 def test_broken_pictures_are_outcomes_and_not_the_end(tmp_path, rng):
     formats.freihand(tmp_path, rng)
     pictures = tmp_path / "training" / "rgb"
