@@ -11,6 +11,10 @@ RIGHT, LEFT, UNKNOWN = 0, 1, -1
 SIDES = {"right": RIGHT, "left": LEFT, None: UNKNOWN, "unknown": UNKNOWN}
 
 
+class DataSetError(UserError):
+    """A folder, file or sample of a data set that cannot be read; the message says what and where."""
+
+
 class SampleError(UserError):
     """A sample that breaks the schema; the message names set, sample and field."""
 

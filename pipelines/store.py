@@ -12,8 +12,7 @@ import cv2
 import numpy as np
 import tensorflow as tf
 
-from pipelines.datasets import DataSetError
-from pipelines.schema import Sample
+from pipelines.schema import DataSetError, Sample
 
 #: Longest side of a stored picture.
 MAX_SIDE = 512

@@ -23,7 +23,7 @@ from pathlib import Path
 import cv2
 
 from hiu_tf.errors import UserError
-from pipelines.schema import Sample
+from pipelines.schema import DataSetError, Sample
 
 READERS = {
     "rhd": "pipelines.datasets.rhd.reader",
@@ -37,10 +37,6 @@ READERS = {
 }
 KNOWN_BAD = "known_bad.csv"
 _AT_ONCE = 16
-
-
-class DataSetError(UserError):
-    """A folder, file or sample of a data set that cannot be read; the message says what and where."""
 
 
 @dataclass(frozen=True)
