@@ -47,6 +47,8 @@ def training_data(
     """
     if recipe.train.batch_size % workers:
         raise ConfigError(f"train.batch_size {recipe.train.batch_size} cannot be shared by {workers} workers")
+    if recipe.train.input_service:
+        tf.random.set_seed(None)  # a global seed would give every worker of the service the same order
     batch_size = recipe.train.batch_size // workers
     start = 0 if recipe.train.input_service else start  # its workers draw orders of their own
     records = mixed_records(recipe, root, worker, workers).skip(start * batch_size).batch(batch_size, True)

@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from hiu_tf.config.schema import DataConfig, Recipe, TrainConfig
 from hiu_tf.conventions import keys
@@ -30,6 +31,7 @@ def launch():
 
 
 def test_batches_come_from_two_workers(launch, rendered_records):
+    tf.random.set_seed(3)  # as training does: it must not reach the workers
     dispatcher = launch("dispatcher")
     workers = [launch("worker", "--dispatcher", dispatcher) for _ in range(2)]
     assert len(set(workers)) == 2
