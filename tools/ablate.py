@@ -5,7 +5,9 @@
 
 A grid is a YAML file: a recipe, the sets to measure on, and the arms, each a name and the settings that
 differ. Each arm and seed is a run of tools/train.py in a folder of its own, measured by
-tools/evaluate.py. Runs that are finished are kept: after an interruption the same command goes on.
+tools/evaluate.py. Runs that are finished are kept: after an interruption the same command goes on. The
+tables have the columns of the paper's Table 5, with published numbers where they are known; --table prints
+them from what is there.
 """
 
 import argparse
@@ -13,10 +15,13 @@ import json
 import statistics
 import subprocess
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tools._program import positive, program
+
+#: Where a run's figures lie, and whose they are there.
+FIGURES, TRAINED = "metrics.json", "trained"
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,8 @@ class Grid:
       sets: names under --data to measure on.
       arms: name -> overrides of the recipe.
       split, fold: which part of the sets is measured on.
+      published: arm -> the paper's numbers in the order of `COLUMNS`.
+      every_stack: arms whose every stack is measured.
     """
 
     recipe: str
@@ -35,6 +42,19 @@ class Grid:
     arms: dict[str, list[str]]
     split: str = "val"
     fold: tuple[float, float] = (0.0, 1.0)
+    published: dict[str, list[float]] = field(default_factory=dict)
+    every_stack: list[str] = field(default_factory=list)
+
+
+#: The paper's table: its columns (supplement, Table 5; a dagger: projected from 3D) and our figures for them.
+COLUMNS = {
+    "2D pose": "joints_2d_auc",
+    "2D pose†": "projected_2d_auc",
+    "mask": "mask_iou",
+    "mask†": "rendered_mask_iou",
+    "3D pose": "joints_3d_aligned_auc",
+    "mesh": "mesh_aligned_auc",
+}
 
 
 def load_grid(path: str) -> Grid:
@@ -54,55 +74,79 @@ def load_grid(path: str) -> Grid:
         raise ConfigError(f"{path} is no grid of experiments: {error}") from error
 
 
-def run_arm(grid: Grid, recipe: Path, overrides: list[str], data: str, folder: Path) -> dict:
-    """Trains and measures one arm with one seed, or reads what was measured. {set: {figure: value}}."""
+def run_arm(grid: Grid, recipe: Path, name: str, overrides: list[str], data: str, folder: Path) -> None:
+    """Trains and measures one arm with one seed, unless that is done."""
     from hiu_tf.errors import UserError
 
-    figures = folder / "metrics.json"
     settings = [part for override in overrides for part in ("--set", override)]
+    measured = ["--sets", ",".join(grid.sets), "--split", grid.split, "--fold", ",".join(map(str, grid.fold))]
+    measured += ["--every-stack"] if name in grid.every_stack else []
     commands = (
         ["tools.train", "--recipe", str(recipe), "--data", data, "--out", str(folder), *settings],
-        [
-            "tools.evaluate",
-            "--run",
-            str(folder),
-            "--data",
-            data,
-            "--sets",
-            ",".join(grid.sets),
-            "--json",
-            str(figures),
-            "--split",
-            grid.split,
-            "--fold",
-            ",".join(map(str, grid.fold)),
-        ],
+        ["tools.evaluate", "--run", str(folder), "--data", data, *measured, "--json", str(folder / FIGURES)],
     )
     folder.mkdir(parents=True, exist_ok=True)
-    if not figures.exists():
-        for command in commands:
-            with open(folder / "output.txt", "a") as output:
-                result = subprocess.run([sys.executable, "-m", *command], stdout=output, stderr=output, check=False)
-            if result.returncode:
-                raise UserError(f"{' '.join(command)} failed: see {folder / 'output.txt'}")
-    return {name: predictors["trained"] for name, predictors in json.loads(figures.read_text())["results"].items()}
+    for command in commands if not (folder / FIGURES).exists() else ():
+        with open(folder / "output.txt", "a") as output:
+            result = subprocess.run([sys.executable, "-m", *command], stdout=output, stderr=output, check=False)
+        if result.returncode:
+            raise UserError(f"{' '.join(command)} failed: see {folder / 'output.txt'}")
 
 
-def table(results: dict[str, list[dict]], dataset: str) -> str:
-    """{arm: one {set: {figure: value}} per seed} as Markdown: mean over seeds, and their range in brackets."""
-    from hiu_tf.evaluation.protocols import PROTOCOLS
+def read_figures(folder: Path) -> dict[str, dict]:
+    """{row of the table: {set: {figure: value}}} of one measured run: the run itself, then its stacks."""
+    if not (folder / FIGURES).exists():
+        return {}
+    rows = {}
+    for dataset, predictors in json.loads((folder / FIGURES).read_text())["results"].items():
+        for predictor, figures in predictors.items():
+            if predictor == TRAINED or predictor.startswith("stack"):
+                rows.setdefault("" if predictor == TRAINED else f", {predictor}", {})[dataset] = figures
+    return rows
 
-    measured = {arm: [run[dataset] for run in runs] for arm, runs in results.items()}
-    used = [p for p in PROTOCOLS if all(p.name in run for runs in measured.values() for run in runs)]
-    arrows = [f"{p.name} {'↑' if p.higher_is_better else '↓'} ({p.unit})" for p in used]
-    lines = [f"**{dataset}**", "", "| arm | " + " | ".join(arrows) + " |", "|---|" + "---|" * len(used)]
-    for arm, runs in measured.items():
-        cells = [_cell([run[protocol.name] for run in runs]) for protocol in used]
-        lines.append(f"| {arm} | " + " | ".join(cells) + " |")
+
+def paper_table(results: dict[str, list[dict]], dataset: str, published: dict) -> str:
+    """The paper's columns: {row: one {set: {figure: value}} per seed}, published numbers below their row."""
+    lines = [f"**{dataset}**", "", "| arm | " + " | ".join(COLUMNS) + " |", "|---|" + "---|" * len(COLUMNS)]
+    for row, runs in results.items():
+        cells = [_cell([run[dataset][figure] for run in runs if figure in run[dataset]]) for figure in COLUMNS.values()]
+        lines.append(f"| {row} | " + " | ".join(cells if runs else ["not run"] * len(COLUMNS)) + " |")
+        if row in published:
+            lines.append(f"| {row}, published | " + " | ".join(f"{value:.3f}" for value in published[row]) + " |")
     return "\n".join(lines)
 
 
+def table(results: dict[str, list[dict]], dataset: str) -> str:
+    """Every figure: {row: one {set: {figure: value}} per seed} as Markdown, mean and range over seeds."""
+    from hiu_tf.evaluation.protocols import PROTOCOLS
+
+    measured = {row: [run[dataset] for run in runs] for row, runs in results.items() if runs}
+    used = [p for p in PROTOCOLS if measured and all(p.name in run for runs in measured.values() for run in runs)]
+    arrows = [f"{p.name} {'↑' if p.higher_is_better else '↓'} ({p.unit})" for p in used]
+    lines = [f"**{dataset}**", "", "| arm | " + " | ".join(arrows) + " |", "|---|" + "---|" * len(used)]
+    for row, runs in measured.items():
+        cells = [_cell([run[protocol.name] for run in runs]) for protocol in used]
+        lines.append(f"| {row} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _rows(grid, arms, out, seeds):
+    """{row: runs} of what has been measured: each arm, then its stacks."""
+    results = {}
+    for name in arms:
+        runs = [read_figures(_folder(out, name, seed)) for seed in range(1, seeds + 1)]
+        for suffix in dict.fromkeys(["", *(suffix for run in runs for suffix in run)]):
+            results[name + suffix] = [run[suffix] for run in runs if suffix in run]
+    return results
+
+
+def _folder(out, name, seed):
+    return Path(out) / name.replace(" ", "_") / f"seed{seed}"
+
+
 def _cell(values):
+    if not values:
+        return "-"
     digits = 3 if max(map(abs, values)) < 10 else 1
     mean = f"{statistics.mean(values):.{digits}f}"
     return mean if len(values) == 1 else f"{mean} ({min(values):.{digits}f}-{max(values):.{digits}f})"
@@ -116,6 +160,7 @@ def parse_args(argv):
     parser.add_argument("--sets", help="comma-separated: measure on these sets instead of the grid's own")
     parser.add_argument("--data", required=True, help="folder that holds the records (tools/prepare.py)")
     parser.add_argument("--out", required=True, help="folder of the runs")
+    parser.add_argument("--table", action="store_true", help="run nothing: print the tables of what is there")
     parser.add_argument("--arms", help="comma-separated: only these")
     parser.add_argument("--seeds", type=positive, default=2, help="runs of each arm (default 2)")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of every arm")
@@ -140,15 +185,17 @@ def main(argv=None) -> int:
     arms = {name: grid.arms[name] for name in (args.arms.split(",") if args.arms else grid.arms)}
     for overrides in arms.values():
         load_recipe(recipe, [*overrides, *args.set])  # refuse a bad setting before hours of work
-    results = {name: [] for name in arms}
     # Seed by seed, so that an unfinished grid already compares all arms.
-    for seed, name in tqdm([(seed, name) for seed in range(1, args.seeds + 1) for name in arms], unit="run"):
+    jobs = [] if args.table else [(seed, name) for seed in range(1, args.seeds + 1) for name in arms]
+    for seed, name in tqdm(jobs, unit="run", disable=args.table):
         overrides = [*arms[name], *args.set, f"train.seed={seed}"]
-        folder = Path(args.out) / name.replace(" ", "_") / f"seed{seed}"
-        results[name].append(run_arm(grid, recipe, overrides, args.data, folder))
-    tables = "\n\n".join(table(results, dataset) for dataset in grid.sets)
-    (Path(args.out) / "table.md").write_text(tables + "\n")
-    print(tables)
+        run_arm(grid, recipe, name, overrides, args.data, _folder(args.out, name, seed))
+    rows = _rows(grid, arms, args.out, args.seeds)
+    tables = [paper_table(rows, dataset, grid.published) for dataset in grid.sets]
+    tables += ["Every figure:", *(table(rows, dataset) for dataset in grid.sets)]
+    Path(args.out).mkdir(parents=True, exist_ok=True)
+    (Path(args.out) / "table.md").write_text("\n\n".join(tables) + "\n")
+    print("\n\n".join(tables))
     return 0
 
 

@@ -26,8 +26,13 @@ _MEAN_SAMPLES = 512
 _BATCH = 32
 
 
-def evaluate_run(run, root: str, sets: list[str], limit: int, split: str = "val", fold=(0.0, 1.0)) -> dict:
-    """{data set: {predictor: {protocol: value}}} of a `training.run.Run` and the baselines on each set."""
+def evaluate_run(
+    run, root: str, sets: list[str], limit: int, split: str = "val", fold=(0.0, 1.0), every_stack: bool = False
+) -> dict:
+    """{data set: {predictor: {protocol: value}}} of a `training.run.Run` and the baselines on each set.
+
+    With `every_stack` each stack of the network counts as a predictor too (supplement 2.3, item 3).
+    """
     from tqdm import tqdm
 
     from hiu_tf.evaluation.evaluate import evaluate
@@ -39,6 +44,7 @@ def evaluate_run(run, root: str, sets: list[str], limit: int, split: str = "val"
     config = run.config
     trained = network_predictor(run.network, run.hand)
     untrained = network_predictor(build_hiu(config), run.hand)
+    stacks = {f"stack {k + 1}": network_predictor(run.network, run.hand, k) for k in range(config.stacks * every_stack)}
 
     def batches(folder, split, samples, fold=(0.0, 1.0)):
         data = evaluation_data(folder, split, config.image_size, _BATCH, fold=fold)
@@ -48,7 +54,7 @@ def evaluate_run(run, root: str, sets: list[str], limit: int, split: str = "val"
     for name in tqdm(sets, desc="evaluate", unit="set"):
         folder = data_folder(root, name)
         mean = mean_predictor(batches(folder, "train", _MEAN_SAMPLES))
-        predictors = {"trained": trained, "untrained": untrained, "mean of training": mean}
+        predictors = {"trained": trained, "untrained": untrained, "mean of training": mean, **stacks}
         results[name] = evaluate(predictors, batches(folder, split, limit, fold), config.image_size)
     return results
 
@@ -118,6 +124,7 @@ def parse_args(argv):
     parser.add_argument(
         "--fold", type=_fold, default="0,1", help="LOW,HIGH: only this part of the samples (default 0,1)"
     )
+    parser.add_argument("--every-stack", action="store_true", help="measure the answer of every stack, not the last alone")
     parser.add_argument("--json", help="write the figures there")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     args = parser.parse_args(argv)
@@ -152,7 +159,8 @@ def main(argv=None) -> int:
         if args.json:
             write_json(Path(args.json), figures)
         return 0
-    results = evaluate_run(load_run(args.run), args.data, args.sets.split(","), args.limit, args.split, args.fold)
+    run = load_run(args.run)
+    results = evaluate_run(run, args.data, args.sets.split(","), args.limit, args.split, args.fold, args.every_stack)
     print(markdown(results))
     if args.json:
         write_json(Path(args.json), as_json(results, " ".join(sys.argv)))

@@ -20,6 +20,33 @@ _SMALL = ModelConfig(
     regressor_hidden=(256, 256),
 )
 
+# For phones: chosen by the time of one thread of tflite-runtime (docs/networks.md).
+_MOBILE = replace(
+    _SMALL,
+    image_size=160,
+    stem_kernel=5,
+    encoder_repetitions=(2, 3, 4, 3),
+    feature_channels=40,
+    decoder_convolutions=1,
+    regressor_channels=(64, 128, 256, 384),
+)
+_EDGE = replace(
+    _MOBILE,
+    image_size=128,
+    stem_channels=(16, 24),
+    encoder_channels=(96, 160, 320, 448),
+    encoder_repetitions=(1, 2, 3, 3),
+    feature_channels=32,
+    regressor_channels=(48, 96, 192, 320),
+)
+
+_SMALL_64 = replace(_SMALL, image_size=64)
+_SMALL_64_QUARTER = {
+    "encoder_channels": (56, 80, 128, 176),
+    "feature_channels": 16,
+    "regressor_channels": (32, 64, 128, 256),
+}
+
 _TIMES_3_4, _TIMES_1_2 = (192, 384, 768, 1536), (128, 256, 512, 1024)
 
 PRESETS = {
@@ -33,9 +60,21 @@ PRESETS = {
         stacks=2, encoder_channels=_TIMES_3_4, regressor_channels=_TIMES_3_4, feature_channels=176
     ),
     "hiu_4stack_equal": ModelConfig(encoder_channels=_TIMES_1_2, regressor_channels=_TIMES_1_2, feature_channels=128),
+    "hiu_mobile": _MOBILE,
+    "hiu_edge": _EDGE,
     "hiu_small": _SMALL,
     # hiu_small at a quarter of the pixels: for grids of experiments on two cores.
-    "hiu_small_64": replace(_SMALL, image_size=64),
+    "hiu_small_64": _SMALL_64,
+    # Two and four stacks at its cost within 5%, and eight of the four-stack width.
+    "hiu_small_64_2stack_equal": replace(
+        _SMALL_64,
+        stacks=2,
+        encoder_channels=(88, 128, 256, 320),
+        feature_channels=22,
+        regressor_channels=(48, 96, 192, 384),
+    ),
+    "hiu_small_64_4stack_equal": replace(_SMALL_64, stacks=4, **_SMALL_64_QUARTER),
+    "hiu_small_64_8stack": replace(_SMALL_64, stacks=8, **_SMALL_64_QUARTER),
     # For tests only.
     "tiny": ModelConfig(
         image_size=64,

@@ -11,7 +11,14 @@ class ConfigError(UserError):
     """A setting that is unknown, of the wrong type or out of range."""
 
 
-FUSIONS = ("attention", "mean", "concat")
+#: Settings of the network that are one of a few words.
+CHOICES = {
+    "fusion": ("attention", "mean", "concat", "none"),
+    "encoder": ("hiu", "resnet50"),
+    "convolution": ("full", "separable"),
+    "cascade": ("stem_and_fused", "fused", "stem_fused_and_maps"),
+    "regressor": ("shared", "per_stack"),
+}
 
 
 @dataclass(frozen=True)
@@ -21,28 +28,46 @@ class ModelConfig:
     Attributes:
       image_size: side S of the input; a multiple of 32. Heat maps and POF come at S/2, masks at S.
       stacks: number of cascaded stacks.
-      stem_channels: of the two 7x7 stride-2 convolutions.
-      encoder_channels, encoder_repetitions: the four groups conv2_x..conv5_x.
+      stem_channels, stem_kernel: of the two stride-2 convolutions.
+      encoder: "hiu" (groups of our own bottlenecks) or "resnet50": the body of keras.applications' ResNet-50,
+        which can start from its ImageNet weights (train.encoder_weights).
+      encoder_channels, encoder_repetitions: the four groups conv2_x..conv5_x of encoder "hiu".
+      bottleneck_ratio: channels in the middle of a block, relative to its output.
+      convolution: 3x3 convolutions "full" or "separable" (for phones).
       feature_channels: of hms_ft, mask_ft, pof_ft and tam_ft.
+      decoder_convolutions: 3x3 convolutions of a decoder at each resolution.
       fusion: how tam_ft is made of the three tasks' features: "attention" (the paper), "mean" or "concat"
-        (the ablations of it).
+        (the ablations of it), or "none": of the encoder's finest level, past all tasks.
+      cascade: what the next stack sees: the stem's features and tam_ft, tam_ft alone, or the predicted maps too.
       head_convolutions: 3x3 convolutions before each prediction.
-      regressor_channels, regressor_repetitions, regressor_hidden: the shared head.
+      head_stride: predictions are made at S/4 or S/2 and enlarged to their size.
+      regressor: one head "shared" by all stacks, or "per_stack".
+      regressor_channels, regressor_repetitions, regressor_hidden: that head.
       batch_norm_momentum: 0.9 follows short runs; 0.99 is Keras' default.
+      batch_norm_synchronized: statistics over all replicas instead of each replica's own.
     """
 
     image_size: int = 256
     stacks: int = 4
     stem_channels: tuple[int, ...] = (64, 128)
+    stem_kernel: int = 7
+    encoder: str = "hiu"
     encoder_channels: tuple[int, ...] = (256, 512, 1024, 2048)
     encoder_repetitions: tuple[int, ...] = (3, 4, 5, 6)
+    bottleneck_ratio: float = 0.25
+    convolution: str = "full"
     feature_channels: int = 256
+    decoder_convolutions: int = 2
     fusion: str = "attention"
+    cascade: str = "stem_and_fused"
     head_convolutions: int = 2
+    head_stride: int = 4
+    regressor: str = "shared"
     regressor_channels: tuple[int, ...] = (256, 512, 1024, 2048)
     regressor_repetitions: tuple[int, ...] = (3, 3, 3, 3)
     regressor_hidden: tuple[int, ...] = (512, 512, 512)
     batch_norm_momentum: float = 0.9
+    batch_norm_synchronized: bool = False
 
     def __post_init__(self):
         _require(
@@ -50,7 +75,10 @@ class ModelConfig:
         )
         _require(self.stacks >= 1, "model.stacks", ">= 1", self.stacks)
         _require(len(self.stem_channels) == 2, "model.stem_channels", "two numbers", self.stem_channels)
-        _require(self.fusion in FUSIONS, "model.fusion", " or ".join(FUSIONS), self.fusion)
+        for name, words in CHOICES.items():
+            _require(getattr(self, name) in words, f"model.{name}", " or ".join(words), getattr(self, name))
+        _require(self.head_stride in (2, 4), "model.head_stride", "2 or 4", self.head_stride)
+        _require(0 < self.bottleneck_ratio <= 8, "model.bottleneck_ratio", "in (0, 8]", self.bottleneck_ratio)
         for name in ("encoder_channels", "encoder_repetitions", "regressor_channels", "regressor_repetitions"):
             _require(len(getattr(self, name)) == 4, f"model.{name}", "four numbers", getattr(self, name))
 

@@ -19,13 +19,13 @@ Predict = Callable[[np.ndarray], dict[str, np.ndarray]]
 _COMPARED = (keys.JOINTS_2D, keys.JOINTS_2D_PROJECTED, keys.JOINTS_3D, keys.VERTICES, keys.MASK, RENDERED_MASK)
 
 
-def network_predictor(network: keras_library.Model, hand: HandModel) -> Predict:
-    """The last stack of a network."""
+def network_predictor(network: keras_library.Model, hand: HandModel, stack: int = -1) -> Predict:
+    """One stack of a network, the last unless another is asked for."""
     size = network.input_shape[1]
 
     @tf.function(autograph=False, input_signature=[tf.TensorSpec([None, size, size, 3])])
     def graph(image):
-        outputs = network(image, training=False)[-1]
+        outputs = network(image, training=False)[stack]
         found = outputs | reconstruct(outputs, hand, size)
         found[keys.MASK] = tf.sigmoid(outputs[keys.MASK])[..., 0]
         found[RENDERED_MASK] = silhouette(found[keys.VERTICES], hand.closed_faces, virtual_intrinsics(size), size)

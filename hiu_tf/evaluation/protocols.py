@@ -148,4 +148,12 @@ PROTOCOLS = (
         keys.HAS_MESH,
         _aligned_error(keys.VERTICES),
     ),
+    Protocol(
+        "mesh_aligned_auc",
+        "0..1",
+        True,
+        "mesh: area under PCK of vertices after Procrustes, 0-50 mm, 100 thresholds",
+        keys.HAS_MESH,
+        lambda p, t, s: pck_auc(_aligned_errors_mm(keys.VERTICES, p, t), 0, 50, 100),
+    ),
 )

@@ -5,6 +5,7 @@ import tf_keras as keras
 
 from hiu_tf.conventions import keys
 from hiu_tf.hand.model import HandModel
+from hiu_tf.models.hiu import inference_network
 from hiu_tf.models.reconstruction import reconstruct
 
 #: Outputs of the signature "tensor", in the order of the card.
@@ -26,12 +27,11 @@ class HIUModule(tf.Module):
 
     def __init__(self, network: keras.Model, hand: HandModel):
         super().__init__(name="hiu")
-        # Earlier stacks keep only what the last one needs.
-        last = keras.Model(network.input, network.output[-1])
+        needed = inference_network(network)
         # Only the weights are tracked: a tracked Keras model is saved layer by layer, with a traced
         # function for each, which takes minutes and serves nobody.
-        self.weights = last.variables
-        self._network = lambda image: last(image, training=False)
+        self.weights = needed.variables
+        self._network = lambda image: needed(image, training=False)
         self.hand, self.size = hand, network.input_shape[1]
 
     def predict(self, image: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -9,7 +9,7 @@ import tf_keras as keras
 from tf_keras import layers
 
 from hiu_tf.config.schema import ModelConfig
-from hiu_tf.models.blocks import convolution
+from hiu_tf.models.blocks import batch_norm, convolution
 
 
 @keras.saving.register_keras_serializable("hiu_tf")
@@ -27,13 +27,15 @@ class TaskMixture(layers.Layer):
         return sum(feature * (share / total) for feature, share in zip(features, shares))
 
 
-def fuse(features, config: ModelConfig, name: str):
-    """Three tasks' feature maps [B, S/4, S/4, C] -> tam_ft [B, S/4, S/4, C]."""
+def fuse(features, finest, config: ModelConfig, name: str):
+    """Three tasks' feature maps and the encoder's finest level [B, S/4, S/4, C] -> tam_ft [B, S/4, S/4, C]."""
+    if config.fusion == "none":
+        return convolution(finest, config.feature_channels, 1, config, f"{name}_bypass")
     if config.fusion == "mean":
         return layers.Average(name=f"{name}_mean")(features)
     if config.fusion == "concat":
         together = layers.Concatenate(name=f"{name}_concat")(features)
-        return convolution(together, config.feature_channels, 1, config.batch_norm_momentum, f"{name}_mix")
+        return convolution(together, config.feature_channels, 1, config, f"{name}_mix")
     return task_attention(features, config, name)
 
 
@@ -44,7 +46,7 @@ def task_attention(features, config: ModelConfig, name: str):
     x = layers.Concatenate(name=f"{name}_concat")(pooled)
     for k, channels in enumerate((3 * width, width, width, width, 3 * width), start=1):
         x = layers.Conv2D(channels, 1, use_bias=False, kernel_initializer="he_normal", name=f"{name}_point{k}")(x)
-        x = layers.BatchNormalization(momentum=config.batch_norm_momentum, name=f"{name}_point{k}_bn")(x)
+        x = batch_norm(x, config, f"{name}_point{k}_bn", epsilon=1e-3)  # of 1x1 maps: few numbers, small variances
         x = layers.ReLU(name=f"{name}_point{k}_relu")(x)
     scores = layers.Conv2D(3 * width, 1, name=f"{name}_scores")(x)
     return TaskMixture(name=f"{name}_mix")([features, scores])

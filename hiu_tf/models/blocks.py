@@ -2,8 +2,17 @@
 
 from tf_keras import layers
 
+from hiu_tf.config.schema import ModelConfig
 
-def convolution(x, channels, size, momentum, name, stride=1, activation=True):
+
+def batch_norm(x, config: ModelConfig, name: str, epsilon: float = 1e-5):
+    """Batch normalisation; over all replicas where the network says so."""
+    return layers.BatchNormalization(
+        momentum=config.batch_norm_momentum, epsilon=epsilon, synchronized=config.batch_norm_synchronized, name=name
+    )(x)
+
+
+def convolution(x, channels: int, size: int, config: ModelConfig, name: str, stride=1, activation=True):
     """Convolution without bias, batch normalisation, ReLU (unless activation is False)."""
     x = layers.Conv2D(
         channels,
@@ -14,24 +23,39 @@ def convolution(x, channels, size, momentum, name, stride=1, activation=True):
         kernel_initializer="he_normal",
         name=f"{name}_conv",
     )(x)
-    x = layers.BatchNormalization(momentum=momentum, epsilon=1e-5, name=f"{name}_bn")(x)
+    x = batch_norm(x, config, f"{name}_bn")
     return layers.ReLU(name=f"{name}_relu")(x) if activation else x
 
 
-def bottleneck(x, channels, stride, momentum, name):
-    """ResNet's 1x1, 3x3, 1x1 block; a strided shortcut averages before its 1x1 (ResNet-D)."""
-    middle = channels // 4
-    y = convolution(x, middle, 1, momentum, f"{name}_reduce")
-    y = convolution(y, middle, 3, momentum, f"{name}_spatial", stride=stride)
-    y = convolution(y, channels, 1, momentum, f"{name}_expand", activation=False)
+def spatial(x, channels: int, config: ModelConfig, name: str, stride=1):
+    """A 3x3 convolution, or (config.convolution "separable") a 3x3 for each channel and a 1x1 that mixes them."""
+    if config.convolution == "full":
+        return convolution(x, channels, 3, config, name, stride)
+    x = _depthwise(x, config, f"{name}_depth", stride)
+    return convolution(x, channels, 1, config, name)
+
+
+def bottleneck(x, channels: int, stride: int, config: ModelConfig, name: str):
+    """ResNet's 1x1, 3x3, 1x1 block; a strided shortcut averages before its 1x1 (ResNet-D).
+
+    With separable convolutions the 3x3 stays within each channel, as in MobileNet's inverted residuals: a
+    bottleneck_ratio above 1 then widens in the middle.
+    """
+    middle = max(1, round(channels * config.bottleneck_ratio))
+    y = convolution(x, middle, 1, config, f"{name}_reduce")
+    if config.convolution == "full":
+        y = convolution(y, middle, 3, config, f"{name}_spatial", stride)
+    else:
+        y = _depthwise(y, config, f"{name}_spatial", stride)
+    y = convolution(y, channels, 1, config, f"{name}_expand", activation=False)
     if stride > 1:
         x = layers.AveragePooling2D(stride, padding="same", name=f"{name}_shortcut_pool")(x)
     if x.shape[-1] != channels:
-        x = convolution(x, channels, 1, momentum, f"{name}_shortcut", activation=False)
+        x = convolution(x, channels, 1, config, f"{name}_shortcut", activation=False)
     return layers.ReLU(name=f"{name}_relu")(layers.Add(name=f"{name}_add")([x, y]))
 
 
-def residual_groups(x, channels, repetitions, momentum, name):
+def residual_groups(x, channels, repetitions, config: ModelConfig, name: str):
     """conv2_x..conv5_x: four groups of bottlenecks at 1, 1/2, 1/4, 1/8 of the resolution of x.
 
     Returns the output of each group, finest first.
@@ -40,6 +64,13 @@ def residual_groups(x, channels, repetitions, momentum, name):
     for group, (width, count) in enumerate(zip(channels, repetitions)):
         for block in range(count):
             stride = 2 if block == 0 and group > 0 else 1
-            x = bottleneck(x, width, stride, momentum, f"{name}_g{group + 2}b{block + 1}")
+            x = bottleneck(x, width, stride, config, f"{name}_g{group + 2}b{block + 1}")
         levels.append(x)
     return levels
+
+
+def _depthwise(x, config, name, stride):
+    x = layers.DepthwiseConv2D(
+        3, strides=stride, padding="same", use_bias=False, depthwise_initializer="he_normal", name=f"{name}_conv"
+    )(x)
+    return layers.ReLU(name=f"{name}_relu")(batch_norm(x, config, f"{name}_bn"))

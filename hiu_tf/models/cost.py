@@ -1,18 +1,75 @@
-"""What a network costs: multiply-accumulates of its convolutions, counted from the graph."""
+"""What a network costs, counted from its graph."""
 
+from collections import Counter
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
 import tf_keras as keras
 from tf_keras import layers
+
+from hiu_tf.config.schema import ModelConfig
+from hiu_tf.models.hiu import build_hiu, inference_network
+
+_FLOAT_BYTES = 4
+
+
+class Cost(NamedTuple):
+    """Of one network, training and inference apart.
+
+    Attributes:
+      parameters, macs: of the whole network; multiply-accumulates of the convolutions for one picture.
+      inference_parameters, inference_macs: of what an exported model computes.
+      activations_mb: outputs of all layers for one picture in float32: what a training step keeps of it.
+    """
+
+    parameters: int
+    macs: int
+    inference_parameters: int
+    inference_macs: int
+    activations_mb: float
+
+
+def network_cost(config: ModelConfig) -> Cost:
+    """Builds the network and counts."""
+    network = build_hiu(config)
+    needed = inference_network(network)
+    return Cost(
+        parameters=network.count_params(),
+        macs=macs(network),
+        inference_parameters=needed.count_params(),
+        inference_macs=macs(needed),
+        activations_mb=activation_bytes(network) / 1e6,
+    )
 
 
 def macs(network: keras.Model) -> int:
     """Multiply-accumulates of all convolutions for one picture; a shared part counts once for each call."""
-    total = 0
-    for layer in network.layers:
-        calls = len(layer.inbound_nodes) if isinstance(layer, keras.Model) else 1
-        if isinstance(layer, keras.Model):
-            total += calls * macs(layer)
-        elif isinstance(layer, layers.Conv2D):
-            _, height, width, channels = layer.output_shape
-            rows, columns, depth, _ = layer.kernel.shape
-            total += height * width * channels * rows * columns * depth
-    return total
+    return sum(calls * (macs(part) if isinstance(part, keras.Model) else _macs(part)) for part, calls in _calls(network))
+
+
+def activation_bytes(network: keras.Model) -> int:
+    """Bytes of every layer's output for one picture in float32."""
+    return sum(
+        calls * (activation_bytes(part) if isinstance(part, keras.Model) else _output_bytes(part))
+        for part, calls in _calls(network)
+    )
+
+
+def _calls(network):
+    """Each layer, and how often this network calls it: a shared one may be called by other networks too."""
+    counts = Counter(key.rpartition("_ib-")[0] for key in network._network_nodes)
+    return [(layer, counts[layer.name]) for layer in network.layers]
+
+
+def _macs(layer):
+    if isinstance(layer, layers.DepthwiseConv2D):
+        return int(np.prod(layer.output_shape[1:])) * int(np.prod(layer.kernel_size))
+    if isinstance(layer, layers.Conv2D):
+        return int(np.prod(layer.output_shape[1:])) * int(np.prod(layer.kernel.shape[:3]))
+    return 0
+
+
+def _output_bytes(layer):
+    outputs = tf.nest.flatten(layer.get_output_at(0))
+    return _FLOAT_BYTES * sum(int(np.prod(output.shape[1:])) for output in outputs)

@@ -1,15 +1,15 @@
 """One decoder per dense task: heat maps, mask, POF (supplement 1.1).
 
 All three are alike: lateral 1x1 convolutions from each encoder level (the skip connections), a
-top-down path with bilinear up-sampling, the feature map at S/4, and a head that predicts there and
-is up-sampled to the size of the task's map.
+top-down path with bilinear up-sampling, the feature map at S/4, and a head that predicts at S/4 (or
+S/2, `head_stride`) and is up-sampled to the size of the task's map.
 """
 
 import tf_keras as keras
 from tf_keras import layers
 
 from hiu_tf.config.schema import ModelConfig
-from hiu_tf.models.blocks import convolution
+from hiu_tf.models.blocks import convolution, spatial
 
 
 def decoder(levels, out_channels: int, out_size: int, config: ModelConfig, name: str):
@@ -17,23 +17,28 @@ def decoder(levels, out_channels: int, out_size: int, config: ModelConfig, name:
     features = _top_down(levels, config, name)
     x = features
     for k in range(1, config.head_convolutions + 1):
-        x = convolution(x, config.feature_channels, 3, config.batch_norm_momentum, f"{name}_head{k}")
+        x = spatial(x, config.feature_channels, config, f"{name}_head{k}")
+    if config.head_stride == 2:
+        x = _enlarge(x, 2, f"{name}_head_resize")
     # Maps are mostly 0: starting there saves the steps that would unlearn random ones.
     start = keras.initializers.RandomNormal(stddev=0.001)
     x = layers.Conv2D(out_channels, 3, padding="same", kernel_initializer=start, name=f"{name}_predict")(x)
-    factor = out_size // x.shape[1]
-    return features, layers.UpSampling2D(factor, interpolation="bilinear", dtype="float32", name=name)(x)
+    return features, _enlarge(x, out_size // x.shape[1], name, dtype="float32")
 
 
 def _top_down(levels, config, name):
     """Coarse to fine; each step adds the encoder's level of that resolution."""
-    width, momentum = config.feature_channels, config.batch_norm_momentum
-    laterals = [convolution(x, width, 1, momentum, f"{name}_lateral{k}") for k, x in enumerate(levels)]
+    width = config.feature_channels
+    laterals = [convolution(x, width, 1, config, f"{name}_lateral{k}") for k, x in enumerate(levels)]
     x = laterals[-1]
     for k in range(len(levels) - 2, -1, -1):
-        for c in (1, 2):
-            x = convolution(x, width, 3, momentum, f"{name}_up{k}_{c}")
-        x = layers.UpSampling2D(2, interpolation="bilinear", name=f"{name}_up{k}_resize")(x)
-        x = convolution(x, width, 1, momentum, f"{name}_up{k}_project", activation=False)
+        for c in range(1, config.decoder_convolutions + 1):
+            x = spatial(x, width, config, f"{name}_up{k}_{c}")
+        x = _enlarge(x, 2, f"{name}_up{k}_resize")
+        x = convolution(x, width, 1, config, f"{name}_up{k}_project", activation=False)
         x = layers.Add(name=f"{name}_up{k}_add")([laterals[k], x])
     return x
+
+
+def _enlarge(x, factor, name, **kwargs):
+    return layers.UpSampling2D(factor, interpolation="bilinear", name=name, **kwargs)(x)

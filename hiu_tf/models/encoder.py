@@ -1,9 +1,46 @@
 """Encoder: the body of ResNet-50, conv2_x to conv5_x (supplement 1.1)."""
 
+import tf_keras as keras
+
 from hiu_tf.config.schema import ModelConfig
-from hiu_tf.models.blocks import residual_groups
+from hiu_tf.models.blocks import convolution, residual_groups
+
+#: Where each group of keras.applications' ResNet-50 ends, and what comes before the first.
+_RESNET50_LEVELS = ("conv2_block3_out", "conv3_block4_out", "conv4_block6_out", "conv5_block3_out")
+_RESNET50_START, _RESNET50_CHANNELS = "pool1_pool", 64
+_BODY = "resnet50"
 
 
 def encoder(x, config: ModelConfig, name: str):
     """[B, S/4, S/4, C] -> four levels at S/4, S/8, S/16, S/32."""
-    return residual_groups(x, config.encoder_channels, config.encoder_repetitions, config.batch_norm_momentum, name)
+    if config.encoder == _BODY:
+        x = convolution(x, _RESNET50_CHANNELS, 1, config, f"{name}_enter")
+        return _resnet50_body(x.shape[1:], f"{name}_{_BODY}")(x)
+    return residual_groups(x, config.encoder_channels, config.encoder_repetitions, config, name)
+
+
+def load_resnet50(network: keras.Model, path: str) -> int:
+    """Starts the encoders of a network from ResNet-50's weights; returns how many encoders there are.
+
+    Args:
+      network: from `build_hiu` with encoder "resnet50".
+      path: weights of keras.applications' ResNet50 without its top (its "notop" .h5 file).
+
+    Raises:
+      OSError, ValueError: the file cannot be read or holds another network.
+    """
+    whole = keras.applications.ResNet50(include_top=False, weights=None)
+    whole.load_weights(path)
+    bodies = [layer for layer in network.layers if layer.name.endswith(_BODY)]
+    for body in bodies:
+        for layer in body.layers:
+            if layer.weights:
+                layer.set_weights(whole.get_layer(layer.name).get_weights())
+    return len(bodies)
+
+
+def _resnet50_body(input_shape, name):
+    height, width, _ = input_shape
+    whole = keras.applications.ResNet50(include_top=False, weights=None, input_shape=(4 * height, 4 * width, 3))
+    levels = [whole.get_layer(level).output for level in _RESNET50_LEVELS]
+    return keras.Model(whole.get_layer(_RESNET50_START).output, levels, name=name)

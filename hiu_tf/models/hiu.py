@@ -1,4 +1,4 @@
-"""The whole network: stem, then stacks of encoder, three decoders, attention, and the shared regressor."""
+"""The whole network: stem, then stacks of encoder, three decoders, attention, and the regressor."""
 
 import tf_keras as keras
 from tf_keras import layers
@@ -29,15 +29,46 @@ def build_hiu(config: ModelConfig) -> keras.Model:
     }
     image = keras.Input((size, size, 3), name=keys.IMAGE)
     stem_features = stem(layers.Rescaling(2.0, offset=-1.0, name="centre")(image), config)
-    channels = stem_features.shape[-1] + config.feature_channels
-    regressor = build_regressor((size // 4, size // 4, channels), config)
+    regressors = _regressors((size // 4, size // 4, stem_features.shape[-1] + config.feature_channels), config)
 
     x, outputs = stem_features, []
     for k in range(1, config.stacks + 1):
         name = f"stack{k}"
         levels = encoder(x, config, f"{name}_encoder")
         decoded = {task: decoder(levels, *spec, config, f"{name}_{task}") for task, spec in tasks.items()}
-        fused = fuse([features for features, _ in decoded.values()], config, f"{name}_attention")
-        x = layers.Concatenate(name=f"{name}_out")([stem_features, fused])
-        outputs.append({task: prediction for task, (_, prediction) in decoded.items()} | regressor(x))
+        fused = fuse([features for features, _ in decoded.values()], levels[0], config, f"{name}_attention")
+        maps = {task: prediction for task, (_, prediction) in decoded.items()}
+        both = layers.Concatenate(name=f"{name}_out")([stem_features, fused])
+        outputs.append(maps | regressors[k - 1](both))
+        x = _next_input(both, fused, maps, config, name) if k < config.stacks else None
     return keras.Model(image, outputs, name="hiu")
+
+
+def inference_network(network: keras.Model) -> keras.Model:
+    """What of a network prediction needs: the last stack's answer without POF, [B, S, S, 3] -> dictionary.
+
+    Earlier stacks keep what feeds the last one; every head that nobody reads falls away.
+    """
+    answer = {name: value for name, value in network.output[-1].items() if name != keys.POF}
+    return keras.Model(network.input, answer, name="hiu_inference")
+
+
+def _regressors(input_shape, config):
+    """The regressor of each stack: one for all, or one for each."""
+    if config.regressor == "shared":
+        return [build_regressor(input_shape, config)] * config.stacks
+    return [build_regressor(input_shape, config, f"stack{k}_regressor") for k in range(1, config.stacks + 1)]
+
+
+def _next_input(both, fused, maps, config, name):
+    """What the next stack sees (config.cascade)."""
+    if config.cascade == "fused":
+        return fused
+    if config.cascade == "stem_and_fused":
+        return both
+    factors = {task: prediction.shape[1] // both.shape[1] for task, prediction in maps.items()}
+    shrunk = [
+        layers.AveragePooling2D(factors[task], name=f"{name}_{task}_shrink")(prediction)
+        for task, prediction in maps.items()
+    ]
+    return layers.Concatenate(name=f"{name}_next")([both, *shrunk])

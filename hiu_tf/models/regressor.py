@@ -1,6 +1,6 @@
 """Regressor head: shape, pose, rotation, translation of the hand (supplement 1.1).
 
-One module for all stacks. It says absolute values at every stack; nothing is fed back.
+One module for all stacks (or one for each). It says absolute values at every stack; nothing is fed back.
 """
 
 import math
@@ -44,14 +44,13 @@ class HandParameters(layers.Layer):
         }
 
 
-def build_regressor(input_shape, config: ModelConfig) -> keras.Model:
-    """The shared head as a model of its own: [B, S/4, S/4, C] -> dictionary of hand parameters."""
+def build_regressor(input_shape, config: ModelConfig, name: str = "regressor") -> keras.Model:
+    """The head as a model of its own, so that stacks can share it: [B, S/4, S/4, C] -> dictionary of hand parameters."""
     features = keras.Input(input_shape, name="features")
-    momentum = config.batch_norm_momentum
-    x = residual_groups(features, config.regressor_channels, config.regressor_repetitions, momentum, "regressor")[-1]
+    x = residual_groups(features, config.regressor_channels, config.regressor_repetitions, config, "regressor")[-1]
     x = layers.GlobalAveragePooling2D(keepdims=True, name="regressor_pool")(x)
     for k, channels in enumerate(config.regressor_hidden, start=1):
-        x = convolution(x, channels, 1, momentum, f"regressor_hidden{k}")
+        x = convolution(x, channels, 1, config, f"regressor_hidden{k}")
     raw = layers.Conv2D(
         NUM_PARAMETERS,
         1,
@@ -60,4 +59,4 @@ def build_regressor(input_shape, config: ModelConfig) -> keras.Model:
         name="regressor_raw",
     )(x)
     raw = layers.Reshape((NUM_PARAMETERS,), name="regressor_flat")(raw)
-    return keras.Model(features, HandParameters(name="parameters")(raw), name="regressor")
+    return keras.Model(features, HandParameters(name="parameters")(raw), name=name)

@@ -8,5 +8,5 @@ def stem(image, config: ModelConfig):
     """[B, S, S, 3] -> [B, S/4, S/4, 128]."""
     x = image
     for k, channels in enumerate(config.stem_channels, start=1):
-        x = convolution(x, channels, 7, config.batch_norm_momentum, f"stem{k}", stride=2)
+        x = convolution(x, channels, config.stem_kernel, config, f"stem{k}", stride=2)
     return x
