@@ -26,6 +26,7 @@ TRAIN = [
     "pyyaml>=6",
     "dacite>=1.8",
     "pycocotools>=2.0.10",
+    "matplotlib>=3.6",
 ]
 
 MESH = ["pygltflib>=1.16", "trimesh>=4"]

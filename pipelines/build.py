@@ -14,16 +14,17 @@ import tensorflow as tf
 from hiu_tf.config.schema import ConfigError, Recipe
 from hiu_tf.conventions import keys
 from pipelines.crop import AFFINE, PLAIN_CROP, cut_pictures, place, to_float
-from pipelines.mixing import in_fold, mixed_records
+from pipelines.mixing import data_folder, in_fold, mixed_records
 from pipelines.recolour import recolour
 from pipelines.records import parse, read_index
 from pipelines.targets import targets
 
-#: What a training step needs of a crop; the rest (ids, K) stays behind.
+#: What a training step needs of a crop; the rest stays behind.
 _TRAINING_KEYS = (
     keys.IMAGE, keys.MASK, keys.MASK_WEIGHT, keys.JOINTS_2D, keys.JOINTS_2D_WEIGHT,
-    keys.JOINTS_3D, keys.JOINTS_3D_WEIGHT, keys.SSL_WEIGHT,
+    keys.JOINTS_3D, keys.JOINTS_3D_WEIGHT, keys.SSL_WEIGHT, keys.SET_NUMBER, keys.SAMPLE_NAME,
 )  # fmt: skip
+_NAME_BYTES = 96
 
 
 def training_data(
@@ -58,6 +59,7 @@ def training_data(
     def prepare(records, seed):
         serialized, numbers = records
         batch = _supervise(place(parse(serialized), size, recipe.augment, seed[0]), tf.gather(supervision, numbers))
+        batch |= {keys.SET_NUMBER: numbers, keys.SAMPLE_NAME: _as_numbers(batch[keys.SAMPLE_ID])}
         batch = {name: batch[name] for name in _TRAINING_KEYS} | {AFFINE: batch[AFFINE]}
         batch = cut_pictures(batch, size)
         return (batch, seed[1]) if recipe.train.finish_on_device else finish(batch, seed[1], recipe, size)
@@ -84,13 +86,49 @@ def evaluation_data(
     folder: str | Path, split: str, size: int, batch_size: int, scale: float = PLAIN_CROP, fold: tuple = (0.0, 1.0)
 ) -> tf.data.Dataset:
     """One pass over (a fold of) a split in order: batches of plain crops, `scale` times the box, with every label."""
-    shards, _ = read_index(folder, split)
+    shards, counts = read_index(folder, split)
 
     def prepare(serialized):
         return to_float(cut_pictures(place(parse(serialized, mesh=True), size, scale=scale), size))
 
-    records = tf.data.TFRecordDataset(shards).filter(in_fold(fold))
+    records = tf.data.TFRecordDataset(shards)
+    if tuple(fold) == (0.0, 1.0):
+        records = records.apply(tf.data.experimental.assert_cardinality(counts["samples"]))
+    else:
+        records = records.filter(in_fold(fold))
     return _parallel(records.batch(batch_size), prepare).prefetch(1)
+
+
+def validation_data(recipe: Recipe, root: str | Path, size: int) -> tf.data.Dataset | None:
+    """One pass over the val splits that train.validate names: batches (image, targets) as training knows them.
+
+    Every label counts, plain crops; the last batch is smaller. None where nothing is to be validated.
+    """
+    if not recipe.train.validate:
+        return None
+    names = list(recipe.data)
+    paths = [recipe.data[name].path if name in names else name for name in recipe.train.validate]
+    parts = [evaluation_data(data_folder(root, path), "val", size, recipe.train.batch_size) for path in paths]
+
+    def prepare(batch, number):
+        ones = tf.ones_like(batch[keys.MASK_WEIGHT])
+        batch = {key: batch[key] for key in _TRAINING_KEYS if key in batch} | {keys.SSL_WEIGHT: ones}
+        batch[keys.SET_NUMBER] = tf.repeat(number, tf.shape(ones)[0])
+        return batch[keys.IMAGE], targets(batch, size, recipe.pof_encoding)
+
+    data = None
+    for name, part in zip(recipe.train.validate, parts):
+        number = names.index(name) if name in names else 0
+        part = part.map(tf.autograph.experimental.do_not_convert(lambda batch, number=number: prepare(batch, number)))
+        data = part if data is None else data.concatenate(part)
+    options = tf.data.Options()
+    # Every worker measures everything: shares of unequal length would wait for each other for ever.
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    return data.with_options(options)
+
+
+def _as_numbers(texts):
+    return tf.io.decode_raw(texts, tf.uint8, fixed_length=_NAME_BYTES)
 
 
 def _require_service(address):

@@ -19,16 +19,21 @@ def targets(batch: dict, size: int, pof_encoding: str = "paper") -> dict[str, tf
     # Xiang's encoding needs to know which bones have 2D labels alone; the paper's does not.
     only_flat = {keys.POF_ONLY_FLAT: pof.only_flat(flat, deep)} if pof_encoding == "xiang" else {}
     field = pof.encode(joints_2d, joints_3d, size, size // 2, pof_encoding, only_flat.get(keys.POF_ONLY_FLAT))
-    return only_flat | {
-        keys.HEATMAPS: heatmap.encode(joints_2d, size, size // 2),
-        keys.HEATMAPS_WEIGHT: flat,
-        keys.POF: field,
-        keys.POF_WEIGHT: pof.weights(flat, deep),
-        keys.MASK: batch[keys.MASK],
-        keys.MASK_WEIGHT: batch[keys.MASK_WEIGHT],
-        keys.JOINTS_2D: joints_2d,
-        keys.JOINTS_2D_WEIGHT: flat,
-        keys.JOINTS_3D: joints_3d,
-        keys.JOINTS_3D_WEIGHT: deep,
-        keys.SSL_WEIGHT: batch[keys.SSL_WEIGHT],
-    }
+    passed_on = {key: batch[key] for key in (keys.SET_NUMBER, keys.SAMPLE_NAME) if key in batch}
+    return (
+        only_flat
+        | passed_on
+        | {
+            keys.HEATMAPS: heatmap.encode(joints_2d, size, size // 2),
+            keys.HEATMAPS_WEIGHT: flat,
+            keys.POF: field,
+            keys.POF_WEIGHT: pof.weights(flat, deep),
+            keys.MASK: batch[keys.MASK],
+            keys.MASK_WEIGHT: batch[keys.MASK_WEIGHT],
+            keys.JOINTS_2D: joints_2d,
+            keys.JOINTS_2D_WEIGHT: flat,
+            keys.JOINTS_3D: joints_3d,
+            keys.JOINTS_3D_WEIGHT: deep,
+            keys.SSL_WEIGHT: batch[keys.SSL_WEIGHT],
+        }
+    )

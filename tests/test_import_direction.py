@@ -9,11 +9,12 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 #: Each part may import itself and the parts named here.
-BASE = {"conventions", "errors", "atomic"}
+BASE = {"conventions", "errors", "atomic", "page"}
 ALLOWED = {
     "conventions": {"errors"},
     "errors": set(),
     "atomic": set(),
+    "page": {"atomic"},
     "config": BASE,
     "geometry": BASE,
     "codecs": BASE | {"geometry"},
@@ -22,7 +23,7 @@ ALLOWED = {
     "models": BASE | {"config", "geometry", "codecs", "hand"},
     "losses": BASE | {"config", "codecs"},
     "metrics": BASE,
-    "training": BASE | {"config", "geometry", "hand", "render", "models", "losses"},
+    "training": BASE | {"config", "geometry", "hand", "render", "models", "losses", "metrics", "runtime"},
     "evaluation": BASE | {"geometry", "hand", "render", "models", "metrics"},
     "export": BASE | {"geometry", "hand", "models", "runtime"},
     "runtime": BASE,

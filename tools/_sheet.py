@@ -33,17 +33,16 @@ def draw_target(picture: np.ndarray, sample: dict) -> np.ndarray:
     """Five panels of one training sample; labels that do not count are not drawn."""
     from hiu_tf.conventions import keys
     from hiu_tf.runtime.draw import draw_mask, draw_skeleton
+    from hiu_tf.training.pictures import draw_field
 
     size = len(picture)
     picture = (picture * 255).astype(np.uint8)
     weight = sample[keys.JOINTS_2D_WEIGHT]
     joints = draw_skeleton(picture, sample[keys.JOINTS_2D], weight) if weight.any() else picture
     heat = (sample[keys.HEATMAPS] * weight).max(axis=-1, keepdims=True)
-    field = (sample[keys.POF] * sample[keys.POF_WEIGHT]).reshape(size // 2, size // 2, -1, 3)
-    longest = np.abs(field).sum(axis=-1).argmax(axis=-1)
-    field = np.take_along_axis(field, longest[..., None, None], axis=2)[:, :, 0]
-    maps = [np.repeat(heat, 3, axis=-1), 0.5 + 0.5 * field]
-    panels = [cv2.resize((np.clip(m, 0, 1) * 255).astype(np.uint8), (size, size)) for m in maps]
+    heat = (np.clip(np.repeat(heat, 3, axis=-1), 0, 1) * 255).astype(np.uint8)
+    field = draw_field(sample[keys.POF] * sample[keys.POF_WEIGHT])
+    panels = [cv2.resize(panel, (size, size)) for panel in (heat, field)]
     mask = draw_mask(picture, sample[keys.MASK][..., 0]) if sample[keys.MASK_WEIGHT] > 0 else picture
     return np.concatenate([picture, joints, *panels, mask], axis=1)
 

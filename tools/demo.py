@@ -50,7 +50,7 @@ def train_network(root: Path, run: Path, real: bool, steps: int):
     )
     with strategy().scope():
         size = model_config(recipe.model, recipe.network).image_size
-        return train(recipe, lambda start: training_data(recipe, root, size, start), run)
+        return train(recipe, lambda start, *worker: training_data(recipe, root, size, start, *worker), run)
 
 
 def write_held_out(root: Path, folder: Path) -> None:

@@ -124,7 +124,9 @@ def parse_args(argv):
     parser.add_argument(
         "--fold", type=_fold, default="0,1", help="LOW,HIGH: only this part of the samples (default 0,1)"
     )
-    parser.add_argument("--every-stack", action="store_true", help="measure the answer of every stack, not the last alone")
+    parser.add_argument(
+        "--every-stack", action="store_true", help="measure the answer of every stack, not the last alone"
+    )
     parser.add_argument("--json", help="write the figures there")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     args = parser.parse_args(argv)

@@ -5,7 +5,9 @@
         --set train.steps=4000 --set train.batch_size=8
     python tools/train.py --recipe pipelines/recipes/demo.yaml --data data --show batch.png
 
-The same command goes on after an interruption. Look at it with `tensorboard --logdir RUN`.
+The same command goes on after an interruption. Look at RUN/report.html, or while it trains at
+`tensorboard --logdir RUN`. All GPUs of a machine train together; several machines do where TF_CONFIG names
+them (tools/launch.py starts such workers on one machine).
 """
 
 import argparse
@@ -45,30 +47,82 @@ def _with_steps(recipe, root):
 
 
 def _explained(error, recipe, root):
-    """TensorFlow's error as one about records, where records are damaged; else itself."""
+    """What TensorFlow's error means for who reads it: a disk, a worker, records; else itself."""
+    import tensorflow as tf
+
+    from hiu_tf.errors import UserError
     from pipelines.mixing import data_folder
     from pipelines.records import RecordError, verify
 
+    text = str(error)
+    if any(sign in text for sign in ("No space left", "File too large", "Disk quota")):
+        return UserError(
+            f"the disk is full ({text.splitlines()[0]}). The last whole checkpoint is kept: make room, and the same "
+            "command goes on"
+        )
+    if isinstance(error, (tf.errors.UnavailableError, tf.errors.DeadlineExceededError, tf.errors.AbortedError)):
+        return UserError("another worker is gone: start all workers again, they go on from the last checkpoint")
     wrong = [problem for data in recipe.data.values() for problem in verify(data_folder(root, data.path))]
     return RecordError("records are damaged, prepare them again: " + "; ".join(wrong)) if wrong else error
+
+
+def run_stages(recipe, root: str, folder: Path) -> None:
+    """Trains every stage of the recipe in a folder of its own below `folder`, or the recipe itself in it."""
+    from hiu_tf.config.load import stages
+
+    before = recipe.train.start_from
+    for number, (name, stage) in enumerate(stages(recipe).items(), start=1):
+        own = folder / f"{number}_{name}" if name else folder
+        stage = _with_steps(replace(stage, train=replace(stage.train, start_from=before)), root)
+        run_stage(stage, root, own)
+        before = str(own)
+    if before != str(folder):
+        from hiu_tf.training.run import adopt
+
+        adopt(Path(before), folder)
+
+
+def run_stage(recipe, root: str, folder: Path) -> None:
+    """Trains one recipe."""
+    import tensorflow as tf
+
+    from hiu_tf.config.presets import model_config
+    from hiu_tf.training.run import train
+    from pipelines.build import finish, training_data, validation_data
+    from pipelines.mixing import describe
+
+    size = model_config(recipe.model, recipe.network).image_size
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    print(
+        f"{recipe.model} at {size} px in {recipe.train.precision} on {replicas} device(s): {recipe.train.steps} steps of "
+        f"{recipe.train.batch_size}; run in {folder}"
+    )
+    print(describe(recipe, root, recipe.train.steps))
+    try:
+        train(
+            recipe,
+            lambda start, worker, workers: training_data(recipe, root, size, start, worker, workers),
+            folder,
+            finish=partial(finish, recipe=recipe, size=size) if recipe.train.finish_on_device else None,
+            validation=validation_data(recipe, root, size),
+        )
+    except (tf.errors.OpError, OSError) as error:
+        raise _explained(error, recipe, root) from error
 
 
 def main(argv=None) -> int:
     """Runs the program; returns the exit code."""
     args = parse_args(argv)
-    import tensorflow as tf
 
     import hiu_tf  # noqa: F401  (before tensorflow: selects tf_keras)
     from hiu_tf.config.load import load_recipe
     from hiu_tf.config.presets import model_config
     from hiu_tf.training.distribution import strategy
-    from hiu_tf.training.run import train
-    from pipelines.build import finish, training_data
-    from pipelines.mixing import describe
+    from pipelines.build import training_data
 
-    recipe = _with_steps(load_recipe(args.recipe, args.set), args.data)
-    size = model_config(recipe.model, recipe.network).image_size
     devices = strategy()
+    recipe = load_recipe(args.recipe, args.set)
+    size = model_config(recipe.model, recipe.network).image_size
     training_data(recipe, args.data, size)  # refuse missing records before anything else
     if args.show:
         from tools._sheet import write_batch
@@ -77,23 +131,11 @@ def main(argv=None) -> int:
         write_batch(next(iter(training_data(local, args.data, size))), Path(args.show))
         print(f"{recipe.train.batch_size} samples (picture, 2D, heat maps, POF, mask): {args.show}")
         return 0
-    print(
-        f"{recipe.model} at {size} px on {devices.num_replicas_in_sync} device(s): {recipe.train.steps} steps of "
-        f"{recipe.train.batch_size}; run in {args.out}"
-    )
-    print(describe(recipe, args.data, recipe.train.steps))
     start = time.time()
-    try:
-        with devices.scope():
-            train(
-                recipe,
-                lambda start: training_data(recipe, args.data, size, start),
-                Path(args.out),
-                finish=partial(finish, recipe=recipe, size=size) if recipe.train.finish_on_device else None,
-            )
-    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
-        raise _explained(error, recipe, args.data) from error
-    print(f"trained in {time.time() - start:.0f} s. Next: python tools/evaluate.py --run {args.out} --data {args.data}")
+    with devices.scope():
+        run_stages(recipe, args.data, Path(args.out))
+    print(f"trained in {time.time() - start:.0f} s. Look at {args.out}/report.html. Next:")
+    print(f"  python tools/evaluate.py --run {args.out} --data {args.data}")
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import dacite
@@ -40,21 +41,43 @@ def load_recipe(path: str | Path, overrides: list[str] = ()) -> Recipe:
     if not isinstance(tree, dict):
         raise ConfigError(f"{path} is no recipe: it holds {type(tree).__name__}, expected keys and values")
     for override in overrides:
-        _apply(tree, override)
+        _apply(tree, *_parsed(override))
+    recipe = _recipe(tree, path)
+    stages(recipe)  # refuse a bad stage before hours of work
+    return recipe
+
+
+def stages(recipe: Recipe) -> dict[str, Recipe]:
+    """The recipe of each stage, in order; a recipe without stages is its own only one, under the name ""."""
+    if not recipe.stages:
+        return {"": recipe}
+    found = {}
+    for stage, changes in recipe.stages.items():
+        tree = asdict(recipe) | {"stages": {}}
+        for name, value in changes.items():
+            _apply(tree, name, value)
+        found[stage] = _recipe(tree, f"stage {stage}")
+    return found
+
+
+def _recipe(tree, where):
     try:
         return dacite.from_dict(Recipe, tree, dacite.Config(strict=True, cast=[tuple, float]))
     except (dacite.DaciteError, TypeError, ValueError) as error:
-        raise error if isinstance(error, ConfigError) else ConfigError(f"{path}: {error}") from error
+        raise error if isinstance(error, ConfigError) else ConfigError(f"{where}: {error}") from error
 
 
-def _apply(tree, override):
+def _parsed(override):
     name, equals, value = override.partition("=")
     if not equals:
         raise ConfigError(f"an override is NAME=VALUE, got {override!r}")
     try:
-        value = yaml.safe_load(value)
+        return name, yaml.safe_load(value)
     except yaml.YAMLError as error:
         raise ConfigError(f"override {override!r}: the value is no valid YAML") from error
+
+
+def _apply(tree, name, value):
     *parents, last = name.split(".")
     trees = [tree]
     for parent in parents:
@@ -62,6 +85,6 @@ def _apply(tree, override):
             child for tree in trees for child in (tree.values() if parent == "*" else [tree.setdefault(parent, {})])
         ]
         if not all(isinstance(child, dict) for child in trees):
-            raise ConfigError(f"override {override!r}: {parent} holds no settings")
+            raise ConfigError(f"override {name}={value}: {parent} holds no settings")
     for tree in trees:
         tree[last] = value

@@ -169,13 +169,42 @@ class LossConfig:
             _require_range(self, "loss", name, 0)
 
 
+#: Settings of the training that are one of a few words.
+TRAIN_CHOICES = {
+    "mix": ("share", "epoch"),
+    "optimizer": ("adamw", "sgdw"),
+    "schedule": ("poly", "cosine"),
+    "precision": ("float32", "mixed_float16", "mixed_bfloat16"),
+    "on_nan": ("stop", "skip"),
+}
+#: Parts of the network that can be frozen: how the names of their layers start, after "stackN_".
+PARTS = ("stem", "encoder", "heatmaps", "mask", "pof", "attention", "regressor")
+
+
 @dataclass(frozen=True)
 class TrainConfig:
-    """How to train. The learning rate falls as (1 - step / steps) ** 0.9 (facts/paper 4).
+    """How to train. Defaults: facts/paper 4.
 
     Attributes:
+      steps, steps_per_epoch: an epoch ends with a checkpoint, a line in the log, and validation where it is due.
       epochs: with mix "epoch": so many passes over the data instead of `steps`; 0: steps count.
+      batch_size: of one step, over all devices and workers.
+      accumulate: parts of a batch that follow each other on a device, for memory; the gradient is that of
+        the whole batch (batch norm sees the parts).
+      optimizer: "adamw" or "sgdw" (momentum 0.9), weight decay decoupled and times the learning rate.
+      schedule: of the learning rate: "poly", (1 - step / steps) ** poly_power, or "cosine"; both after
+        warmup_steps of linear growth.
+      ema: share of the old average in an average of the weights over steps, 0 for none.
+      swa_every: from swa_from of the steps on, every so many steps the weights join a plain average; 0: none.
+      recalibrate: batches that measure batch norm anew for averaged weights.
+      precision: of convolutions; float16 scales its losses.
+      freeze: parts of the network that keep their weights.
+      on_nan: "stop" at a loss that is not finite, or "skip" the step; both write a report of the batch.
       start_from: folder of a finished run whose weights a new run starts with, "" for random ones.
+      encoder_weights: ResNet-50's "notop" .h5 for network.encoder "resnet50", "" for random ones.
+      validate: sets whose val split is measured every `validate_every` epochs; the weights that do best by
+        `best` are kept beside the last ones.
+      steps_per_execution: steps between two looks at the outside (log, Ctrl-C).
       mix: "share" draws from each set as often as its share says, for ever; "epoch" goes through every
         set `repeat` times, then starts anew: honest epochs, as the paper's.
       finish_on_device: colours and targets are computed by the training device, not by the input pipeline.
@@ -185,33 +214,62 @@ class TrainConfig:
     steps: int = 1000
     epochs: int = 0
     steps_per_epoch: int = 100
+    steps_per_execution: int = 1
     batch_size: int = 16
+    accumulate: int = 1
+    optimizer: str = "adamw"
+    schedule: str = "poly"
     learning_rate: float = 1e-3
-    weight_decay: float = 1e-5
+    warmup_steps: int = 0
     poly_power: float = 0.9
+    weight_decay: float = 1e-5
     clip_norm: float = 10.0
     ema: float = 0.0
+    swa_every: int = 0
+    swa_from: float = 0.75
+    recalibrate: int = 0
+    precision: str = "float32"
+    freeze: tuple[str, ...] = ()
+    on_nan: str = "stop"
+    start_from: str = ""
+    encoder_weights: str = ""
+    validate: tuple[str, ...] = ()
+    validate_every: int = 1
+    best: str = "joints_2d_auc"
     seed: int = 2020
     shuffle: int = 1024
     mix: str = "share"
     finish_on_device: bool = False
     input_service: str = ""
-    start_from: str = ""
 
     def __post_init__(self):
-        for name, most in (("steps", 1e9), ("steps_per_epoch", 1e9), ("batch_size", 65536), ("shuffle", 1e9)):
-            _require_range(self, "train", name, 1, most)
+        for name in ("steps", "steps_per_epoch", "steps_per_execution", "validate_every", "shuffle"):
+            _require_range(self, "train", name, 1, 1e9)
+        for name in ("batch_size", "accumulate"):
+            _require_range(self, "train", name, 1, 65536)
         for name in ("learning_rate", "clip_norm"):
             _require_range(self, "train", name, 1e-12)
+        for name in ("warmup_steps", "swa_every", "recalibrate"):
+            _require_range(self, "train", name, 0, 1e9)
+        for name, most in (("weight_decay", 1), ("poly_power", 100), ("ema", 0.999999), ("seed", 2**31 - 1)):
+            _require_range(self, "train", name, 0, most)
+        _require_range(self, "train", "swa_from", 0, 1)
+        for name, words in TRAIN_CHOICES.items():
+            _require(getattr(self, name) in words, f"train.{name}", " or ".join(words), getattr(self, name))
         _require(
             self.epochs >= 0 and (not self.epochs or self.mix == "epoch"),
             "train.epochs",
             '0, or >= 1 with mix "epoch"',
             self.epochs,
         )
-        for name, most in (("weight_decay", 1), ("poly_power", 100), ("ema", 0.999999), ("seed", 2**31 - 1)):
-            _require_range(self, "train", name, 0, most)
-        _require(self.mix in ("share", "epoch"), "train.mix", "share or epoch", self.mix)
+        _require(not (self.ema and self.swa_every), "train.swa_every", "0 where train.ema averages", self.swa_every)
+        _require(
+            self.batch_size % self.accumulate == 0,
+            "train.accumulate",
+            f"a divisor of the batch {self.batch_size}",
+            self.accumulate,
+        )
+        _require(set(self.freeze) <= set(PARTS), "train.freeze", f"some of {', '.join(PARTS)}", self.freeze)
 
 
 #: Which setting of a set says how often it is drawn, for each train.mix.
@@ -227,6 +285,8 @@ class Recipe:
       network: settings of the network (ModelConfig) that differ from the preset `model`.
       hand: "procedural" (our own) or the .npz of another hand, such as tools/convert_mano.py writes.
       pof_encoding: "paper" or "xiang" (codecs/pof.py).
+      stages: name -> overrides ("train.steps": 500); the stages are trained one after the other, each from
+        the weights of the one before. Empty: one stage, the recipe itself.
     """
 
     model: str
@@ -237,6 +297,7 @@ class Recipe:
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+    stages: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self):
         _require(self.pof_encoding in ("paper", "xiang"), "pof_encoding", "paper or xiang", self.pof_encoding)

@@ -33,6 +33,7 @@ POF_WEIGHT = "pof_weight"  # [B, 60]
 POF_ONLY_FLAT = "pof_only_flat"  # [B, 20], 1 where a bone has 2D labels alone; encoding "xiang" only
 MASK_WEIGHT = "mask_weight"  # [B]
 SSL_WEIGHT = "ssl_weight"  # [B]
+COUNTED = "counted"  # [B], 0 for a sample that only fills a replica's empty batch; absent: all count
 HAS_MESH = "has_mesh"  # [B]
 
 # --- the rest of a record ----------------------------------------------------------------------
@@ -43,6 +44,8 @@ PICTURE_SIZE = "size"  # [B, 2], height and width of the stored picture
 SIDE = "side"  # 0 right, 1 left, -1 unknown
 DATASET = "dataset"  # name of the set that the sample is from
 SAMPLE_ID = "sample_id"  # unique within its set
+SET_NUMBER = "set_number"  # [B] int32, place of the sample's set in the recipe
+SAMPLE_NAME = "sample_name"  # [B, 96] uint8, the start of sample_id: numbers can go to every device
 
 # --- losses -------------------------------------------------------------------------------------
 LOSS_HEATMAPS = "heatmaps"

@@ -7,7 +7,7 @@ against a labelled mask stands here too: it needs the same rendering.
 import tensorflow as tf
 
 from hiu_tf.conventions import keys
-from hiu_tf.losses.supervised import distance
+from hiu_tf.losses.supervised import distance, side
 
 #: Key of the rendered mask [B, S, S] among a stack's predictions.
 RENDERED = "rendered_mask"
@@ -15,17 +15,17 @@ RENDERED = "rendered_mask"
 
 def ssl_mask(gt, pred):
     """L1 between the mask rendered from the mesh and the predicted mask, mean over pixels, [B]."""
+    del gt
     predicted = tf.sigmoid(pred[keys.MASK])[..., 0]
-    return tf.reduce_mean(tf.abs(pred[RENDERED] - predicted), axis=[1, 2]), gt[keys.SSL_WEIGHT]
+    return tf.reduce_mean(tf.abs(pred[RENDERED] - predicted), axis=[1, 2])
 
 
 def ssl_joints(gt, pred):
     """Distance between joints read off the heat maps (Equation 1) and projected ones, share of the crop, [B, 21]."""
-    side = tf.cast(tf.shape(pred[keys.MASK])[1], tf.float32)
-    error = distance(pred[keys.JOINTS_2D], pred[keys.JOINTS_2D_PROJECTED]) / side
-    return error, gt[keys.SSL_WEIGHT][:, tf.newaxis] * tf.ones_like(error)
+    del gt
+    return distance(pred[keys.JOINTS_2D], pred[keys.JOINTS_2D_PROJECTED]) / side(pred)
 
 
 def silhouette(gt, pred):
     """L1 between the rendered mask and the labelled one, mean over pixels, [B]."""
-    return tf.reduce_mean(tf.abs(pred[RENDERED] - gt[keys.MASK][..., 0]), axis=[1, 2]), gt[keys.MASK_WEIGHT]
+    return tf.reduce_mean(tf.abs(pred[RENDERED] - gt[keys.MASK][..., 0]), axis=[1, 2])

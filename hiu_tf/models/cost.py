@@ -45,7 +45,9 @@ def network_cost(config: ModelConfig) -> Cost:
 
 def macs(network: keras.Model) -> int:
     """Multiply-accumulates of all convolutions for one picture; a shared part counts once for each call."""
-    return sum(calls * (macs(part) if isinstance(part, keras.Model) else _macs(part)) for part, calls in _calls(network))
+    return sum(
+        calls * (macs(part) if isinstance(part, keras.Model) else _macs(part)) for part, calls in _calls(network)
+    )
 
 
 def activation_bytes(network: keras.Model) -> int:

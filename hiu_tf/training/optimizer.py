@@ -1,16 +1,48 @@
-"""Adam with decoupled weight decay and the poly schedule (facts/paper 4)."""
+"""Optimizers with decoupled weight decay, averaged weights, and loss scaling (facts/paper 4), by tensorflow-addons."""
 
+from __future__ import annotations
+
+from functools import partial
+
+import tensorflow_addons as tfa
 import tf_keras as keras
 
 from hiu_tf.config.schema import TrainConfig
+from hiu_tf.training.schedules import Times, learning_rate
+
+_NOT_DECAYED = ["gamma", "beta", "bias"]
+_RULES = {
+    "adamw": tfa.optimizers.AdamW,
+    "sgdw": partial(tfa.optimizers.SGDW, momentum=0.9, nesterov=True),
+}
+_NEVER = 2**31 - 1
 
 
-def build_optimizer(config: TrainConfig) -> keras.optimizers.Optimizer:
-    """The optimizer of a recipe; with train.ema it also keeps a moving average of the weights."""
-    schedule = keras.optimizers.schedules.PolynomialDecay(
-        config.learning_rate, config.steps, end_learning_rate=0.0, power=config.poly_power
+def build_optimizer(config: TrainConfig) -> keras.optimizers.legacy.Optimizer:
+    """The optimizer of a recipe. Its iterations count steps, those that were skipped too."""
+    rate = learning_rate(config)
+    optimizer = _RULES[config.optimizer](
+        weight_decay=Times(rate, config.weight_decay), learning_rate=rate, exclude_from_weight_decay=_NOT_DECAYED
     )
-    average = {"use_ema": True, "ema_momentum": config.ema} if config.ema else {}
-    optimizer = keras.optimizers.AdamW(schedule, weight_decay=config.weight_decay, **average)
-    optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
+    if config.ema:
+        optimizer = tfa.optimizers.MovingAverage(optimizer, average_decay=config.ema)
+    if config.swa_every:
+        start = int(config.swa_from * config.steps)
+        optimizer = tfa.optimizers.SWA(optimizer, start_averaging=start, average_period=config.swa_every)
+    if config.precision == "mixed_float16":
+        return keras.mixed_precision.LossScaleOptimizer(optimizer)
+    if config.on_nan == "skip":  # a scale of 1 that never grows: all that is left is to skip what is not finite
+        return keras.mixed_precision.LossScaleOptimizer(optimizer, initial_scale=1, dynamic_growth_steps=_NEVER)
     return optimizer
+
+
+def take_average(optimizer: keras.optimizers.legacy.Optimizer, variables: list) -> bool:
+    """Puts averaged weights into the variables, where there is an average by now; says whether there is."""
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    if not isinstance(inner, (tfa.optimizers.MovingAverage, tfa.optimizers.SWA)):
+        return False
+    start = int(inner._get_hyper("start_averaging")) if isinstance(inner, tfa.optimizers.SWA) else 0
+    if int(optimizer.iterations.numpy()) <= start:
+        return False
+    inner.assign_average_vars(variables)
+    return True

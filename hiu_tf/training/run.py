@@ -1,10 +1,14 @@
-"""A training run as a folder: recipe, checkpoints, logs, and in the end the network's weights."""
+"""A training run as a folder: recipe, checkpoints, journal, and in the end the network's weights."""
 
 from __future__ import annotations
 
 import json
+import shutil
+import tempfile
 from collections.abc import Callable
+from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,15 +18,27 @@ import tf_keras as keras
 
 from hiu_tf.atomic import written_whole
 from hiu_tf.config.presets import model_config
-from hiu_tf.config.schema import ModelConfig, Recipe
+from hiu_tf.config.schema import ConfigError, ModelConfig, Recipe
 from hiu_tf.errors import UserError
 from hiu_tf.hand.model import HandModel
 from hiu_tf.hand.procedural import hand_model
+from hiu_tf.models.encoder import load_resnet50
 from hiu_tf.models.hiu import build_hiu
-from hiu_tf.training.optimizer import build_optimizer
+from hiu_tf.training.bad_batch import FOLDER as BAD_BATCHES
+from hiu_tf.training.bad_batch import report_bad_batch
+from hiu_tf.training.checkpoints import RunState, SaveState
+from hiu_tf.training.distribution import distributed, worker
+from hiu_tf.training.journal import Journal, note_start
+from hiu_tf.training.monitor import EpochRecord, Progress
+from hiu_tf.training.optimizer import build_optimizer, take_average
+from hiu_tf.training.pictures import prediction_sheet
+from hiu_tf.training.report import REPORT, write_report
+from hiu_tf.training.schedules import learning_rate
 from hiu_tf.training.trainer import HIUTrainer
+from hiu_tf.training.validation import KeepBest, ValidateAverage
 
-RECIPE, WEIGHTS, CHECKPOINTS = "recipe.json", "network.weights.h5", "checkpoints"
+RECIPE, WEIGHTS, BOARD = "recipe.json", "network.weights.h5", "tensorboard"
+_SHOWN = 6  # pictures on the sheet
 
 
 class Run(NamedTuple):
@@ -36,55 +52,135 @@ class Run(NamedTuple):
 
 def train(
     recipe: Recipe,
-    data: Callable[[int], tf.data.Dataset],
+    data: Callable[[int, int, int], tf.data.Dataset],
     folder: Path,
-    verbose: int = 1,
+    verbose: bool = True,
     finish: Callable | None = None,
+    validation: tf.data.Dataset | None = None,
 ) -> Run:
     """Trains the recipe's network, or goes on where an earlier call in this folder stopped.
 
     Args:
       recipe: what to train, and how.
-      data: number of the first step -> batches (image, targets) from there on, endless.
+      data: (number of the first step, number of this worker, workers) -> batches from there on, endless.
       folder: of the run.
-      verbose: of Keras' fit.
+      verbose: whether to show progress.
       finish: makes image and targets of a batch on the device, where `data` leaves that to it.
+      validation: batches (image, targets) of one pass, measured as recipe.train says.
 
     Must be called inside the scope of a distribution strategy. The first weights follow from train.seed.
+
+    Raises:
+      UserError: the folder is another run's, the training diverged, the batch cannot be shared.
     """
+    settings, (number, workers) = recipe.train, worker()
+    _check_shares(settings)
     hand = hand_model(recipe.hand)
-    _write_recipe(recipe, folder)
-    keras.utils.set_random_seed(recipe.train.seed)
-    config = model_config(recipe.model, recipe.network)
-    trainer = HIUTrainer(build_hiu(config), hand, recipe.loss, recipe.train.clip_norm, finish)
-    trainer.compile(build_optimizer(recipe.train))
-    trainer.optimizer.build(trainer.trainable_variables)
-    checkpoint = tf.train.Checkpoint(network=trainer.network, optimizer=trainer.optimizer)
-    manager = tf.train.CheckpointManager(checkpoint, str(folder / CHECKPOINTS), max_to_keep=2)
-    if recipe.train.start_from and not manager.latest_checkpoint:
-        _load_weights(trainer.network, Path(recipe.train.start_from))
-    checkpoint.restore(manager.latest_checkpoint).expect_partial()
-    steps = recipe.train.steps_per_epoch
-    done = int(trainer.optimizer.iterations.numpy()) // steps
+    # Reading some values takes all workers. So all do the same, and what others than the first write is thrown away.
+    own = folder if number == 0 else Path(tempfile.mkdtemp(prefix="hiu_worker"))
+    _write_recipe(recipe, own)
+    trainer = _trainer(recipe, hand, own, finish)
+    state = RunState(trainer, folder, own)
+    if not state.restore() and settings.start_from:
+        _load_weights(trainer.network, Path(settings.start_from))
+    start, steps = state.step, settings.steps_per_epoch
+    note_start(own, start)
+    batches = distributed(partial(data, start), settings.batch_size)
+    shown = _pictures(data(0, number, workers), trainer.finish)
     trainer.fit(
-        data(done * steps),
-        initial_epoch=done,
-        epochs=max(done, -(-recipe.train.steps // steps)),
-        steps_per_epoch=min(steps, recipe.train.steps),
-        callbacks=_callbacks(manager, folder),
-        verbose=verbose,
+        batches,
+        initial_epoch=start // steps,
+        epochs=max(start // steps, -(-settings.steps // steps)),
+        steps_per_epoch=min(steps, settings.steps),
+        validation_data=validation,
+        validation_freq=settings.validate_every,
+        callbacks=_callbacks(recipe, state, own, shown, verbose and number == 0),
+        verbose=0,
     )
     _refuse_divergence(trainer, folder)
-    if recipe.train.ema and trainer.optimizer.iterations.numpy() > 0:
-        trainer.optimizer.finalize_variable_values(trainer.trainable_variables)
-    save_weights(trainer.network, folder)
-    return Run(trainer.network, recipe.model, config, hand)
+    if take_average(trainer.optimizer, trainer.trainable_variables) and state.step > start:
+        _recalibrate(trainer, data(0, number, workers), settings.recalibrate)
+    save_weights(trainer.network, own)
+    write_report(own, prediction_sheet(trainer.network, hand, shown))
+    if own != folder:
+        shutil.rmtree(own)
+    return Run(trainer.network, recipe.model, model_config(recipe.model, recipe.network), hand)
+
+
+def _trainer(recipe, hand, folder, finish):
+    """The compiled trainer with first weights."""
+    settings = recipe.train
+    keras.utils.set_random_seed(settings.seed)
+    with _precision(settings.precision):
+        network = build_hiu(model_config(recipe.model, recipe.network))
+    if settings.encoder_weights:
+        _load_encoder(network, settings.encoder_weights)
+    freeze(network, settings.freeze)
+    sets = tuple(recipe.data)
+    report = partial(report_bad_batch, folder, sets)
+    trainer = HIUTrainer(network, hand, recipe.loss, settings, sets, finish, report)
+    trainer.compile(build_optimizer(settings), steps_per_execution=settings.steps_per_execution)
+    return trainer
+
+
+def freeze(network: keras.Model, parts: tuple[str, ...]) -> None:
+    """Parts of the network (config.schema.PARTS) keep their weights and batch statistics."""
+    for layer in network.layers:
+        name = layer.name.partition("_")[2] if layer.name.startswith("stack") else layer.name
+        if name.startswith(tuple(parts)) and parts:
+            layer.trainable = False
+
+
+def _check_shares(settings):
+    """Every part of the batch must have equal shares for all devices."""
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    if settings.batch_size % (replicas * settings.accumulate):
+        raise ConfigError(
+            f"train.batch_size {settings.batch_size} cannot be shared by {replicas} device(s) in "
+            f"{settings.accumulate} part(s): it must be a multiple of {replicas * settings.accumulate}"
+        )
+
+
+@contextmanager
+def _precision(policy):
+    """Layers that are made inside compute in that precision."""
+    before = keras.mixed_precision.global_policy()
+    keras.mixed_precision.set_global_policy(policy)
+    try:
+        yield
+    finally:
+        keras.mixed_precision.set_global_policy(before)
+
+
+def _pictures(data, finish):
+    """The first pictures [N, S, S, 3] of the data, as the network sees them."""
+    image, _ = finish(*next(iter(data.take(1))))
+    return image[:_SHOWN].numpy()
+
+
+def _recalibrate(trainer, data, batches):
+    """Measures batch norm's statistics anew for averaged weights: the old ones are those of other weights."""
+
+    @tf.function(autograph=False)
+    def look(*batch):
+        image, _ = trainer.finish(*batch)
+        trainer.distribute_strategy.run(lambda: trainer.network(image, training=True))
+
+    for batch in data.take(batches):
+        look(*batch)
 
 
 def save_weights(network: keras.Model, folder: Path) -> None:
     """Writes the network's weights, whole or not at all."""
     with written_whole(folder / WEIGHTS) as scratch:
         network.save_weights(str(scratch))
+
+
+def adopt(stage: Path, folder: Path) -> None:
+    """Makes `folder` a finished run with the recipe, weights and report of its last stage."""
+    for name in (RECIPE, REPORT, WEIGHTS):
+        with written_whole(folder / name) as scratch:
+            shutil.copyfile(stage / name, scratch)
 
 
 def load_run(folder: str | Path) -> Run:
@@ -101,6 +197,15 @@ def load_run(folder: str | Path) -> Run:
     network = build_hiu(config)
     _load_weights(network, Path(folder))
     return Run(network, settings["model"], config, hand_model(settings["hand"]))
+
+
+def _load_encoder(network, path):
+    try:
+        count = load_resnet50(network, path)
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{path} holds no weights of ResNet-50 without its top: {error}") from error
+    if not count:
+        raise ConfigError("train.encoder_weights is of use with network.encoder=resnet50 alone")
 
 
 def _load_weights(network, folder):
@@ -139,20 +244,23 @@ def _refuse_divergence(trainer, folder):
     """Weights that are not finite are never saved; checkpoints of such an epoch are not either."""
     if not all(np.all(np.isfinite(weight)) for weight in trainer.network.get_weights()):
         raise UserError(
-            f"the training in {folder} diverged: lower train.learning_rate or the loss weights. "
-            "The last good checkpoint is kept; the same command goes on from there"
+            f"the training in {folder} diverged: lower train.learning_rate or the loss weights, or skip such steps "
+            f"(train.on_nan=skip). {folder / BAD_BATCHES} shows the batch. The last good checkpoint is kept; the same "
+            "command goes on from there"
         )
 
 
-def _callbacks(manager, folder):
-    def save_if_finite(epoch, logs):
-        if np.isfinite(logs["loss"]):
-            manager.save(epoch + 1)
-
-    save = keras.callbacks.LambdaCallback(on_epoch_end=save_if_finite)
-    return [
-        keras.callbacks.TerminateOnNaN(),
-        save,
-        keras.callbacks.TensorBoard(str(folder / "tensorboard"), update_freq=20, write_graph=False),
-        keras.callbacks.CSVLogger(str(folder / "log.csv"), append=True),
-    ]
+def _callbacks(recipe, state, folder, shown, verbose):
+    """In the order in which they act after an epoch: the record is written before the checkpoint that it belongs to."""
+    settings = recipe.train
+    board = tf.summary.create_file_writer(str(folder / BOARD))
+    journal, rate = Journal(folder, state.step), learning_rate(settings)
+    found = [EpochRecord(rate, settings.batch_size, journal, board, shown)]
+    if settings.validate:
+        found += [ValidateAverage(), KeepBest(state, settings.best, folder)]
+    found += [SaveState(state)]
+    if settings.on_nan == "stop":
+        found.append(keras.callbacks.TerminateOnNaN())
+    if verbose:
+        found.append(Progress(state.step, settings.steps, settings.batch_size))
+    return found

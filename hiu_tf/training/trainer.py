@@ -1,16 +1,30 @@
 """The training step: a single-replica view; Keras' fit and the distribution strategy do the rest."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from hiu_tf.config.schema import LossConfig
+from hiu_tf.config.schema import LossConfig, TrainConfig
 from hiu_tf.conventions import keys
 from hiu_tf.geometry.camera import virtual_intrinsics
 from hiu_tf.hand.model import HandModel
 from hiu_tf.losses.self_supervised import RENDERED
-from hiu_tf.losses.total import NEED_RENDERING, SELF_SUPERVISED, active_losses, loss_values
+from hiu_tf.losses.total import (
+    NEED_RENDERING,
+    SELF_SUPERVISED,
+    active_losses,
+    loss_values,
+    sample_errors,
+    sample_weights,
+)
+from hiu_tf.metrics.streaming import streaming_metrics
 from hiu_tf.models.reconstruction import reconstruct
 from hiu_tf.render.silhouette import silhouette
+from hiu_tf.training.meters import LossMeter
 
 
 class HIUTrainer(keras.Model):
@@ -23,23 +37,43 @@ class HIUTrainer(keras.Model):
       network: from `build_hiu`.
       hand: the hand model that its parameters pose.
       losses: weights.
-      clip_norm: gradients are scaled down to this global norm, after the sum over replicas.
+      train: clipping (after the sum over replicas), accumulation, steps in one execution, on_nan.
+      sets: names of the data sets that targets number by keys.SET_NUMBER.
       finish: makes (image, targets) of what the input pipeline sends; None: it sends just that.
+      report: called with (step, image, targets, {loss: errors [K, B]}) where the loss is not finite.
     """
 
-    def __init__(self, network: keras.Model, hand: HandModel, losses: LossConfig, clip_norm: float, finish=None):
+    def __init__(
+        self,
+        network: keras.Model,
+        hand: HandModel,
+        losses: LossConfig,
+        train: TrainConfig,
+        sets: tuple[str, ...] = ("all",),
+        finish: Callable | None = None,
+        report: Callable | None = None,
+    ):
         super().__init__(name="hiu_trainer")
+        self.network, self.hand = network, hand
         self.finish = finish or (lambda image, targets: (image, targets))
-        self.network, self.hand, self.clip_norm = network, hand, clip_norm
+        self.report = report
+        self.distribute_reduction_method = "first"  # results are those of all replicas already: Keras would add them up
+        self.clip_norm, self.parts, self.skips = train.clip_norm, train.accumulate, train.on_nan == "skip"
+        self.overflows = train.precision == "mixed_float16"
+        self.at_once = train.steps_per_execution
         self.loss_weights = active_losses(losses)
         self.warmup_steps, self.both_sides = losses.ssl_warmup_steps, losses.ssl_both_sides
         self.image_size = network.input_shape[1]
-        self.trackers = {name: keras.metrics.Mean(name) for name in ("loss", *self.loss_weights, "gradient_norm")}
+        self.meter = LossMeter(self.loss_weights, len(network.output), sets)
+        self.total, self.norm = keras.metrics.Mean("loss"), keras.metrics.Mean("gradient_norm")
+        self.skipped = keras.metrics.Sum("skipped_steps")
+        self.quality = streaming_metrics(self.image_size)
+        self.input_wait = tf.Variable(0.0, trainable=False, dtype=tf.float64, name="input_wait")
 
     @property
     def metrics(self):
-        """Means over an epoch of the total, of each loss, and of the gradient's norm before clipping."""
-        return list(self.trackers.values())
+        """What is set back at the start of an epoch."""
+        return [self.total, self.norm, self.skipped, self.meter, *self.quality]
 
     def call(self, image, training=False):
         """The network's outputs, one dictionary per stack."""
@@ -58,30 +92,120 @@ class HIUTrainer(keras.Model):
             stacks.append(stack)
         return stacks
 
-    def compute_losses(self, targets, stacks):
-        """Every active loss of this replica's share of the batch, and their weighted sum."""
-        values = loss_values(self.loss_weights, targets, stacks, _sum_over_replicas, self.both_sides)
-        return values, tf.add_n([self._weight(name) * value for name, value in values.items()])
+    def compute_losses(self, targets, stacks, totals):
+        """Errors {loss: [K, B]} of some samples, and their share of the weighted sum of losses.
+
+        Args:
+          totals: {loss: sum of label weights} of the whole batch, over all replicas.
+        """
+        errors = sample_errors(self.loss_weights, targets, stacks, self.both_sides)
+        values = loss_values(errors, totals)
+        return errors, tf.add_n([self._weight(name) * value for name, value in values.items()])
 
     @tf.autograph.experimental.do_not_convert
     def train_step(self, data):
         """One step of gradient descent."""
-        image, targets = self.finish(*data)
-        with tf.GradientTape() as tape:
-            values, total = self.compute_losses(targets, self.predictions(image, training=True))
-        variables = self.trainable_variables
-        gradients = tape.gradient(total, variables)
-        pairs = self.optimizer.aggregate_gradients(list(zip(gradients, variables)))
-        gradients, norm = tf.clip_by_global_norm([gradient for gradient, _ in pairs], self.clip_norm)
-        self.optimizer.apply_gradients(zip(gradients, variables), skip_gradients_aggregation=True)
-        return self._report(values | {"loss": total}, norm)
+        image, targets = _never_empty(*self.finish(*data))
+        weights = sample_weights(self.loss_weights, targets)
+        totals = self._totals(weights)
+        statistics = self._statistics()
+        gradients, errors, total = self._accumulated(image, targets, totals)
+        self._mend(statistics)
+        gradients, norm = tf.clip_by_global_norm(_all_replicas(gradients), self.clip_norm)
+        # The norm is that of all replicas: all of them skip, or none. Scaled float16 gradients overflow now and then.
+        is_finite = tf.math.is_finite(norm)
+        is_good = tf.math.is_finite(total) & (is_finite | self.overflows)
+        if self.report:
+            tf.cond(is_good, lambda: True, lambda: self._report(image, targets, errors))
+        pairs = list(zip(gradients, self.trainable_variables))
+        self.optimizer.apply_gradients(pairs, experimental_aggregate_gradients=False)
+        total = tf.where(is_good, total, np.nan)  # weights may be lost where the loss is not: relu can hide NaN
+        is_finite = tf.cast(is_finite, tf.float32)
+        self.norm.update_state(tf.math.multiply_no_nan(norm, is_finite), sample_weight=is_finite)
+        counted = is_finite if self.skips else 1.0
+        self.skipped.update_state((1.0 - counted) / tf.distribute.get_strategy().num_replicas_in_sync)
+        results = self._count(targets, weights, errors, total, counted) | {"gradient_norm": self.norm.result()}
+        return results | ({"skipped_steps": self.skipped.result()} if self.skips else {})
 
     @tf.autograph.experimental.do_not_convert
     def test_step(self, data):
-        """The losses without a step."""
-        image, targets = self.finish(*data)
-        values, total = self.compute_losses(targets, self.predictions(image, training=False))
-        return self._report(values | {"loss": total}, 0.0)
+        """The losses without a step, and how good the last stack is."""
+        image, targets = _never_empty(*data)
+        weights = sample_weights(self.loss_weights, targets)
+        stacks = self.predictions(image, training=False)
+        errors, total = self.compute_losses(targets, stacks, self._totals(weights))
+        for metric in self.quality:
+            metric.update_state(targets, stacks[-1])
+        return self._count(targets, weights, errors, total) | {m.name: m.result() for m in self.quality}
+
+    def make_train_function(self, force=False):
+        """Keras' own without autograph, and with a clock on the wait for input."""
+        if self.train_function is None or force:
+            self.train_function = tf.function(self._execution, autograph=False, reduce_retracing=True)
+        return self.train_function
+
+    def _execution(self, iterator):
+        """steps_per_execution steps; the results are those after the last."""
+        if self.at_once == 1:
+            return self._timed_step(iterator)
+        names = ("loss", *self.loss_weights, "gradient_norm", *(["skipped_steps"] if self.skips else []))
+
+        def step(k, *_):
+            results = self._timed_step(iterator)
+            return [k + 1, *(results[name] for name in names)]
+
+        begin = [tf.constant(0, tf.int64), *(tf.constant(0.0) for _ in names)]
+        _, *values = tf.while_loop(lambda k, *_: k < self._steps_per_execution, step, begin, parallel_iterations=1)
+        return dict(zip(names, values))
+
+    def _timed_step(self, iterator):
+        start = tf.timestamp()
+        with tf.control_dependencies([start]):
+            data = next(iterator)
+        with tf.control_dependencies(tf.nest.flatten(data, expand_composites=True)):
+            wait = tf.timestamp() - start
+        results = self.distribute_strategy.run(self.train_step, args=(data,))
+        with tf.control_dependencies([self.input_wait.assign_add(wait)]):
+            return {
+                name: tf.identity(self.distribute_strategy.experimental_local_results(value)[0])
+                for name, value in results.items()
+            }
+
+    def _accumulated(self, image, targets, totals):
+        """Gradients, errors and loss of the batch, part after part."""
+        gradients, errors, losses = None, [], []
+        for batch in _parts((image, targets), self.parts):
+            if gradients is not None:  # hold back the next part until this one's memory is free
+                with tf.control_dependencies(gradients):
+                    batch = tf.nest.map_structure(tf.identity, batch)
+            found, part_errors, loss = self._gradients(*batch, totals)
+            gradients = found if gradients is None else [a + b for a, b in zip(gradients, found)]
+            errors.append(part_errors)
+            losses.append(loss)
+        errors = {name: tf.concat([part[name] for part in errors], axis=1) for name in self.loss_weights}
+        return gradients, errors, tf.add_n(losses)
+
+    def _gradients(self, image, targets, totals):
+        scales = hasattr(self.optimizer, "get_scaled_loss")
+        with tf.GradientTape() as tape:
+            errors, loss = self.compute_losses(targets, self.predictions(image, training=True), totals)
+            scaled = self.optimizer.get_scaled_loss(loss) if scales else loss
+        gradients = tape.gradient(scaled, self.trainable_variables, unconnected_gradients="zero")
+        return self.optimizer.get_unscaled_gradients(gradients) if scales else gradients, errors, loss
+
+    def _statistics(self):
+        """Values of batch norm's statistics, where the step may have to be skipped."""
+        if not hasattr(self.optimizer, "get_scaled_loss"):
+            return []
+        return [tf.identity(variable) for variable in self.network.non_trainable_variables]
+
+    def _mend(self, statistics):
+        """A step that is not finite has spoiled the statistics in its forward pass: back to what they were."""
+        for variable, before in zip(self.network.non_trainable_variables, statistics):
+            variable.assign(tf.where(tf.math.is_finite(variable), variable, before))
+
+    def _totals(self, weights):
+        return {name: _all_replicas(tf.reduce_sum(weight)) for name, weight in weights.items()}
 
     def _weight(self, name):
         weight = self.loss_weights[name]
@@ -90,15 +214,46 @@ class HIUTrainer(keras.Model):
         progress = tf.cast(self.optimizer.iterations, tf.float32) / self.warmup_steps
         return weight * tf.minimum(progress, 1.0)
 
-    def _report(self, values, norm):
-        replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        for name, value in values.items():
-            self.trackers[name].update_state(value * replicas)  # each replica holds its share of the sum
-        self.trackers["gradient_norm"].update_state(norm)
-        return {name: tracker.result() for name, tracker in self.trackers.items()}
+    def _report(self, image, targets, errors):
+        """Calls `report` outside the graph; true."""
+        structure = (image, targets, errors)
+
+        def write(step, *flat):
+            self.report(step, *tf.nest.pack_sequence_as(structure, flat))
+            return True
+
+        return tf.py_function(write, [self.optimizer.iterations, *tf.nest.flatten(structure)], tf.bool)
+
+    def _count(self, targets, weights, errors, total, counted=1.0):
+        numbers = targets.get(keys.SET_NUMBER, tf.zeros(tf.shape(targets[keys.SSL_WEIGHT]), tf.int32))
+        if self.skips:
+            errors = {name: tf.math.multiply_no_nan(error, counted) for name, error in errors.items()}
+            weights = {name: weight * counted for name, weight in weights.items()}
+            total = tf.math.multiply_no_nan(total, counted)
+        self.meter.update_state(errors, weights, numbers)
+        # Each replica holds its share of the sum.
+        self.total.update_state(total * tf.distribute.get_strategy().num_replicas_in_sync, sample_weight=counted)
+        return {"loss": self.total.result(), **self.meter.result()}
 
 
-def _sum_over_replicas(value):
+def _never_empty(image, targets):
+    """A replica that a small last batch leaves without samples gets one that does not count."""
+    if image.shape[0] is not None:
+        return image, targets
+    missing = tf.cast(tf.equal(tf.shape(image)[0], 0), tf.int32)
+    counted = tf.ones_like(targets[keys.SSL_WEIGHT])
+    fill = lambda value: tf.pad(value, [[0, missing], *([[0, 0]] * (value.shape.rank - 1))])
+    return tf.nest.map_structure(fill, (image, targets | {keys.COUNTED: counted}))
+
+
+def _parts(batch, count):
+    """The batch in `count` equal parts, one after the other."""
+    split = [tf.split(value, count) for value in tf.nest.flatten(batch)]
+    return [tf.nest.pack_sequence_as(batch, part) for part in zip(*split)] if count > 1 else [batch]
+
+
+def _all_replicas(value):
+    """Sum of a tensor, or of each of a list, over all replicas."""
     context = tf.distribute.get_replica_context()
     if context is None or context.num_replicas_in_sync == 1:
         return value

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from hiu_tf.conventions import keys
 from hiu_tf.losses.self_supervised import RENDERED
-from hiu_tf.losses.total import LOSSES, loss_values
+from hiu_tf.losses.total import LOSSES, loss_values, sample_errors, sample_weights
 
 BATCH, SIZE = 3, 32
 WEIGHTS = {
@@ -35,9 +35,15 @@ def labels(rng, weight):
     return gt | {name: tf.constant(np.full(shape, weight), tf.float32) for name, shape in WEIGHTS.items()}
 
 
+def batch_values(names, gt, stacks, both_sides=True):
+    """Losses of one whole batch."""
+    totals = {name: tf.reduce_sum(weight) for name, weight in sample_weights(names, gt).items()}
+    return loss_values(sample_errors(names, gt, stacks, both_sides), totals)
+
+
 def gradients(name, gt, predicted):
     with tf.GradientTape() as tape:
-        value = loss_values([name], gt, [predicted])[name]
+        value = batch_values([name], gt, [predicted])[name]
     found = tape.gradient(value, list(predicted.values()), unconnected_gradients="zero")
     return float(value), [gradient.numpy() for gradient in found]
 
@@ -97,30 +103,32 @@ def test_golden_numbers(predicted, rng):
         keys.LOSS_POSE_PRIOR: (p[keys.POSE] ** 2).mean(),
         keys.LOSS_SHAPE_PRIOR: (p[keys.SHAPE] ** 2).mean(),
     }
-    values = loss_values(expected, gt, [predicted])
+    values = batch_values(expected, gt, [predicted])
     for name, number in expected.items():
         assert float(values[name]) == pytest.approx(number, rel=1e-4), name
 
 
 def test_identical_bones_have_no_direction_loss(predicted, rng):
     gt = labels(rng, 1.0) | {keys.JOINTS_3D: 3.0 * predicted[keys.JOINTS_3D] + 0.7}
-    assert float(loss_values([keys.LOSS_BONE_DIRECTION], gt, [predicted])[keys.LOSS_BONE_DIRECTION]) == pytest.approx(
+    assert float(batch_values([keys.LOSS_BONE_DIRECTION], gt, [predicted])[keys.LOSS_BONE_DIRECTION]) == pytest.approx(
         0, abs=1e-5
     )
 
 
 def test_mean_over_stacks(predicted, rng):
     gt = labels(rng, 1.0)
-    one = loss_values([keys.LOSS_POF], gt, [predicted])[keys.LOSS_POF]
+    one = batch_values([keys.LOSS_POF], gt, [predicted])[keys.LOSS_POF]
     perfect = predicted | {keys.POF: gt[keys.POF]}
-    assert float(loss_values([keys.LOSS_POF], gt, [predicted, perfect])[keys.LOSS_POF]) == pytest.approx(float(one) / 2)
+    assert float(batch_values([keys.LOSS_POF], gt, [predicted, perfect])[keys.LOSS_POF]) == pytest.approx(
+        float(one) / 2
+    )
 
 
 @pytest.mark.parametrize(("name", "dense"), [(keys.LOSS_SSL_MASK, keys.MASK), (keys.LOSS_SSL_JOINTS, keys.JOINTS_2D)])
 @pytest.mark.parametrize("both_sides", (True, False))
 def test_self_supervision_moves_one_side_or_both(name, dense, both_sides, predicted, rng):
     with tf.GradientTape() as tape:
-        value = loss_values([name], labels(rng, 1.0), [predicted], both_sides=both_sides)[name]
+        value = batch_values([name], labels(rng, 1.0), [predicted], both_sides=both_sides)[name]
     mesh = RENDERED if name == keys.LOSS_SSL_MASK else keys.JOINTS_2D_PROJECTED
     moved = tape.gradient(value, {"dense": predicted[dense], "mesh": predicted[mesh]})
     assert (moved["dense"] is not None) == both_sides
@@ -133,4 +141,17 @@ def test_tasks_that_agree_cost_nothing(name, predicted, rng):
         RENDERED: tf.sigmoid(predicted[keys.MASK])[..., 0],
         keys.JOINTS_2D_PROJECTED: tf.convert_to_tensor(predicted[keys.JOINTS_2D]),
     }
-    assert float(loss_values([name], labels(rng, 1.0), [agreeing])[name]) == pytest.approx(0, abs=1e-6)
+    assert float(batch_values([name], labels(rng, 1.0), [agreeing])[name]) == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_parts_of_a_batch_add_up_to_the_whole(name, predicted, rng):
+    gt = labels(rng, 1.0)
+    gt[keys.MASK_WEIGHT] = tf.constant([1.0, 0.0, 0.5])
+    totals = {name: tf.reduce_sum(sample_weights([name], gt)[name])}
+    parts = [
+        loss_values(sample_errors([name], {k: v[part] for k, v in gt.items()}, [{k: v[part] for k, v in predicted.items()}]), totals)
+        for part in (slice(0, 1), slice(1, 3))
+    ]  # fmt: skip
+    whole = batch_values([name], gt, [predicted])[name]
+    assert sum(float(part[name]) for part in parts) == pytest.approx(float(whole), rel=1e-5)

@@ -1,0 +1,53 @@
+"""A report of the batch whose loss was not finite: what it was, and which of its losses and samples went wrong."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from hiu_tf.atomic import written_whole
+from hiu_tf.conventions import keys
+
+FOLDER = "bad_batches"
+_MOST = 10  # reports of one run
+
+
+def report_bad_batch(folder: Path, sets: tuple[str, ...], step, image, targets: dict, errors: dict) -> None:
+    """Writes step_N.json (samples and losses), .npz (all tensors) and .png (the pictures) into the run's folder.
+
+    Args:
+      folder: of the run.
+      sets: names of the data sets by number.
+      step, image, targets, errors: of the batch; errors are {loss: [K, B]}.
+    """
+    folder = folder / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    if len(list(folder.glob("*.json"))) >= _MOST:
+        return
+    image, targets, errors = np.asarray(image), _arrays(targets), _arrays(errors)
+    name = f"step_{int(step):07d}"
+    with written_whole(folder / f"{name}.npz") as scratch:
+        np.savez_compressed(scratch, image=image, **targets, **{f"loss_{key}": value for key, value in errors.items()})
+    shown = np.clip(np.nan_to_num(image), 0, 1)
+    with written_whole(folder / f"{name}.png") as scratch:
+        cv2.imwrite(str(scratch), (np.concatenate(list(shown), axis=1)[..., ::-1] * 255).astype(np.uint8))
+    samples = [_sample(n, sets, image, targets, errors) for n in range(len(image))]
+    with written_whole(folder / f"{name}.json") as scratch:
+        scratch.write_text(json.dumps({"step": int(step), "samples": samples}, indent=1))
+
+
+def _sample(n, sets, image, targets, errors):
+    found = {"place": n}
+    if keys.SAMPLE_NAME in targets:
+        found["sample_id"] = bytes(targets[keys.SAMPLE_NAME][n]).rstrip(b"\0").decode(errors="replace")
+        found["set"] = sets[int(targets[keys.SET_NUMBER][n])]
+    not_finite = [name for name, value in {"image": image, **targets}.items() if not np.isfinite(value[n]).all()]
+    wrong = [name for name, value in errors.items() if not np.isfinite(value[:, n]).all()]
+    return found | {"inputs_not_finite": not_finite, "losses_not_finite": wrong}
+
+
+def _arrays(tensors):
+    return {name: np.asarray(value) for name, value in tensors.items()}

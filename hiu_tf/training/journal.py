@@ -1,0 +1,89 @@
+"""The journal of a run: a record for every epoch, as JSON lines and CSV, and how each start of it was made."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import platform
+import subprocess
+import sys
+from datetime import datetime, timezone
+from importlib import metadata
+from pathlib import Path
+
+from hiu_tf.atomic import written_whole
+
+JSON_LOG, CSV_LOG, STARTS = "log.jsonl", "log.csv", "starts.json"
+_PACKAGES = (
+    "tensorflow", "tf_keras", "tensorflow-addons", "tensorflow-graphics", "numpy", "opencv-python", "tflite-runtime",
+)  # fmt: skip
+
+
+class Journal:
+    """The records of a run's epochs. A run that goes on at a step forgets what was written after it.
+
+    Args:
+      folder: of the run.
+      step: from which the run goes on.
+    """
+
+    def __init__(self, folder: Path, step: int):
+        self.folder = folder
+        self.records = [record for record in read_journal(folder) if record["step"] <= step]
+
+    def add(self, record: dict) -> None:
+        """Adds a record and writes both files whole."""
+        self.records.append(record)
+        lines = [json.dumps(record) for record in self.records]
+        with written_whole(self.folder / JSON_LOG) as scratch:
+            scratch.write_text("\n".join(lines) + "\n")
+        columns = list(dict.fromkeys(name for record in self.records for name in record))
+        table = io.StringIO()
+        writer = csv.DictWriter(table, columns)
+        writer.writeheader()
+        writer.writerows(self.records)
+        with written_whole(self.folder / CSV_LOG) as scratch:
+            scratch.write_text(table.getvalue())
+
+
+def read_journal(folder: Path) -> list[dict]:
+    """The records of a run so far; none where nothing was written."""
+    path = folder / JSON_LOG
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def note_start(folder: Path, step: int) -> None:
+    """Adds to the run's list of starts: when, from which step, command, packages, git commit, machine."""
+    path = folder / STARTS
+    starts = json.loads(path.read_text()) if path.exists() else []
+    starts.append({"time": datetime.now(timezone.utc).isoformat(timespec="seconds"), "step": step, **_environment()})
+    with written_whole(path) as scratch:
+        scratch.write_text(json.dumps(starts, indent=1))
+
+
+def _environment():
+    return {
+        "command": sys.argv,
+        "python": platform.python_version(),
+        "machine": platform.platform(),
+        "packages": {name: _version(name) for name in _PACKAGES},
+        "git_commit": _git("rev-parse", "HEAD"),
+        "git_changed_files": len((_git("status", "--porcelain") or "").splitlines()),
+    }
+
+
+def _version(name):
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _git(*arguments):
+    command = ["git", "-C", str(Path(__file__).parent), *arguments]
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError:
+        return None
+    return result.stdout.strip() if result.returncode == 0 else None

@@ -1,0 +1,76 @@
+"""The page at the end of a run: what was trained, how it went, what it looks like."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from hiu_tf.page import Page
+from hiu_tf.training.journal import STARTS, read_journal
+
+REPORT = "report.html"
+_OWN_SCALE = ("loss", "learning_rate", "gradient_norm", "images_per_second", "input_wait_share")
+
+
+def write_report(folder: Path, picture: np.ndarray | None = None) -> Path:
+    """Writes report.html into a run's folder: curves, last values, predictions, recipe, starts.
+
+    Args:
+      folder: of the run.
+      picture: RGB [H, W, 3] of predictions.
+    """
+    records = read_journal(folder)
+    page = Page(f"Training run {folder.name}")
+    if records:
+        page.heading("Course")
+        page.curves(_panels(records))
+        page.heading("Last epoch")
+        last = records[-1]
+        plain = {name: value for name, value in last.items() if "/" not in name}
+        page.table(["figure", "value"], [[name, value] for name, value in plain.items()])
+        _tables(page, last)
+    if picture is not None:
+        page.heading("Predictions of training pictures")
+        page.picture(cv2.imencode(".png", picture[..., ::-1])[1].tobytes(), "picture, 2D, mask, mesh, POF")
+    page.heading("Recipe")
+    page.block((folder / "recipe.json").read_text())
+    if (folder / STARTS).exists():
+        page.heading("Starts")
+        for start in json.loads((folder / STARTS).read_text()):
+            page.block(json.dumps(start, indent=1))
+    page.write(folder / REPORT)
+    return folder / REPORT
+
+
+def _panels(records):
+    """A panel for each total, and one for each loss with its sets and stacks."""
+    panels = {}
+    names = list(dict.fromkeys(name for record in records for name in record if name != "step"))
+    for name in names:
+        if name.startswith("labels/"):
+            continue
+        title = name.split("/")[0]
+        title = "validation" if title.startswith("val_") and title.endswith(("auc", "iou")) else title
+        points = [(record["step"], record[name]) for record in records if name in record]
+        panels.setdefault(title, {})[name.removeprefix(title + "/")] = tuple(zip(*points))
+    return panels
+
+
+def _tables(page, record):
+    """Losses by set and stack, and how many labels of each there were."""
+    parts = [name.split("/") for name in record if "/" in name and not name.startswith("labels/")]
+    columns = sorted({part[1] for part in parts})
+    losses = list(dict.fromkeys(part[0] for part in parts))
+    if columns:
+        page.text("Losses by set and stack (labels of that set in the epoch in brackets)")
+        page.table(["loss", *columns], [[loss, *(_cell(record, loss, c) for c in columns)] for loss in losses])
+
+
+def _cell(record, loss, column):
+    value, labels = record.get(f"{loss}/{column}"), record.get(f"labels/{loss}/{column}")
+    if value is None:
+        return "-"
+    return f"{value:.4g}" + (f" ({labels:.0f})" if labels is not None else "")

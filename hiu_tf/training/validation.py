@@ -1,0 +1,64 @@
+"""Validation during training: on averaged weights, and the best ones are kept."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import tf_keras as keras
+
+from hiu_tf.atomic import written_whole
+from hiu_tf.training.checkpoints import RunState
+from hiu_tf.training.optimizer import take_average
+
+BEST_WEIGHTS, BEST = "best.weights.h5", "best.json"
+_ERRORS = ("loss", "joints_3d_root", "joints_3d_aligned")  # the smaller the better
+
+
+class ValidateAverage(keras.callbacks.Callback):
+    """Measures the averaged weights, where the optimizer keeps an average, and goes on with the others."""
+
+    def on_test_begin(self, logs=None):
+        """Averaged weights in."""
+        self._kept = [variable.numpy() for variable in self.model.trainable_variables]
+        if not take_average(self.model.optimizer, self.model.trainable_variables):
+            self._kept = None
+
+    def on_test_end(self, logs=None):
+        """And out."""
+        if self._kept is not None:
+            for variable, value in zip(self.model.trainable_variables, self._kept):
+                variable.assign(value)
+
+
+class KeepBest(keras.callbacks.Callback):
+    """Keeps the (averaged) weights of the epoch whose validation was best.
+
+    Args:
+      state: of the run; it remembers the best value.
+      figure: name of a metric of the trainer.
+      folder: of the run.
+    """
+
+    def __init__(self, state: RunState, figure: str, folder: Path):
+        super().__init__()
+        self._state, self._figure, self._folder = state, figure, folder
+        self._averages = ValidateAverage()
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Compares, and writes."""
+        value = logs.get(f"val_{self._figure}")
+        if value is None or not np.isfinite(value):
+            return
+        best, sign = float(self._state.best.numpy()), -1 if self._figure in _ERRORS else 1
+        if np.isfinite(best) and sign * value <= sign * best:
+            return
+        self._state.best.assign(value)
+        self._averages.set_model(self.model)
+        self._averages.on_test_begin()
+        with written_whole(self._folder / BEST_WEIGHTS) as scratch:
+            self.model.network.save_weights(str(scratch))
+        self._averages.on_test_end()
+        with written_whole(self._folder / BEST) as scratch:
+            scratch.write_text(json.dumps({"figure": self._figure, "value": value, "step": self._state.step}))
