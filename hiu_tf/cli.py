@@ -3,6 +3,8 @@
     hiu predict photo.jpg --out predictions
     hiu predict photos/ clip.mp4 --out predictions --side left
     hiu info
+    hiu info --presets
+    hiu info --preset hiu_1stack --set encoder_repetitions=[3,4,6,3]
 
 Each picture gives NAME.png (picture, skeleton, mask, mesh), NAME.json (all outputs with units) and
 NAME.obj (the posed mesh); a clip gives NAME.mp4 and NAME.json with one entry per frame.
@@ -47,7 +49,10 @@ def parse_args(argv):
     predict.add_argument("--K", help="fx,fy,cx,cy in pixels: 3D in the camera's frame")
     predict.add_argument("--threads", type=int, default=2, help="of the TFLite interpreter (default 2)")
     predict.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    info = commands.add_parser("info", help="what a model takes and gives")
+    info = commands.add_parser("info", help="what a model takes and gives, or what a network costs")
+    info.add_argument("--presets", action="store_true", help="parameters, MACs and memory of every preset")
+    info.add_argument("--preset", help="the same of one preset (counted from its graph: needs hiu-tf[train])")
+    info.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of that preset")
     info.add_argument("--model", help=".tflite file or SavedModel folder (default: the one that ships)")
     info.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser.parse_args(argv)
@@ -92,6 +97,13 @@ def _predict(args) -> int:
 
 
 def _info(args) -> int:
+    if args.presets:
+        from hiu_tf.config.costs import COSTS, cost_table
+
+        print(cost_table(COSTS))
+        return 0
+    if args.preset:
+        return _count(args.preset, args.set)
     from hiu_tf.runtime.backend import load_network
 
     path = args.model or default_model()
@@ -100,6 +112,19 @@ def _info(args) -> int:
     print(f"input: {card['input']}")
     for name, text in card["outputs"].items():
         print(f"  {name}: {text}")
+    return 0
+
+
+def _count(preset, settings) -> int:
+    """Builds a network and says what it costs."""
+    import yaml
+
+    from hiu_tf.config.costs import cost_table
+    from hiu_tf.config.presets import model_config
+    from hiu_tf.models.cost import network_cost
+
+    changes = {name: yaml.safe_load(value) for name, _, value in (setting.partition("=") for setting in settings)}
+    print(cost_table({preset: network_cost(model_config(preset, changes))}))
     return 0
 
 

@@ -27,7 +27,7 @@ ALLOWED = {
     "evaluation": BASE | {"geometry", "hand", "render", "models", "metrics"},
     "export": BASE | {"geometry", "hand", "models", "runtime"},
     "runtime": BASE,
-    "cli": BASE | {"runtime"},
+    "cli": BASE | {"runtime", "config", "models"},
 }
 PIPELINES_MAY_IMPORT = BASE | {"config", "geometry", "codecs", "hand", "render"}
 

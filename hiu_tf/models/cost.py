@@ -1,33 +1,17 @@
 """What a network costs, counted from its graph."""
 
 from collections import Counter
-from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 from tf_keras import layers
 
+from hiu_tf.config.costs import Cost
 from hiu_tf.config.schema import ModelConfig
 from hiu_tf.models.hiu import build_hiu, inference_network
 
 _FLOAT_BYTES = 4
-
-
-class Cost(NamedTuple):
-    """Of one network, training and inference apart.
-
-    Attributes:
-      parameters, macs: of the whole network; multiply-accumulates of the convolutions for one picture.
-      inference_parameters, inference_macs: of what an exported model computes.
-      activations_mb: outputs of all layers for one picture in float32: what a training step keeps of it.
-    """
-
-    parameters: int
-    macs: int
-    inference_parameters: int
-    inference_macs: int
-    activations_mb: float
 
 
 def network_cost(config: ModelConfig) -> Cost:

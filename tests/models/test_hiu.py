@@ -5,11 +5,13 @@ import pytest
 import tensorflow as tf
 import tf_keras as keras
 
+from hiu_tf.config.costs import COSTS
 from hiu_tf.config.presets import PRESETS, model_config
 from hiu_tf.config.schema import ConfigError, ModelConfig
 from hiu_tf.conventions import keys
-from hiu_tf.models.cost import macs
-from hiu_tf.models.hiu import build_hiu
+from hiu_tf.models.cost import macs, network_cost
+from hiu_tf.models.encoder import load_resnet50
+from hiu_tf.models.hiu import build_hiu, inference_network
 from hiu_tf.models.reconstruction import reconstruct
 from hiu_tf.models.regressor import HandParameters
 
@@ -106,7 +108,7 @@ def test_parameters_of_zero_are_the_reference_view():
     np.testing.assert_allclose(turn.apply([0, 0, 1]), [0, 0, -1], atol=1e-5)  # thumb side to the camera
 
 
-@pytest.mark.parametrize("fusion", ["mean", "concat"])
+@pytest.mark.parametrize("fusion", ["mean", "concat", "none"])
 def test_other_fusions_have_the_same_outputs(fusion):
     plain = build_hiu(model_config("tiny"))
     other = build_hiu(model_config("tiny", {"fusion": fusion}))
@@ -119,7 +121,7 @@ def test_settings_of_a_preset_can_be_changed():
     assert model_config("tiny", {"stacks": 2, "stem_channels": [4, 8]}).stem_channels == (4, 8)
     with pytest.raises(ConfigError, match="unknown setting network.stack; known are"):
         model_config("tiny", {"stack": 2})
-    with pytest.raises(ConfigError, match="model.fusion must be attention or mean or concat, got 'sum'"):
+    with pytest.raises(ConfigError, match="model.fusion must be attention or mean or concat or none, got 'sum'"):
         model_config("tiny", {"fusion": "sum"})
 
 
@@ -136,10 +138,111 @@ def _point(channels):
     return keras.Model(inner, keras.layers.Conv2D(5, 1)(inner))
 
 
+def test_macs_of_a_depthwise_convolution_by_hand():
+    image = keras.Input((8, 8, 6))
+    network = keras.Model(image, keras.layers.DepthwiseConv2D(3, strides=2, padding="same")(image))
+    assert macs(network) == 4 * 4 * 6 * 9
+
+
+@pytest.mark.parametrize("name", [name for name, cost in COSTS.items() if cost.parameters < 3e6])
+def test_pinned_costs(name):
+    assert_pinned(name)
+
+
 @pytest.mark.slow
-def test_the_trio_of_the_cascade_ablation_costs_the_same():
-    costs = [macs(build_hiu(model_config(name))) for name in ("hiu_1stack", "hiu_2stack_equal", "hiu_4stack_equal")]
+@pytest.mark.parametrize("name", [name for name, cost in COSTS.items() if cost.parameters >= 3e6])
+def test_pinned_costs_of_large_networks(name):
+    assert_pinned(name)
+
+
+def assert_pinned(name):
+    counted = network_cost(model_config(name))
+    assert counted[:4] == COSTS[name][:4]
+    assert counted.activations_mb == pytest.approx(COSTS[name].activations_mb, abs=0.05)
+
+
+def test_every_preset_has_its_cost():
+    assert list(COSTS) == list(PRESETS)
+
+
+@pytest.mark.parametrize(
+    "trio",
+    [("hiu_1stack", "hiu_2stack_equal", "hiu_4stack_equal"),
+     ("hiu_small_64", "hiu_small_64_2stack_equal", "hiu_small_64_4stack_equal")],
+)  # fmt: skip
+def test_the_trios_of_the_cascade_ablation_cost_the_same(trio):
+    costs = [COSTS[name].macs for name in trio]
     assert max(costs) < 1.05 * min(costs)
+
+
+def test_phone_presets_keep_their_budgets():
+    mobile, edge = COSTS["hiu_mobile"], COSTS["hiu_edge"]
+    assert mobile.inference_macs <= 0.45e9
+    assert mobile.inference_parameters <= 3.5e6
+    assert edge.inference_macs <= 0.2e9
+
+
+def test_stacks_add_up():
+    """From the second stack on each costs the same: the pinned series is a straight line."""
+    by_stacks = {1: "hiu_1stack", 2: "hiu_2stack", 4: "hiu_4stack", 8: "hiu_8stack"}
+    step = COSTS["hiu_2stack"].macs - COSTS["hiu_1stack"].macs
+    for stacks, name in by_stacks.items():
+        if stacks > 1:
+            assert (
+                COSTS[name].macs
+                == COSTS["hiu_2stack"].macs + (stacks - 2) * (COSTS["hiu_4stack"].macs - COSTS["hiu_2stack"].macs) // 2
+            )
+    assert step < COSTS["hiu_4stack"].macs - COSTS["hiu_2stack"].macs
+
+
+@pytest.mark.parametrize("cascade", ("stem_and_fused", "fused", "stem_fused_and_maps"))
+def test_what_the_next_stack_sees(cascade):
+    network = build_hiu(model_config("tiny", {"stacks": 2, "cascade": cascade}))
+    seen = network.get_layer("stack2_encoder_g2b1_reduce_conv").input_shape[-1]
+    stem, fused, maps = 8, 8, 21 + 1 + 60
+    assert seen == {"stem_and_fused": stem + fused, "fused": fused, "stem_fused_and_maps": stem + fused + maps}[cascade]
+
+
+def test_a_regressor_for_each_stack():
+    network = build_hiu(model_config("tiny", {"stacks": 2, "regressor": "per_stack"}))
+    assert [layer.name for layer in network.layers if "regressor" in layer.name] == [
+        "stack1_regressor",
+        "stack2_regressor",
+    ]
+
+
+@pytest.mark.parametrize("changes", ({"head_stride": 2}, {"convolution": "separable", "bottleneck_ratio": 2.0}))
+def test_options_keep_the_outputs(changes):
+    network = build_hiu(model_config("tiny", changes))
+    assert {name: tuple(value.shape) for name, value in network.output[0].items()} == expected_shapes(64)
+
+
+def test_inference_needs_no_pof_head():
+    network = build_hiu(model_config("tiny"))
+    needed = inference_network(network)
+    assert keys.POF not in needed.output
+    assert not any("pof_predict" in layer.name or "pof_head" in layer.name for layer in needed.layers)
+    image = tf.random.stateless_uniform([1, 64, 64, 3], [1, 2])
+    for name, value in needed(image).items():
+        np.testing.assert_allclose(value, network(image)[-1][name], atol=1e-6)
+
+
+def test_the_encoder_starts_from_resnet50(tmp_path):
+    """keras.applications' network with random weights stands in for ImageNet's; the body gives its feature maps."""
+    keras.utils.set_random_seed(5)
+    original = keras.applications.ResNet50(include_top=False, weights=None, input_shape=(64, 64, 3))
+    original.save_weights(str(tmp_path / "notop.h5"))
+    network = build_hiu(model_config("tiny", {"encoder": "resnet50", "stacks": 2}))
+    assert load_resnet50(network, str(tmp_path / "notop.h5")) == 2
+    names = ("pool1_pool", "conv2_block3_out", "conv5_block3_out")
+    start, finest, coarsest = keras.Model(original.input, [original.get_layer(name).output for name in names])(
+        tf.random.stateless_uniform([1, 64, 64, 3], [1, 2])
+    )
+    levels = network.get_layer("stack2_encoder_resnet50")(start)
+    np.testing.assert_allclose(levels[0], finest, atol=1e-5)
+    np.testing.assert_allclose(levels[-1], coarsest, atol=1e-5)
+    with pytest.raises((OSError, ValueError)):
+        load_resnet50(network, __file__)
 
 
 def test_unknown_preset_and_bad_sizes():

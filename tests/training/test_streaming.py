@@ -1,0 +1,46 @@
+"""Metrics of training, batch by batch, against the offline protocols on the same data."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from hiu_tf.conventions import keys
+from hiu_tf.evaluation.protocols import PROTOCOLS
+from hiu_tf.metrics.streaming import streaming_metrics
+
+SAMPLES, SIZE = 13, 32
+
+
+@pytest.fixture
+def data(rng):
+    targets = {
+        keys.JOINTS_2D: rng.uniform(0, SIZE, (SAMPLES, 21, 2)),
+        keys.JOINTS_2D_WEIGHT: rng.integers(0, 2, (SAMPLES, 21)),
+        keys.JOINTS_3D: rng.normal(0, 0.05, (SAMPLES, 21, 3)),
+        keys.JOINTS_3D_WEIGHT: np.repeat(rng.integers(0, 2, (SAMPLES, 1)), 21, axis=1),
+        keys.MASK: rng.uniform(0, 1, (SAMPLES, SIZE, SIZE, 1)),
+        keys.MASK_WEIGHT: np.array([0, 1] * 6 + [1]),
+    }
+    predicted = {
+        keys.JOINTS_2D: targets[keys.JOINTS_2D] + rng.normal(0, 2, (SAMPLES, 21, 2)),
+        keys.JOINTS_2D_PROJECTED: targets[keys.JOINTS_2D] + rng.normal(0, 3, (SAMPLES, 21, 2)),
+        keys.JOINTS_3D: rng.normal(0, 0.05, (SAMPLES, 21, 3)),
+        keys.MASK: rng.normal(0, 1, (SAMPLES, SIZE, SIZE, 1)),
+    }
+    as_float = lambda arrays: {name: value.astype(np.float32) for name, value in arrays.items()}
+    return as_float(targets), as_float(predicted)
+
+
+@pytest.mark.parametrize("metric", streaming_metrics(SIZE), ids=lambda metric: metric.name)
+def test_streaming_equals_offline(metric, data):
+    targets, predicted = data
+    for part in (slice(0, 5), slice(5, 10), slice(10, 13)):
+        metric.update_state(*({name: tf.constant(v[part]) for name, v in arrays.items()} for arrays in data))
+    protocol = next(p for p in PROTOCOLS if p.name == metric.name)
+    chosen = targets[protocol.needs].reshape(SAMPLES, -1).any(axis=1)
+    offline = {**predicted, keys.MASK: 1 / (1 + np.exp(-predicted[keys.MASK][..., 0]))}
+    labels = {**targets, keys.MASK: targets[keys.MASK][..., 0]}
+    expected = protocol.compute(*({n: v[chosen] for n, v in a.items()} for a in (offline, labels)), SIZE)
+    assert float(metric.result()) == pytest.approx(expected, rel=1e-5)
+    metric.reset_state()
+    assert float(metric.result()) == 0
