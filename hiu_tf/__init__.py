@@ -18,5 +18,7 @@ if "tensorflow" in sys.modules and os.environ.get("TF_USE_LEGACY_KERAS") not in 
         RuntimeWarning,
         stacklevel=2,
     )
+# Its last release is pinned, and fits: every import of it says at length that it is the last one.
+warnings.filterwarnings("ignore", message=r"\s*TensorFlow Addons", category=UserWarning)
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # "cuDNN factory already registered" is no news

@@ -6,6 +6,8 @@
     python tools/benchmark.py render --batches 8 --sizes 256
     python tools/benchmark.py input                      # the input pipeline against decode-and-resize alone
     python tools/benchmark.py input --data data/rhd --sizes 256 --samples 100000
+    python tools/benchmark.py train                      # a training step, beside one large convolution
+    python tools/benchmark.py train --preset hiu_small --batches 16,32 --stacks 1,2,4,8
 
 Prints milliseconds (median of the repetitions) or pictures a second, ratios and memory as Markdown tables.
 Each implementation is measured in a process of its own. Without --data, `input` renders a few pictures.
@@ -17,21 +19,25 @@ import argparse
 import sys
 from pathlib import Path
 
+from hiu_tf.config.schema import TRAIN_CHOICES
 from hiu_tf.errors import UserError
 from tools._program import positive, program
 
-_BATCHES = {"hand": "1,32,256", "render": "1,8,32", "input": "16"}
-_SIZES = {"hand": "0", "render": "64,128,256", "input": "128,256"}
+_BATCHES = {"hand": "1,32,256", "render": "1,8,32", "input": "16", "train": "4"}
+_SIZES = {"hand": "0", "render": "64,128,256", "input": "128,256", "train": "0"}
 
 
 def tables(args) -> list[list[dict]]:
     """The tables of one part, each a list of rows."""
-    from tools.benchmarks import hand, input, render
+    from tools.benchmarks import hand, input, render, train
 
     batches = _whole_numbers(args.batches or _BATCHES[args.part], "--batches")
-    sizes = _whole_numbers(args.sizes or _SIZES[args.part], "--sizes") if args.part != "hand" else []
+    sizes = _whole_numbers(args.sizes or _SIZES[args.part], "--sizes") if args.part in ("render", "input") else []
     if args.part == "hand":
         return [hand.hand_table(args.hand, batches)]
+    if args.part == "train":
+        stacks = _whole_numbers(args.stacks, "--stacks") if args.stacks else []
+        return train.train_tables(args.preset, batches, stacks, args.precision)
     if args.part == "render":
         return [render.render_table(args.hand, batches, sizes)]
     found = [input.input_table(args.data, batches, sizes), input.parts_table(args.data, batches, sizes)]
@@ -57,10 +63,13 @@ def parse_args(argv):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", choices=tuple(_BATCHES), help="what to time")
     parser.add_argument("--hand", default="procedural", help='"procedural" or an .npz (default: procedural)')
-    parser.add_argument("--batches", help="batch sizes (default: 1,32,256 hands, 1,8,32 masks, 16 pictures)")
+    parser.add_argument("--batches", help="batch sizes (default: hands 1,32,256, masks 1,8,32, input 16, train 4)")
     parser.add_argument("--sizes", help="sides in pixels (default: masks 64,128,256, pictures 128,256)")
     parser.add_argument("--data", help="input: folder of records (default: a few rendered pictures)")
     parser.add_argument("--samples", type=positive, help="input: let so many pass, for memory and start-up")
+    parser.add_argument("--preset", default="hiu_1stack", help="train: the network (default hiu_1stack)")
+    parser.add_argument("--stacks", help="train: numbers of stacks, for a table of growth")
+    parser.add_argument("--precision", default="float32", choices=TRAIN_CHOICES["precision"], help="train")
     parser.add_argument("--json", help="write the rows there")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser.parse_args(argv)

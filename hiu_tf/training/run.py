@@ -111,7 +111,7 @@ def _trainer(recipe, hand, folder, finish):
     """The compiled trainer with first weights."""
     settings = recipe.train
     keras.utils.set_random_seed(settings.seed)
-    with _precision(settings.precision):
+    with precision_policy(settings.precision):
         network = build_hiu(model_config(recipe.model, recipe.network))
     if settings.encoder_weights:
         _load_encoder(network, settings.encoder_weights)
@@ -142,7 +142,7 @@ def _check_shares(settings):
 
 
 @contextmanager
-def _precision(policy):
+def precision_policy(policy: str):
     """Layers that are made inside compute in that precision."""
     before = keras.mixed_precision.global_policy()
     keras.mixed_precision.set_global_policy(policy)
