@@ -24,7 +24,7 @@ ALLOWED = {
     "losses": BASE | {"config", "codecs"},
     "metrics": BASE,
     "training": BASE | {"config", "geometry", "hand", "render", "models", "losses", "metrics", "runtime"},
-    "evaluation": BASE | {"geometry", "hand", "render", "models", "metrics"},
+    "evaluation": BASE | {"geometry", "hand", "render", "models", "metrics", "runtime"},
     "export": BASE | {"geometry", "hand", "models", "runtime"},
     "runtime": BASE,
     "cli": BASE | {"runtime", "config", "models"},

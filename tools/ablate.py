@@ -118,10 +118,10 @@ def paper_table(results: dict[str, list[dict]], dataset: str, published: dict) -
 
 def table(results: dict[str, list[dict]], dataset: str) -> str:
     """Every figure: {row: one {set: {figure: value}} per seed} as Markdown, mean and range over seeds."""
-    from hiu_tf.evaluation.protocols import PROTOCOLS
+    from hiu_tf.evaluation.figures import FIGURES
 
     measured = {row: [run[dataset] for run in runs] for row, runs in results.items() if runs}
-    used = [p for p in PROTOCOLS if measured and all(p.name in run for runs in measured.values() for run in runs)]
+    used = [p for p in FIGURES if measured and all(p.name in run for runs in measured.values() for run in runs)]
     arrows = [f"{p.name} {'↑' if p.higher_is_better else '↓'} ({p.unit})" for p in used]
     lines = [f"**{dataset}**", "", "| arm | " + " | ".join(arrows) + " |", "|---|" + "---|" * len(used)]
     for row, runs in measured.items():

@@ -105,6 +105,7 @@ def main(argv=None) -> int:
     from hiu_tf.cli import main as hiu
     from hiu_tf.evaluation.report import as_json, markdown
     from hiu_tf.runtime.results import write_json
+    from tools._measure import Part
     from tools.evaluate import evaluate_run
     from tools.export import export_run
 
@@ -123,7 +124,7 @@ def main(argv=None) -> int:
     stage(2, f"training: {args.steps} steps")
     trained = train_network(root, out / "run", bool(args.real), args.steps)
     stage(3, "evaluation beside two baselines")
-    results = evaluate_run(trained, str(root), names, limit=160)
+    results = evaluate_run(trained, Part(str(root), names, limit=160))
     write_json(out / "metrics.json", as_json(results, "make demo"))
     stage(4, "export: SavedModel, TFLite float32 and float16")
     note = f"Trained by `make demo`: {args.steps} steps, a few minutes on two CPU cores."

@@ -1,8 +1,17 @@
-"""Measures a trained network on labelled records, beside two baselines.
+"""Measures a model on labelled records: tables, JSON, CSV, a page; beside baselines, or beside another model.
 
-    python tools/evaluate.py --run runs/first --data data --sets synthetic,digits --json metrics.json
+    python tools/evaluate.py --run runs/first --data data --sets synthetic,digits --json metrics.json --html page.html
+    python tools/evaluate.py --model savedmodels/hiu_small --data data --sets synthetic --csv samples.csv
+    python tools/evaluate.py --compare runs/first runs/second --data data --sets synthetic
+    python tools/evaluate.py --run runs/first --data data --corrupt all
 
-The baselines: the same network before training, and the mean label of the training split.
+The baselines of a run: the same network before training, and the mean label of the training split. --model takes
+the folder of a run, a .tflite file or a SavedModel folder. --compare says with a paired bootstrap whether a
+difference is more than the draw of the samples. --corrupt shows how figures fall on bad pictures.
+
+FreiHAND's server wants a pred.json of its evaluation pictures (a model with MANO's 778 vertices):
+
+    python tools/evaluate.py --model MODEL --freihand FreiHAND_pub_v2 --pred pred.json
 
 Other people's predictions, by a benchmark's official protocol (LABELS holds evaluation_xyz.json and
 evaluation_verts.json; the predictions are a pred.json, or an .npz with xyz and verts):
@@ -10,53 +19,27 @@ evaluation_verts.json; the predictions are a pred.json, or an .npz with xyz and 
     python tools/evaluate.py --protocol freihand --reference LABELS --predictions pred.json --json scores.json
 
 By other protocols both are an .npz with joints [N, 21, 2 or 3] (pixels or metres); the labels may add
-weight [N, 21] and size [N] (of a head or box). --protocol help lists them.
+weight [N, 21] and size [N] (of a head or box). --protocol help lists them. With --run or --model, --protocols
+adds named ones to the table.
 
     python tools/evaluate.py --protocol zhou --reference labels.npz --predictions predictions.npz
 """
 
+from __future__ import annotations
+
 import argparse
-import itertools
 import sys
 from pathlib import Path
 
+from tools._measure import Part, measure_sets, open_model, results_of, run_predictors, write_csv, write_page
 from tools._program import positive, program
 
-_MEAN_SAMPLES = 512
-_BATCH = 32
 
+def evaluate_run(run, part: Part, every_stack: bool = False) -> dict:
+    """{data set: {predictor: {figure: value}}} of a `training.run.Run` and the baselines on each set."""
+    from hiu_tf.evaluation.figures import FIGURES
 
-def evaluate_run(
-    run, root: str, sets: list[str], limit: int, split: str = "val", fold=(0.0, 1.0), every_stack: bool = False
-) -> dict:
-    """{data set: {predictor: {protocol: value}}} of a `training.run.Run` and the baselines on each set.
-
-    With `every_stack` each stack of the network counts as a predictor too (supplement 2.3, item 3).
-    """
-    from tqdm import tqdm
-
-    from hiu_tf.evaluation.evaluate import evaluate
-    from hiu_tf.evaluation.predictors import mean_predictor, network_predictor
-    from hiu_tf.models.hiu import build_hiu
-    from pipelines.build import evaluation_data
-    from pipelines.mixing import data_folder
-
-    config = run.config
-    trained = network_predictor(run.network, run.hand)
-    untrained = network_predictor(build_hiu(config), run.hand)
-    stacks = {f"stack {k + 1}": network_predictor(run.network, run.hand, k) for k in range(config.stacks * every_stack)}
-
-    def batches(folder, split, samples, fold=(0.0, 1.0)):
-        data = evaluation_data(folder, split, config.image_size, _BATCH, fold=fold)
-        return itertools.islice(data.as_numpy_iterator(), -(-samples // _BATCH))
-
-    results = {}
-    for name in tqdm(sets, desc="evaluate", unit="set"):
-        folder = data_folder(root, name)
-        mean = mean_predictor(batches(folder, "train", _MEAN_SAMPLES))
-        predictors = {"trained": trained, "untrained": untrained, "mean of training": mean, **stacks}
-        results[name] = evaluate(predictors, batches(folder, split, limit, fold), config.image_size)
-    return results
+    return results_of(measure_sets(run_predictors(run, every_stack), run.config.image_size, part, FIGURES), FIGURES)
 
 
 def evaluate_freihand(reference: str, predictions: str) -> dict[str, float]:
@@ -112,61 +95,152 @@ def _fold(text):
 
 def parse_args(argv):
     """The command line."""
+    from hiu_tf.evaluation.corruption import CORRUPTIONS
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--run", help="folder of a finished training run")
-    parser.add_argument("--data", help="folder that holds the records of the sets")
-    parser.add_argument("--protocol", metavar="NAME", help="a benchmark's protocol, for --predictions; help lists them")
-    parser.add_argument("--reference", metavar="DIR", help="labels of the protocol")
-    parser.add_argument("--predictions", metavar="FILE", help="a pred.json, or an .npz with xyz and verts")
-    parser.add_argument("--sets", default="synthetic", help="comma-separated names under --data (default synthetic)")
-    parser.add_argument("--limit", type=positive, default=1_000_000, help="at most so many samples of each set")
-    parser.add_argument("--split", default="val", help="of every set (default val)")
-    parser.add_argument(
-        "--fold", type=_fold, default="0,1", help="LOW,HIGH: only this part of the samples (default 0,1)"
-    )
-    parser.add_argument(
-        "--every-stack", action="store_true", help="measure the answer of every stack, not the last alone"
-    )
-    parser.add_argument("--json", help="write the figures there")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    add = parser.add_argument
+    add("--run", help="folder of a finished training run, measured beside its baselines")
+    add("--model", help="folder of a run, .tflite file or SavedModel folder, measured alone")
+    add("--compare", nargs=2, metavar=("A", "B"), help="two models (as --model): is B better than A?")
+    add("--data", help="folder that holds the records of the sets")
+    add("--sets", default="synthetic", help="comma-separated names under --data (default synthetic)")
+    add("--split", default="val", help="of every set (default val)")
+    add("--fold", type=_fold, default="0,1", help="LOW,HIGH: only this part of the samples (default 0,1)")
+    add("--limit", type=positive, default=1_000_000, help="at most so many samples of each set")
+    add("--protocols", default="", help="comma-separated named protocols, added to the table")
+    add("--corrupt", choices=("all", *CORRUPTIONS), help="measure on corrupted pictures too")
+    add("--every-stack", action="store_true", help="with --run: the answer of every stack, not the last alone")
+    add("--json", help="write the figures there")
+    add("--csv", help="write every sample's figures there")
+    add("--html", help="write a page with tables, curves, breakdowns and samples there")
+    add("--freihand", metavar="DIR", help="FreiHAND's folder: predict its evaluation split for --pred")
+    add("--pred", metavar="FILE", help="with --freihand: the pred.json to write")
+    add("--protocol", metavar="NAME", help="a benchmark's protocol, for --predictions; help lists them")
+    add("--reference", metavar="DIR", help="labels of the protocol")
+    add("--predictions", metavar="FILE", help="a pred.json, or an .npz")
+    add("--debug", action="store_true", help="show the traceback of an error")
     args = parser.parse_args(argv)
-    if args.protocol == "help":
-        return args
-    if args.protocol and args.protocol != "freihand" and args.protocol not in _protocol_names():
-        parser.error(f"unknown protocol {args.protocol!r}; known are freihand, {', '.join(_protocol_names())}")
-    if args.protocol and not (args.reference and args.predictions):
-        parser.error("--protocol needs --reference and --predictions")
-    if not args.protocol and not (args.run and args.data):
-        parser.error("--run and --data are needed, or --protocol")
+    _check(parser, args)
     return args
+
+
+def _check(parser, args):
+    known = _protocol_names()
+    if args.protocol not in (None, "help", "freihand", *known):
+        parser.error(f"unknown protocol {args.protocol!r}; known are freihand, {', '.join(known)}")
+    for name in filter(None, args.protocols.split(",")):
+        if name not in known:
+            parser.error(f"unknown protocol {name!r}; known are {', '.join(known)}")
+    if args.protocol and args.protocol != "help" and not (args.reference and args.predictions):
+        parser.error("--protocol needs --reference and --predictions")
+    if args.freihand and not (args.model and args.pred):
+        parser.error("--freihand needs --model and --pred")
+    models = [args.run, args.model, args.compare]
+    if not args.protocol and not args.freihand and not (sum(map(bool, models)) == 1 and args.data):
+        parser.error("one of --run, --model, --compare is needed with --data, or --protocol")
+    if args.every_stack and not args.run:
+        parser.error("--every-stack needs --run")
 
 
 def main(argv=None) -> int:
     """Runs the program; returns the exit code."""
     args = parse_args(argv)
-    from hiu_tf.evaluation.report import as_json, markdown
-    from hiu_tf.runtime.results import write_json
-    from hiu_tf.training.run import load_run
-
     if args.protocol == "help":
         print(list_protocols())
         return 0
     if args.protocol:
-        if args.protocol == "freihand":
-            figures = evaluate_freihand(args.reference, args.predictions)
-        else:
-            figures = evaluate_points(args.protocol, args.reference, args.predictions)
-        shown = {name: value for name, value in figures.items() if name != "curve"}
-        print("\n".join(f"{n}: {v:f}" if isinstance(v, float) else f"{n}: {v}" for n, v in shown.items()))
-        if args.json:
-            write_json(Path(args.json), figures)
-        return 0
-    run = load_run(args.run)
-    results = evaluate_run(run, args.data, args.sets.split(","), args.limit, args.split, args.fold, args.every_stack)
-    print(markdown(results))
+        return _measure_predictions(args)
+    if args.freihand:
+        return _predict_freihand(args)
+    return _measure_models(args)
+
+
+def _measure_predictions(args) -> int:
+    from hiu_tf.runtime.results import write_json
+
+    if args.protocol == "freihand":
+        figures = evaluate_freihand(args.reference, args.predictions)
+    else:
+        figures = evaluate_points(args.protocol, args.reference, args.predictions)
+    shown = {name: value for name, value in figures.items() if name != "curve"}
+    print("\n".join(f"{n}: {v:f}" if isinstance(v, float) else f"{n}: {v}" for n, v in shown.items()))
     if args.json:
-        write_json(Path(args.json), as_json(results, " ".join(sys.argv)))
+        write_json(Path(args.json), figures)
     return 0
+
+
+def _predict_freihand(args) -> int:
+    from tqdm import tqdm
+
+    from hiu_tf.evaluation.freihand import write_predictions
+    from hiu_tf.runtime.predictor import Predictor
+
+    progress = lambda numbers: tqdm(numbers, desc="freihand", unit="picture")
+    count = write_predictions(Predictor(args.model), args.freihand, args.pred, progress)
+    print(f"{count} predictions: {args.pred}")
+    return 0
+
+
+def _measure_models(args) -> int:
+    from hiu_tf.evaluation.figures import FIGURES, named_figures
+    from hiu_tf.evaluation.report import as_json, markdown
+    from hiu_tf.runtime.results import write_json
+
+    figures = (*FIGURES, *named_figures([name for name in args.protocols.split(",") if name]))
+    predictors, size = _predictors(args)
+    part = Part(args.data, args.sets.split(","), args.split, args.fold, args.limit)
+    measured = measure_sets(predictors, size, part, figures, with_mean=bool(args.run))
+    if args.corrupt:
+        _add_corrupted(args.corrupt, predictors, size, part, figures, measured)
+    results = results_of(measured, figures)
+    comparisons = _comparisons(args.compare, measured, figures) if args.compare else {}
+    print(markdown(results, figures))
+    for name, table in comparisons.items():
+        print(f"\n**{name}**: paired bootstrap, * where the interval leaves out 0\n\n{table}")
+    if args.json:
+        write_json(Path(args.json), as_json(results, " ".join(sys.argv), figures))
+    if args.csv:
+        write_csv(Path(args.csv), measured, figures)
+    if args.html:
+        title = f"Evaluation of {args.run or args.model or ' and '.join(args.compare)}"
+        write_page(Path(args.html), title, measured, figures, comparisons)
+    return 0
+
+
+def _predictors(args):
+    """{name: predict} and the side of the crops."""
+    from hiu_tf.errors import UserError
+    from hiu_tf.training.run import load_run
+
+    if args.run:
+        run = load_run(args.run)
+        return run_predictors(run, args.every_stack), run.config.image_size
+    models = {path: open_model(path) for path in (args.compare or [args.model])}
+    sizes = {size for _, size in models.values()}
+    if len(models) < len(args.compare or [0]) or len(sizes) > 1:
+        raise UserError(f"only different models of crops of one size can be compared, not {', '.join(models)}: {sizes}")
+    return {path: predict for path, (predict, _) in models.items()}, sizes.pop()
+
+
+def _add_corrupted(which, predictors, size, part, figures, measured):
+    """The first predictor on corrupted pictures, beside itself on clean ones."""
+    from hiu_tf.evaluation.corruption import CORRUPTIONS
+
+    name, predict = next(iter(predictors.items()))
+    for corruption in CORRUPTIONS if which == "all" else [which]:
+        found = measure_sets({name: predict}, size, part._replace(corruption=corruption), figures, with_mean=False)
+        for dataset, (_, everyone) in found.items():
+            measured[dataset][1][f"{name}, {corruption}"] = everyone[name]
+
+
+def _comparisons(models, measured, figures):
+    from hiu_tf.evaluation.compare import compare, comparison_table
+
+    a, b = models
+    tables = {}
+    for name, (_, everyone) in measured.items():
+        tables[name] = comparison_table(compare(everyone[a], everyone[b], figures), a, b)
+    return tables
 
 
 if __name__ == "__main__":

@@ -1,48 +1,138 @@
-"""Runs predictors over labelled batches and computes every protocol that the labels allow."""
+"""Runs predictors over labelled batches and keeps every error: figures, breakdowns and pages are made of these."""
+
+from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from hiu_tf.conventions import keys
+from hiu_tf.conventions.skeleton import Joint
+from hiu_tf.evaluation.figures import FIGURES, Figure
 from hiu_tf.evaluation.predictors import Predict
-from hiu_tf.evaluation.protocols import PROTOCOLS
 
 _LABELS = (
-    keys.JOINTS_2D, keys.JOINTS_2D_WEIGHT, keys.JOINTS_3D, keys.JOINTS_3D_WEIGHT,
+    keys.JOINTS_2D, keys.JOINTS_2D_WEIGHT, keys.JOINTS_3D, keys.JOINTS_3D_WEIGHT, keys.VISIBLE,
     keys.MASK, keys.MASK_WEIGHT, keys.VERTICES, keys.HAS_MESH,
 )  # fmt: skip
+_JPEG_QUALITY = 85
 
 
-def evaluate(predictors: dict[str, Predict], batches: Iterable[dict], size: int) -> dict[str, dict[str, float]]:
-    """Figures per predictor: {predictor: {protocol: value}}; protocols without labels are left out.
+@dataclass
+class Samples:
+    """What is known of the samples, in order; pictures as JPEG, so that thousands fit.
+
+    Attributes:
+      ids: "set/sample".
+      pictures: encoded crops.
+      joints_2d, weight: labels [N, 21, 2] in crop pixels and their weights [N, 21].
+      visible: [N, 21], 0 where the set says that a joint is hidden.
+      palm_angle: [N] degrees between the palm's normal and the camera's axis, NaN without 3D labels.
+      roll: [N] degrees from upright to wrist -> middle finger in the picture, NaN without labels.
+    """
+
+    ids: list[str]
+    pictures: list[bytes]
+    joints_2d: np.ndarray
+    weight: np.ndarray
+    visible: np.ndarray
+    palm_angle: np.ndarray
+    roll: np.ndarray
+
+
+@dataclass
+class Measured:
+    """Errors of one predictor on all samples.
+
+    Attributes:
+      errors: figure -> [N, columns] in its protocol's unit, NaN where there is no label.
+      joints_2d, scores: predictions [N, 21, 2] in crop pixels, and confidences [N, 21] (NaN where it has none).
+    """
+
+    errors: dict[str, np.ndarray]
+    joints_2d: np.ndarray
+    scores: np.ndarray
+
+
+def measure(
+    predictors: dict[str, Predict], batches: Iterable[dict], size: int, figures: Iterable[Figure] = FIGURES
+) -> tuple[Samples, dict[str, Measured]]:
+    """Samples and errors of each predictor; only errors are kept, so that memory does not grow with masks.
 
     Args:
       predictors: by name.
       batches: dictionaries of arrays with image and labels, crops of side `size`.
+      figures: which ones; those that no sample has labels for are left out.
     """
-    labels = {name: [] for name in _LABELS}
+    figures, samples = tuple(figures), []
     found = {name: [] for name in predictors}
     for batch in batches:
-        for name in _LABELS:
-            labels[name].append(batch[name])
+        labels = {name: batch[name] for name in _LABELS}
+        labels[keys.MASK] = labels[keys.MASK][..., 0]
+        samples.append(_samples(batch))
         for name, predict in predictors.items():
-            found[name].append(predict(batch[keys.IMAGE]))
-    labels = {name: np.concatenate(values) for name, values in labels.items()}
-    labels[keys.MASK] = labels[keys.MASK][..., 0]
-    merged = {name: {key: np.concatenate([b[key] for b in rows]) for key in rows[0]} for name, rows in found.items()}
-    return {name: _figures(values, labels, size) for name, values in merged.items()}
+            found[name].append(_measured(predict(batch[keys.IMAGE]), labels, size, figures))
+    return _joined(samples), {name: _all_errors(parts) for name, parts in found.items()}
 
 
-def _figures(predicted, labels, size):
-    figures = {}
+def evaluate(
+    predictors: dict[str, Predict], batches: Iterable[dict], size: int, figures: Iterable[Figure] = FIGURES
+) -> dict[str, dict[str, float]]:
+    """Figures per predictor: {predictor: {figure: value}}; those without labels are left out."""
+    figures = tuple(figures)
+    _, measured = measure(predictors, batches, size, figures)
+    return {name: values(found, figures) for name, found in measured.items()}
+
+
+def values(found: Measured, figures: Iterable[Figure] = FIGURES) -> dict[str, float]:
+    """The figures of one predictor's errors."""
+    return {figure.name: figure.value(found.errors[figure.name]) for figure in figures if figure.name in found.errors}
+
+
+def _measured(predicted, labels, size, figures):
     same_mesh = predicted[keys.VERTICES].shape[1] == labels[keys.VERTICES].shape[1]
-    for protocol in PROTOCOLS:
-        if protocol.needs == keys.HAS_MESH and not same_mesh:
-            continue  # labelled with another hand model: its vertices are not ours
-        weight = labels[protocol.needs]
-        chosen = weight.reshape(len(weight), -1).any(axis=1)
-        if chosen.any():
-            subset = [{name: value[chosen] for name, value in part.items()} for part in (predicted, labels)]
-            figures[protocol.name] = protocol.compute(*subset, size)
-    return figures
+    # A set that is labelled with another hand model: its vertices are not ours.
+    chosen = [figure for figure in figures if same_mesh or figure.needs != keys.HAS_MESH]
+    errors = {figure.name: figure.errors(predicted, labels, size).astype(np.float32) for figure in chosen}
+    joints = predicted[keys.JOINTS_2D]
+    return Measured(errors, joints, predicted.get(keys.SCORES, np.full(joints.shape[:2], np.nan)))
+
+
+def _all_errors(parts):
+    errors = {name: np.concatenate([part.errors[name] for part in parts]) for name in parts[0].errors}
+    errors = {name: value for name, value in errors.items() if not np.isnan(value).all()}
+    joints, scores = (np.concatenate([getattr(part, name) for part in parts]) for name in ("joints_2d", "scores"))
+    return Measured(errors, joints, scores)
+
+
+def _samples(batch):
+    pictures = [
+        cv2.imencode(".jpg", (picture[..., ::-1] * 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1]
+        for picture in batch[keys.IMAGE]
+    ]
+    ids = [f"{s.decode()}/{i.decode()}" for s, i in zip(batch[keys.DATASET], batch[keys.SAMPLE_ID])]
+    flat, deep = batch[keys.JOINTS_2D], batch[keys.JOINTS_3D]
+    along = flat[:, Joint.MIDDLE1] - flat[:, Joint.WRIST]
+    across = np.cross(*(deep[:, joint] - deep[:, Joint.WRIST] for joint in (Joint.INDEX1, Joint.LITTLE1)))
+    cosine = across[:, 2] / np.maximum(np.linalg.norm(across, axis=1), 1e-12)
+    known = [batch[name].all(axis=1) for name in (keys.JOINTS_2D_WEIGHT, keys.JOINTS_3D_WEIGHT)]
+    return Samples(
+        ids=ids,
+        pictures=[picture.tobytes() for picture in pictures],
+        joints_2d=flat,
+        weight=batch[keys.JOINTS_2D_WEIGHT],
+        visible=batch[keys.VISIBLE],
+        palm_angle=np.where(known[1], np.degrees(np.arccos(np.clip(cosine, -1, 1))), np.nan),
+        roll=np.where(known[0], np.degrees(np.arctan2(along[:, 0], -along[:, 1])), np.nan),
+    )
+
+
+def _joined(parts):
+    joined = {}
+    for name in ("ids", "pictures"):
+        joined[name] = [value for part in parts for value in getattr(part, name)]
+    for name in ("joints_2d", "weight", "visible", "palm_angle", "roll"):
+        joined[name] = np.concatenate([getattr(part, name) for part in parts])
+    return Samples(**joined)

@@ -10,8 +10,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import cv2
 import numpy as np
 
+from hiu_tf.atomic import written_whole
 from hiu_tf.conventions.skeleton import NUM_JOINTS
 from hiu_tf.errors import UserError
 from hiu_tf.geometry.alignment import is_mirrored, procrustes
@@ -22,6 +24,7 @@ NUM_VERTICES = 778
 _RANGE_M, _STEPS = 0.05, 100
 _F_MM = (5, 15)
 _BATCH = 256
+_BOX, _BONE = 130, (9, 10)  # pixels around the middle; the bone whose length is given
 
 
 def official_figures(predicted: dict, labelled: dict, progress=lambda batches: batches) -> dict[str, float]:
@@ -94,6 +97,43 @@ def read_predictions(path: str | Path, samples: int) -> dict[str, np.ndarray]:
         if len(values) != samples:
             raise UserError(f"{path}: {key} has {len(values)} samples, the labels have {samples}")
     return found
+
+
+def write_predictions(predictor, folder: str | Path, target: str | Path, progress=lambda numbers: numbers) -> int:
+    """Predicts FreiHAND's evaluation pictures and writes the server's pred.json; returns how many there were.
+
+    The hand is a right one, roughly in the middle of its picture; K is given, and so is the length of a bone,
+    which the official rules allow to use: predictions are scaled to it. Joints are those of the chain of
+    bones; the labels' are regressed from the posed mesh, which differs by millimetres (facts of the set, 3.4).
+
+    Args:
+      predictor: a runtime.Predictor whose hand has MANO's vertices.
+      folder: with evaluation/rgb, evaluation_K.json and evaluation_scale.json.
+
+    Raises:
+      UserError: another mesh, or a file is missing.
+    """
+    folder = Path(folder)
+    cameras, scales = (_read(folder / f"evaluation_{name}.json") for name in ("K", "scale"))
+    joints, meshes = [], []
+    for number in progress(range(len(cameras))):
+        path = folder / "evaluation" / "rgb" / f"{number:08d}.jpg"
+        picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
+        if picture is None:
+            raise UserError(f"cannot read the picture {path}")
+        margin = (picture.shape[1] - _BOX) / 2
+        found = predictor.predict(picture[..., ::-1], (margin, margin, _BOX, _BOX), "right", cameras[number])
+        if len(found.vertices) != NUM_VERTICES:
+            raise UserError(
+                f"the model's hand has {len(found.vertices)} vertices; FreiHAND's server takes MANO's {NUM_VERTICES}: "
+                "train with hand: FILE.npz of tools/convert_mano.py"
+            )
+        scale = scales[number] / np.linalg.norm(found.joints_3d[_BONE[0]] - found.joints_3d[_BONE[1]])
+        joints.append((scale * found.joints_3d).round(6).tolist())
+        meshes.append((scale * found.vertices).round(6).tolist())
+    with written_whole(target) as scratch:
+        scratch.write_text(json.dumps([joints, meshes]))
+    return len(joints)
 
 
 def _read(path):

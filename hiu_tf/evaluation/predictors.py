@@ -7,16 +7,20 @@ import tensorflow as tf
 import tf_keras as keras_library
 
 from hiu_tf.conventions import keys
-from hiu_tf.evaluation.protocols import RENDERED_MASK
+from hiu_tf.evaluation.figures import RENDERED_MASK
 from hiu_tf.geometry.camera import virtual_intrinsics
+from hiu_tf.geometry.mesh import close_holes
 from hiu_tf.hand.model import HandModel
 from hiu_tf.models.reconstruction import reconstruct
 from hiu_tf.render.silhouette import silhouette
+from hiu_tf.runtime.backend import load_network
 
 #: crops [B, S, S, 3] -> the predictions that protocols compare, masks as [B, S, S] in [0, 1]
 Predict = Callable[[np.ndarray], dict[str, np.ndarray]]
 
-_COMPARED = (keys.JOINTS_2D, keys.JOINTS_2D_PROJECTED, keys.JOINTS_3D, keys.VERTICES, keys.MASK, RENDERED_MASK)
+_COMPARED = (
+    keys.JOINTS_2D, keys.SCORES, keys.JOINTS_2D_PROJECTED, keys.JOINTS_3D, keys.VERTICES, keys.MASK, RENDERED_MASK,
+)  # fmt: skip
 
 
 def network_predictor(network: keras_library.Model, hand: HandModel, stack: int = -1) -> Predict:
@@ -32,6 +36,20 @@ def network_predictor(network: keras_library.Model, hand: HandModel, stack: int 
         return {name: found[name] for name in _COMPARED}
 
     return lambda image: {name: value.numpy() for name, value in graph(tf.constant(image)).items()}
+
+
+def exported_predictor(path: str, threads: int = 2) -> tuple[Predict, int]:
+    """An exported model (.tflite or SavedModel folder) and the side of its crops."""
+    network, card, _ = load_network(path, threads)
+    size, faces = card["image_size"], close_holes(np.array(card["faces"], np.int32))
+    render = tf.function(lambda v: silhouette(v, faces, virtual_intrinsics(size), size), autograph=False)
+
+    def predict(image):
+        found = dict(network(image))
+        found[RENDERED_MASK] = render(tf.constant(found[keys.VERTICES])).numpy()
+        return {name: found[name] for name in _COMPARED}
+
+    return predict, size
 
 
 def mean_predictor(batches: Iterable[dict]) -> Predict:

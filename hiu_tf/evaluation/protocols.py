@@ -1,159 +1,217 @@
-"""What is measured, in words and in code. Every figure is printed with its protocol's own words.
+"""What a protocol is: how predictions are compared with labels, as data. Its words stand beside every figure.
 
-All 2D figures are in pixels of a crop of 256: crops of another size are scaled to it first.
+One column of a paper's table can hide four protocols: roots, scales, ranges and steps differ.
 """
+
+from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from hiu_tf.conventions import keys
-from hiu_tf.geometry.alignment import procrustes, root_relative
-from hiu_tf.metrics.mask import iou
-from hiu_tf.metrics.points import distances, pck_auc
+from hiu_tf.conventions.skeleton import JOINT_NAMES, NUM_JOINTS
+from hiu_tf.geometry.alignment import procrustes
+from hiu_tf.metrics.mask import boundary_f, iou, mean_iou
 
-RENDERED_MASK = "rendered_mask"
+CENTROID = "centroid"
+SIMILARITY, SIMILARITY_OR_MIRROR = "a similarity", "a similarity that may mirror"
+_ALL = tuple(range(NUM_JOINTS))
 
 
 @dataclass(frozen=True)
-class Protocol:
-    """One figure: its name, unit, direction, exact words, and how to compute it.
+class PointProtocol:
+    """How one benchmark compares predicted with labelled points.
 
-    `compute` takes (predictions, labels, crop_size), dictionaries of arrays over all samples that
-    have the label, and returns a float. `needs` is the weight that says which samples those are.
+    Attributes:
+      name: of the protocol.
+      dimensions: 2 (pixels) or 3 (metres in, millimetres out).
+      origin: who uses it, on which set.
+      data: split, hand and crop that its published numbers are of.
+      low, high, steps, first: PCK at linspace(low, high, steps)[first:], area by the trapezoid rule.
+      root: joint that is moved to the label's, CENTROID of the joints that count, or None.
+      scale: bone (parent, child) whose predicted length is made the label's; CENTROID: the mean distance
+        to the centroid is; None: predictions keep their size.
+      alignment: SIMILARITY or SIMILARITY_OR_MIRROR (Procrustes of the points that count), or None.
+      joints: which ones count; None: all points but the first, which is a root and no point of the mesh.
+      visible_only: whether joints that the set calls hidden do not count.
+      strict: error < threshold instead of <=.
+      rule: "trapezoid" over the thresholds, or the "mean" of the curve.
+      per: errors are divided by this quantity of each sample ("head" of 0.7 head sizes, "box" side), or None.
+      least: samples with fewer joints that count are left out.
     """
 
     name: str
-    unit: str
-    higher_is_better: bool
-    words: str
-    needs: str
-    compute: Callable[[dict, dict, int], float]
+    dimensions: int
+    origin: str
+    low: float
+    high: float
+    steps: int
+    data: str = ""
+    first: int = 0
+    root: int | str | None = None
+    scale: tuple[int, int] | str | None = None
+    alignment: str | None = None
+    joints: tuple[int, ...] | None = _ALL
+    visible_only: bool = False
+    strict: bool = False
+    rule: str = "trapezoid"
+    per: str | None = None
+    least: int = 1
+
+    @property
+    def unit(self) -> str:
+        """Of errors and thresholds."""
+        return {"head": "of 0.7 head sizes", "box": "of the box's side"}.get(
+            self.per, "px" if self.dimensions == 2 else "mm"
+        )
+
+    @property
+    def thresholds(self) -> np.ndarray:
+        """Where the curve is computed."""
+        return np.linspace(self.low, self.high, self.steps)[self.first :]
+
+    @property
+    def words(self) -> str:
+        """The protocol in a sentence, to be printed with every figure of its curve."""
+        t, sign = self.thresholds, "<" if self.strict else "<="
+        curve = f"PCK (error {sign} t) at {len(t)} t from {t[0]:.4g} to {t[-1]:.4g} {self.unit}, {self.rule} rule"
+        return f"{self.how}, {curve}, mean over joints"
+
+    @property
+    def how(self) -> str:
+        """What is compared, moved and scaled before errors are measured."""
+        parts = [f"{self.origin}; {self.dimensions}D"]
+        parts += [self.data] if self.data else []
+        parts.append(self._points)
+        parts += ["visible ones alone"] if self.visible_only else []
+        parts += [f"of hands with {self.least} or more labelled"] if self.least > 2 else []
+        if self.root is not None:
+            parts.append(f"{self.root if self.root == CENTROID else JOINT_NAMES[self.root]} moved to the label's")
+        if self.scale is not None:
+            is_bone = self.scale != CENTROID
+            what = (
+                f"bone {'-'.join(JOINT_NAMES[j] for j in self.scale)}" if is_bone else "mean distance to the centroid"
+            )
+            parts.append(f"{what} scaled to the label's")
+        return ", ".join(parts + ([f"aligned by {self.alignment}"] if self.alignment else []))
+
+    @property
+    def _points(self):
+        if self.joints is None:
+            return "all vertices"
+        return "all joints" if self.joints == _ALL else ", ".join(JOINT_NAMES[j] for j in self.joints)
+
+    def errors(self, predicted, labelled, weight, size=None) -> np.ndarray:
+        """Errors [N, J] in `unit`, NaN where a joint does not count.
+
+        Args:
+          predicted, labelled: [N, P, dimensions], P the 21 joints (or a root and V vertices).
+          weight: [N, P], 0 where a joint is not labelled (or hidden, with visible_only).
+          size: [N], what errors are divided by, with `per`.
+        """
+        joints = slice(1, None) if self.joints is None else list(self.joints)
+        weight = weight[:, joints] > 0
+        mask = weight[..., np.newaxis]
+        found = predicted
+        if self.scale == CENTROID:
+            found = found * _spread(labelled[:, joints], mask) / np.maximum(_spread(found[:, joints], mask), 1e-12)
+        elif self.scale is not None:
+            found = found * _length(labelled, self.scale) / np.maximum(_length(found, self.scale), 1e-12)
+        truth = labelled
+        # Both are moved into their roots: the root itself then has an error of exactly 0, as in the tool kits.
+        if self.root == CENTROID:
+            found, truth = found - _centre(found[:, joints], mask), truth - _centre(truth[:, joints], mask)
+        elif self.root is not None:
+            found, truth = found - found[:, [self.root]], truth - truth[:, [self.root]]
+        found, truth = found[:, joints], truth[:, joints]
+        if self.alignment:
+            found = procrustes(found, truth, self.alignment == SIMILARITY_OR_MIRROR)
+        distance = np.linalg.norm(found - truth, axis=-1) * (1000 if self.dimensions == 3 else 1)
+        distance = distance / size[:, np.newaxis] if self.per else distance
+        return np.where(weight & (weight.sum(axis=1, keepdims=True) >= self.least), distance, np.nan)
+
+    def areas(self, errors: np.ndarray) -> np.ndarray:
+        """What each error adds to the area under the curve, 0..1; NaN where there is none.
+
+        The area is the mean over joints of the mean over samples of these.
+        """
+        t = self.thresholds
+        missed = np.searchsorted(t, errors, side="right" if self.strict else "left")  # thresholds below the error
+        steps = np.arange(len(t) + 1)
+        if self.rule == "mean":
+            table = (len(t) - steps) / len(t)
+        else:
+            table = np.clip((len(t) - 1 - steps + 0.5 * (steps > 0)) / (len(t) - 1), 0, 1)
+        return np.where(np.isnan(errors), np.nan, table[missed])
+
+    def figures(self, errors: np.ndarray) -> dict[str, float | list[float]]:
+        """Mean and median error over joints, area under the curve, and the curve, of errors [N, J].
+
+        Means and medians are taken for each joint first, then over joints, as the tool kits do.
+        """
+        columns = [column[~np.isnan(column)] for column in errors.T]
+        columns = [column for column in columns if len(column)]
+        if not columns:
+            return {"mean": float("nan"), "median": float("nan"), "auc": float("nan"), "curve": []}
+        within = np.less if self.strict else np.less_equal
+        curves = np.array([within(column[:, np.newaxis], self.thresholds).mean(axis=0) for column in columns])
+        return {
+            "mean": float(np.mean([column.mean() for column in columns])),
+            "median": float(np.mean([np.median(column) for column in columns])),
+            "auc": float(np.mean([area(curve, self.thresholds, self.rule) for curve in curves])),
+            "curve": curves.mean(axis=0).tolist(),
+        }
 
 
-def _joints_2d_errors(name):
-    def errors(predicted, labels, size):
-        return distances(predicted[name], labels[keys.JOINTS_2D], labels[keys.JOINTS_2D_WEIGHT]) * 256 / size
-
-    return errors
-
-
-def _auc_2d(name):
-    return lambda p, t, size: pck_auc(_joints_2d_errors(name)(p, t, size), 0, 30, 20)
+def area(curve: np.ndarray, thresholds: np.ndarray, rule: str = "trapezoid") -> float:
+    """Area under a PCK curve, as a share of the range."""
+    if rule == "mean":
+        return float(np.mean(curve))
+    heights = (curve[1:] + curve[:-1]) / 2
+    return float((heights * np.diff(thresholds)).sum() / (thresholds[-1] - thresholds[0]))
 
 
-def _box_error(predicted, labels, size):
-    errors = _joints_2d_errors(keys.JOINTS_2D)(predicted, labels, size) * size / 256
-    points = np.where(labels[keys.JOINTS_2D_WEIGHT][..., np.newaxis] > 0, labels[keys.JOINTS_2D], np.nan)
-    side = (np.nanmax(points, axis=1) - np.nanmin(points, axis=1)).max(axis=1)
-    return float(np.mean(np.nanmean(errors, axis=1) / side))
+@dataclass(frozen=True)
+class MaskProtocol:
+    """How predicted and labelled masks are compared. Masks are cut at 0.5.
+
+    Attributes:
+      name: of the protocol.
+      measure: [N, H, W] twice -> quality [N, columns], 0..1.
+      origin: who uses it.
+      what: the measure in words.
+    """
+
+    name: str
+    measure: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    origin: str
+    what: str
+
+    @property
+    def words(self) -> str:
+        """The protocol in a sentence."""
+        return f"{self.origin}; masks cut at 0.5, {self.what}, mean over samples"
 
 
-def _root_error(name):
-    def compute(predicted, labels, size):
-        a = root_relative(predicted[name], predicted[keys.JOINTS_3D][:, 0])
-        b = root_relative(labels[name], labels[keys.JOINTS_3D][:, 0])
-        return float(np.linalg.norm(a - b, axis=-1).mean() * 1000)
-
-    return compute
-
-
-def _aligned_errors_mm(name, predicted, labels):
-    return np.linalg.norm(procrustes(predicted[name], labels[name]) - labels[name], axis=-1) * 1000
+MASK_PROTOCOLS = {
+    protocol.name: protocol
+    for protocol in (
+        MaskProtocol("iou", lambda a, b: iou(a, b)[:, np.newaxis], "HIU-DMTL 2021, HIU-Data", "IoU of the hand"),
+        MaskProtocol("miou", mean_iou, "mIoU of hand and background", "IoU of hand and of background, mean of both"),
+        MaskProtocol("boundary_f", lambda a, b: boundary_f(a, b)[:, np.newaxis], "DAVIS 2016", "F-score of the outlines within 0.8% of the diagonal"),
+    )
+}  # fmt: skip
 
 
-def _aligned_error(name):
-    return lambda p, t, size: float(_aligned_errors_mm(name, p, t).mean())
+def _centre(points, mask):
+    return (points * mask).sum(axis=1, keepdims=True) / np.maximum(mask.sum(axis=1, keepdims=True), 1)
 
 
-PROTOCOLS = (
-    Protocol(
-        "joints_2d_auc",
-        "0..1",
-        True,
-        "2D joints from heat maps: area under PCK, 0-30 px of a 256 crop, 20 thresholds",
-        keys.JOINTS_2D_WEIGHT,
-        _auc_2d(keys.JOINTS_2D),
-    ),
-    Protocol(
-        "joints_2d_box_error",
-        "share of box",
-        False,
-        "2D joints: mean distance / longer side of the labelled joints' box",
-        keys.JOINTS_2D_WEIGHT,
-        _box_error,
-    ),
-    Protocol(
-        "projected_2d_auc",
-        "0..1",
-        True,
-        "2D joints projected from 3D: area under PCK, 0-30 px of a 256 crop, 20 thresholds",
-        keys.JOINTS_2D_WEIGHT,
-        _auc_2d(keys.JOINTS_2D_PROJECTED),
-    ),
-    Protocol(
-        "mask_iou",
-        "0..1",
-        True,
-        "mask: mean IoU at 0.5",
-        keys.MASK_WEIGHT,
-        lambda p, t, s: float(iou(p[keys.MASK], t[keys.MASK]).mean()),
-    ),
-    Protocol(
-        "rendered_mask_iou",
-        "0..1",
-        True,
-        "mask rendered from the mesh: mean IoU at 0.5",
-        keys.MASK_WEIGHT,
-        lambda p, t, s: float(iou(p[RENDERED_MASK], t[keys.MASK]).mean()),
-    ),
-    Protocol(
-        "joints_3d_root",
-        "mm",
-        False,
-        "3D joints: mean distance after both wrists are put in the origin",
-        keys.JOINTS_3D_WEIGHT,
-        _root_error(keys.JOINTS_3D),
-    ),
-    Protocol(
-        "joints_3d_aligned",
-        "mm",
-        False,
-        "3D joints: mean distance after similarity Procrustes, no reflection",
-        keys.JOINTS_3D_WEIGHT,
-        _aligned_error(keys.JOINTS_3D),
-    ),
-    Protocol(
-        "joints_3d_aligned_auc",
-        "0..1",
-        True,
-        "3D joints: area under PCK after Procrustes, 0-50 mm, 100 thresholds",
-        keys.JOINTS_3D_WEIGHT,
-        lambda p, t, s: pck_auc(_aligned_errors_mm(keys.JOINTS_3D, p, t), 0, 50, 100),
-    ),
-    Protocol(
-        "mesh_root",
-        "mm",
-        False,
-        "mesh: mean vertex distance after both wrists are put in the origin",
-        keys.HAS_MESH,
-        _root_error(keys.VERTICES),
-    ),
-    Protocol(
-        "mesh_aligned",
-        "mm",
-        False,
-        "mesh: mean vertex distance after similarity Procrustes, no reflection",
-        keys.HAS_MESH,
-        _aligned_error(keys.VERTICES),
-    ),
-    Protocol(
-        "mesh_aligned_auc",
-        "0..1",
-        True,
-        "mesh: area under PCK of vertices after Procrustes, 0-50 mm, 100 thresholds",
-        keys.HAS_MESH,
-        lambda p, t, s: pck_auc(_aligned_errors_mm(keys.VERTICES, p, t), 0, 50, 100),
-    ),
-)
+def _spread(points, mask):
+    distance = np.linalg.norm((points - _centre(points, mask)) * mask, axis=-1, keepdims=True)
+    return distance.sum(axis=1, keepdims=True) / np.maximum(mask.sum(axis=1, keepdims=True), 1)
+
+
+def _length(points, bone):
+    return np.linalg.norm(points[:, bone[1]] - points[:, bone[0]], axis=-1)[:, np.newaxis, np.newaxis]

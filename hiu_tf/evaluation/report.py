@@ -1,15 +1,15 @@
 """Figures as a table for people and as JSON for programs."""
 
-from hiu_tf.evaluation.protocols import PROTOCOLS
+from hiu_tf.evaluation.figures import FIGURES
 
 
-def markdown(results: dict[str, dict[str, dict[str, float]]]) -> str:
+def markdown(results: dict[str, dict[str, dict[str, float]]], figures=FIGURES) -> str:
     """{data set: {predictor: {protocol: value}}} as one Markdown table per data set, and the protocols' words."""
     used, parts = set(), []
     for dataset, predictors in results.items():
         names = list(predictors)
         parts += [f"**{dataset}**", "", "| figure | " + " | ".join(names) + " |", "|---|" + "---|" * len(names)]
-        for protocol in PROTOCOLS:
+        for protocol in figures:
             values = [predictors[name].get(protocol.name) for name in names]
             if any(value is not None for value in values):
                 used.add(protocol.name)
@@ -18,13 +18,13 @@ def markdown(results: dict[str, dict[str, dict[str, float]]]) -> str:
                     f"| {protocol.name} {arrow} ({protocol.unit}) | " + " | ".join(map(_number, values)) + " |"
                 )
         parts.append("")
-    parts += [f"- {p.name}: {p.words}" for p in PROTOCOLS if p.name in used]
+    parts += [f"- {p.name}: {p.words}" for p in figures if p.name in used]
     return "\n".join(parts)
 
 
-def as_json(results: dict, command: str) -> dict:
+def as_json(results: dict, command: str, figures=FIGURES) -> dict:
     """The same with units and the protocols' words."""
-    protocols = {p.name: {"unit": p.unit, "higher_is_better": p.higher_is_better, "words": p.words} for p in PROTOCOLS}
+    protocols = {p.name: {"unit": p.unit, "higher_is_better": p.higher_is_better, "words": p.words} for p in figures}
     return {"command": command, "protocols": protocols, "results": results}
 
 

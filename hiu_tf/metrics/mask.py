@@ -1,6 +1,9 @@
-"""Errors of masks."""
+"""Quality of masks."""
 
+import cv2
 import numpy as np
+
+_TOLERANCE = 0.008  # of the diagonal, as in DAVIS
 
 
 def iou(predicted: np.ndarray, labelled: np.ndarray) -> np.ndarray:
@@ -8,3 +11,37 @@ def iou(predicted: np.ndarray, labelled: np.ndarray) -> np.ndarray:
     a, b = predicted > 0.5, labelled > 0.5
     union = (a | b).sum(axis=(1, 2))
     return np.where(union > 0, (a & b).sum(axis=(1, 2)) / np.maximum(union, 1), 1.0)
+
+
+def mean_iou(predicted: np.ndarray, labelled: np.ndarray) -> np.ndarray:
+    """IoU of the hand and of the background, [B, 2]; the mean of both is the mIoU."""
+    # What is not the hand: the cut at 0.5 must fall on the same side for both.
+    a, b = predicted > 0.5, labelled > 0.5
+    return np.stack([iou(a, b), iou(~a, ~b)], axis=1)
+
+
+def boundary_f(predicted: np.ndarray, labelled: np.ndarray) -> np.ndarray:
+    """F-score of outlines, [B]: the share of each that lies within 0.8% of the picture's diagonal of the other.
+
+    1 where neither mask has an outline, 0 where one has none (Perazzi et al. 2016).
+    """
+    return np.array([_boundary_f(a > 0.5, b > 0.5) for a, b in zip(predicted, labelled)])
+
+
+def _boundary_f(a, b):
+    lines = [_outline(mask) for mask in (a, b)]
+    if not lines[0].any() or not lines[1].any():
+        return float(lines[0].any() == lines[1].any())
+    radius = int(np.ceil(_TOLERANCE * np.hypot(*a.shape)))
+    y, x = np.mgrid[-radius : radius + 1, -radius : radius + 1]
+    disk = (x**2 + y**2 <= radius**2).astype(np.uint8)
+    near = [cv2.dilate(line, disk) for line in lines]
+    precision, recall = (lines[0] & near[1]).sum() / lines[0].sum(), (lines[1] & near[0]).sum() / lines[1].sum()
+    return float(2 * precision * recall / max(precision + recall, 1e-12))
+
+
+def _outline(mask):
+    """Pixels of the mask that have a neighbour outside it; the picture's edge is no outline."""
+    mask = mask.astype(np.uint8)
+    inside = cv2.erode(mask, np.ones((3, 3), np.uint8), borderType=cv2.BORDER_REPLICATE)
+    return mask & (1 - inside)

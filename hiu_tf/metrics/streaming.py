@@ -1,6 +1,6 @@
 """The training's measures of quality as Keras metrics: batch by batch, any number of replicas.
 
-Each equals the offline figure of the same name (evaluation/protocols.py) on the same data; a test holds
+Each equals the offline figure of the same name (evaluation/figures.py) on the same data; a test holds
 them together.
 """
 
@@ -85,21 +85,24 @@ class MaskIoU(_SampleMean):
 
 
 class Joints3DError(_SampleMean):
-    """Mean distance of the 3D joints in millimetres, wrists in the origin or after similarity Procrustes."""
+    """Mean distance of the 3D joints in millimetres, wrists in the origin or after similarity Procrustes.
+
+    Of hands all joints of which are labelled.
+    """
 
     def __init__(self, name: str, aligned: bool):
         super().__init__(name)
         self.aligned = aligned
 
     def update_state(self, targets, predicted):
-        """Adds a batch; samples with any 3D label count, with all their joints."""
+        """Adds a batch."""
         found, truth = predicted[keys.JOINTS_3D], targets[keys.JOINTS_3D]
         if self.aligned:
             found = _procrustes(found, truth)
         else:
             found, truth = found - found[:, :1], truth - truth[:, :1]
         error = 1000.0 * tf.reduce_mean(tf.norm(found - truth, axis=-1), axis=1)
-        self._add(error, tf.reduce_any(targets[keys.JOINTS_3D_WEIGHT] > 0, axis=1))
+        self._add(error, tf.reduce_all(targets[keys.JOINTS_3D_WEIGHT] > 0, axis=1))
 
 
 def _procrustes(points, target):

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from hiu_tf.conventions import keys
-from hiu_tf.evaluation.protocols import PROTOCOLS
+from hiu_tf.evaluation.figures import FIGURES
 from hiu_tf.metrics.streaming import streaming_metrics
 
 SAMPLES, SIZE = 13, 32
@@ -36,11 +36,10 @@ def test_streaming_equals_offline(metric, data):
     targets, predicted = data
     for part in (slice(0, 5), slice(5, 10), slice(10, 13)):
         metric.update_state(*({name: tf.constant(v[part]) for name, v in arrays.items()} for arrays in data))
-    protocol = next(p for p in PROTOCOLS if p.name == metric.name)
-    chosen = targets[protocol.needs].reshape(SAMPLES, -1).any(axis=1)
+    figure = next(figure for figure in FIGURES if figure.name == metric.name)
     offline = {**predicted, keys.MASK: 1 / (1 + np.exp(-predicted[keys.MASK][..., 0]))}
     labels = {**targets, keys.MASK: targets[keys.MASK][..., 0]}
-    expected = protocol.compute(*({n: v[chosen] for n, v in a.items()} for a in (offline, labels)), SIZE)
+    expected = figure.value(figure.errors(offline, labels, SIZE))
     assert float(metric.result()) == pytest.approx(expected, rel=1e-5)
     metric.reset_state()
     assert float(metric.result()) == 0

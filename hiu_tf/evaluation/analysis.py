@@ -1,0 +1,87 @@
+"""Where errors come from: by joint, finger, angle, occlusion; whether confidence can be trusted."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hiu_tf.conventions.skeleton import FINGERS, JOINT_NAMES, NUM_JOINTS
+from hiu_tf.evaluation.evaluate import Measured, Samples
+from hiu_tf.evaluation.figures import FIGURES, Figure, mean
+
+_BY_NAME = {figure.name: figure for figure in FIGURES}
+#: Figures with a column for each joint.
+JOINT_FIGURES = ("joints_2d_auc", "projected_2d_auc", "joints_3d_root", "joints_3d_aligned")
+_ANGLES = (0, 30, 60, 90, 120, 150, 180)
+_BINS = 10
+#: A joint counts as right within this distance, pixels of a crop of 256.
+RIGHT_PX = 10.0
+
+
+def by_joint(found: Measured) -> dict[str, dict[str, float]]:
+    """{joint: {figure: mean error}} of the figures that have a column for each joint."""
+    errors = _joint_errors(found)
+    return {name: {f: float(mean(e[:, j])) for f, e in errors.items()} for j, name in enumerate(JOINT_NAMES)}
+
+
+def by_finger(found: Measured) -> dict[str, dict[str, float]]:
+    """{finger: {figure: mean error}}; the wrist is no finger."""
+    errors = _joint_errors(found)
+    columns = {finger: slice(1 + 4 * k, 5 + 4 * k) for k, finger in enumerate(FINGERS)}
+    return {finger: {f: float(mean(e[:, c])) for f, e in errors.items()} for finger, c in columns.items()}
+
+
+def by_angle(found: Measured, samples: Samples) -> dict[str, dict[str, float]]:
+    """{range: {figure: mean error}} by the angle between palm normal and camera, where 3D labels tell it; by roll else."""
+    known = not np.isnan(samples.palm_angle).all()
+    angle = samples.palm_angle if known else np.abs(samples.roll)
+    title = "palm to camera" if known else "roll"
+    rows = {}
+    for low, high in zip(_ANGLES, _ANGLES[1:]):
+        chosen = (angle >= low) & (angle < high if high < _ANGLES[-1] else angle <= high)
+        rows[f"{title} {low}-{high}°"] = _means(found, chosen)
+    return rows
+
+
+def by_occlusion(found: Measured, samples: Samples) -> dict[str, dict[str, float]]:
+    """{visible, hidden: {figure: mean error}} of joints by what the set says of them."""
+    errors, rows = _joint_errors(found), {}
+    for name, seen in (("visible joints", True), ("hidden joints", False)):
+        chosen = ((samples.visible > 0) == seen) & (samples.weight > 0)
+        rows[name] = {"joints": int(chosen.sum())}
+        rows[name] |= {f: float(mean(np.where(chosen, e, np.nan))) for f, e in errors.items()}
+    return rows
+
+
+def calibration(found: Measured) -> list[dict[str, float]]:
+    """Ten equal ranges of confidence: how many joints, mean confidence, share of right joints, mean error."""
+    errors = found.errors.get("joints_2d_auc")
+    if errors is None or np.isnan(found.scores).all():
+        return []
+    place = np.clip((found.scores * _BINS).astype(int), 0, _BINS - 1)
+    rows = []
+    for k in range(_BINS):
+        chosen = (place == k) & ~np.isnan(errors)
+        if chosen.any():
+            right = float((errors[chosen] <= RIGHT_PX).mean())
+            row = {"joints": int(chosen.sum()), "confidence": float(found.scores[chosen].mean()), "right": right}
+            rows.append(row | {"error": float(errors[chosen].mean())})
+    return rows
+
+
+def sample_values(found: Measured, figures=FIGURES) -> dict[str, np.ndarray]:
+    """{figure: [N]}: each figure of each sample alone, NaN where it has no label."""
+    return {f.name: mean(f.contributions(found.errors[f.name]), axis=1) for f in figures if f.name in found.errors}
+
+
+def pck_curve(figure: Figure, errors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Thresholds, and the share of errors within them, mean over joints."""
+    return figure.protocol.thresholds, np.array(figure.protocol.figures(errors)["curve"])
+
+
+def _joint_errors(found):
+    return {name: e for name in JOINT_FIGURES if (e := found.errors.get(name)) is not None and e.shape[1] == NUM_JOINTS}
+
+
+def _means(found, chosen):
+    errors = _joint_errors(found)
+    return {"samples": int(chosen.sum())} | {f: float(mean(e[chosen])) for f, e in errors.items()}

@@ -1,0 +1,66 @@
+"""Is one model better than another, or is it the draw of the samples? Paired bootstrap."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from hiu_tf.evaluation.evaluate import Measured
+from hiu_tf.evaluation.figures import FIGURES
+
+_DRAWS, _LEVEL, _SEED = 2000, 0.95, 0
+
+
+class Difference(NamedTuple):
+    """B minus A of one figure, with the interval that holds 95% of the differences of resampled sets.
+
+    The same draws are taken for both (they saw the same samples): what is hard for both cancels.
+    """
+
+    a: float
+    b: float
+    difference: float
+    low: float
+    high: float
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether the interval leaves out 0."""
+        return self.low > 0 or self.high < 0
+
+
+def compare(a: Measured, b: Measured, figures=FIGURES, draws: int = _DRAWS) -> dict[str, Difference]:
+    """{figure: difference} of two predictors measured on the same samples."""
+    rng = np.random.default_rng(_SEED)
+    samples = len(a.joints_2d)
+    counts = rng.multinomial(samples, np.full(samples, 1 / samples), size=draws).astype(np.float64)
+    found = {}
+    for figure in figures:
+        if figure.name in a.errors and figure.name in b.errors:
+            both = [figure.contributions(part.errors[figure.name]) for part in (a, b)]
+            drawn = [_resampled(values, counts) for values in both]
+            low, high = np.nanquantile(drawn[1] - drawn[0], [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
+            one, two = (figure.value(part.errors[figure.name]) for part in (a, b))
+            found[figure.name] = Difference(one, two, two - one, float(low), float(high))
+    return found
+
+
+def comparison_table(differences: dict[str, Difference], a: str, b: str) -> str:
+    """As Markdown; an asterisk where the interval leaves out 0."""
+    lines = [f"| figure | {a} | {b} | difference (95% interval) |", "|---|---|---|---|"]
+    for name, d in differences.items():
+        digits = 3 if max(abs(d.a), abs(d.b)) < 10 else 1
+        show = lambda value, digits=digits: f"{value:.{digits}f}"
+        mark = " *" if d.is_clear else ""
+        interval = f"{d.difference:+.{digits}f} ({d.low:+.{digits}f} to {d.high:+.{digits}f}){mark}"
+        lines.append(f"| {name} | {show(d.a)} | {show(d.b)} | {interval} |")
+    return "\n".join(lines)
+
+
+def _resampled(values, counts):
+    """The figure of every draw: mean over columns of the weighted mean over samples, [draws]."""
+    there = ~np.isnan(values)
+    sums, seen = counts @ np.where(there, values, 0.0), counts @ there
+    with np.errstate(invalid="ignore"):
+        return np.nanmean(np.where(seen > 0, sums / np.maximum(seen, 1), np.nan), axis=1)

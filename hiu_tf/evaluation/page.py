@@ -1,0 +1,122 @@
+"""The page of an evaluation: figures with their words, curves, where errors come from, best and worst samples."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from hiu_tf.conventions import keys
+from hiu_tf.evaluation import analysis
+from hiu_tf.evaluation.evaluate import Measured, Samples, values
+from hiu_tf.evaluation.figures import FIGURES
+from hiu_tf.evaluation.protocols import PointProtocol
+from hiu_tf.evaluation.published import published, published_curve, published_rows
+from hiu_tf.page import Page
+from hiu_tf.runtime.draw import draw_skeleton
+
+_SHOWN, _TILE = 8, 160
+_RANKED_BY = ("joints_2d_auc", "joints_3d_aligned", "mask_iou")
+
+
+def add_dataset(page: Page, name: str, samples: Samples, measured: dict[str, Measured], figures=FIGURES) -> None:
+    """A section for one data set: the first predictor is the model, the others stand beside it."""
+    page.heading(f"{name}: {len(samples.ids)} samples")
+    _add_figures(page, measured, figures)
+    _add_curves(page, name, measured, figures)
+    model = next(iter(measured.values()))
+    for title, rows in (
+        ("joint", analysis.by_joint(model)),
+        ("finger", analysis.by_finger(model)),
+        ("angle", analysis.by_angle(model, samples)),
+        ("occlusion", analysis.by_occlusion(model, samples)),
+    ):
+        _add_breakdown(page, title, rows)
+    _add_calibration(page, analysis.calibration(model))
+    _add_extremes(page, samples, model)
+
+
+def add_published(page: Page) -> None:
+    """Numbers of others, in tables of their own."""
+    page.heading("Published numbers of others (not measured here)")
+    for benchmark, entry in published().items():
+        page.text(f"{entry['what']}. Source: {entry['source']}")
+        page.table(*published_rows(benchmark))
+
+
+def _add_figures(page, measured, figures):
+    found = {name: values(part, figures) for name, part in measured.items()}
+    used = [figure for figure in figures if any(figure.name in part for part in found.values())]
+    header = ["figure", *found, "protocol"]
+    rows = [
+        [
+            f"{f.name} {'↑' if f.higher_is_better else '↓'} ({f.unit})",
+            *(part.get(f.name, "-") for part in found.values()),
+            f.words,
+        ]
+        for f in used
+    ]
+    page.table(header, rows)
+
+
+def _add_curves(page, name, measured, figures):
+    panels = {}
+    for figure in figures:
+        if figure.statistic == "auc" and isinstance(figure.protocol, PointProtocol):
+            lines = {
+                who: analysis.pck_curve(figure, part.errors[figure.name])
+                for who, part in measured.items()
+                if figure.name in part.errors
+            }
+            other = published_curve(name) if name in published() and figure.of == keys.JOINTS_3D else None
+            if other and lines:
+                lines[f"{other[0]}, published"] = (*other[1:], "--")
+            if lines:
+                panels[f"{figure.name} (t in {figure.protocol.unit})"] = lines
+    if panels:
+        page.text("Share of errors within t, mean over joints.")
+        page.curves(panels, xlabel="t")
+
+
+def _add_breakdown(page, title, rows):
+    columns = list(dict.fromkeys(name for row in rows.values() for name in row))
+    if not columns:
+        return
+    units = {f.name: f.protocol.unit for f in FIGURES if isinstance(f.protocol, PointProtocol)}
+    page.text(f"Mean errors by {title}")
+    header = [title, *(f"{name} ({units[name]})" if name in units else name for name in columns)]
+    page.table(header, [[name, *(row.get(c, "-") for c in columns)] for name, row in rows.items()])
+
+
+def _add_calibration(page, rows):
+    if not rows:
+        return
+    confidence, right = ([row[name] for row in rows] for name in ("confidence", "right"))
+    page.text(f"Confidence against the share of joints within {analysis.RIGHT_PX:g} px of a crop of 256.")
+    page.curves({"calibration": {"model": (confidence, right, "o-"), "ideal": ([0, 1], [0, 1], "--")}}, "confidence")
+    page.table(
+        ["confidence", "joints", "right", "error (px of 256)"],
+        [[r["confidence"], r["joints"], r["right"], r["error"]] for r in rows],
+    )
+
+
+def _add_extremes(page, samples, found):
+    ranked = analysis.sample_values(found)
+    for figure in (f for f in FIGURES if f.name in _RANKED_BY and f.name in ranked):
+        value = ranked[figure.name]
+        order = np.argsort(np.where(np.isnan(value), np.inf, value if not figure.higher_is_better else -value))
+        order = [n for n in order if not np.isnan(value[n])]
+        for title, chosen in (("best", order[:_SHOWN]), ("worst", order[::-1][:_SHOWN])):
+            tiles = [_tile(samples, found, n) for n in chosen]
+            png = cv2.imencode(".png", np.concatenate(tiles, axis=1)[..., ::-1])[1].tobytes()
+            what = ", ".join(f"{samples.ids[n]}: {value[n]:.3g}" for n in chosen)
+            page.picture(png, f"{title} by {figure.name} (above label, below prediction): {what}")
+
+
+def _tile(samples, found, n):
+    picture = cv2.imdecode(np.frombuffer(samples.pictures[n], np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+    scale = _TILE / len(picture)
+    picture = cv2.resize(picture, (_TILE, _TILE))
+    label = (
+        draw_skeleton(picture, scale * samples.joints_2d[n], samples.weight[n]) if samples.weight[n].all() else picture
+    )
+    return np.concatenate([label, draw_skeleton(picture, scale * found.joints_2d[n])])

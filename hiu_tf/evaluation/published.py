@@ -1,0 +1,29 @@
+"""Numbers of others, as data: printed beside ours, never mixed with what was measured here."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+
+@cache
+def published() -> dict[str, dict]:
+    """Benchmark -> what it is, source, figures [name, unit, higher is better], methods and their values."""
+    return yaml.safe_load(Path(__file__).with_name("published.yaml").read_text(encoding="utf-8"))
+
+
+def published_rows(benchmark: str) -> tuple[list[str], list[list]]:
+    """Header and rows of a benchmark's table; "-" where a number is not known."""
+    entry = published()[benchmark]
+    header = ["method", *(f"{name} {'↑' if higher else '↓'} ({unit})" for name, unit, higher in entry["figures"])]
+    rows = [[name, *("-" if v is None else v for v in values)] for name, values in entry["methods"].items()]
+    return header, rows
+
+
+def published_curve(benchmark: str) -> tuple[str, np.ndarray, np.ndarray] | None:
+    """(method, thresholds, PCK) of a benchmark, where a curve is known."""
+    curve = published()[benchmark].get("curve")
+    return (curve["method"], np.array(curve["x"]), np.array(curve["y"])) if curve else None

@@ -1,0 +1,123 @@
+"""Models and records joined for measuring: what tools/evaluate.py runs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+from pathlib import Path
+from typing import NamedTuple
+
+MEAN_SAMPLES = 512
+_BATCH = 32
+
+
+class Part(NamedTuple):
+    """Which samples of each set are measured."""
+
+    root: str
+    sets: list[str]
+    split: str = "val"
+    fold: tuple[float, float] = (0.0, 1.0)
+    limit: int = 1_000_000
+    corruption: str = ""
+
+
+def open_model(path: str):
+    """(predict, side of its crops) of the folder of a run, a .tflite file or a SavedModel folder."""
+    from hiu_tf.evaluation.predictors import exported_predictor, network_predictor
+    from hiu_tf.training.run import RECIPE, load_run
+
+    if (Path(path) / RECIPE).is_file():
+        run = load_run(path)
+        return network_predictor(run.network, run.hand), run.config.image_size
+    return exported_predictor(path)
+
+
+def run_predictors(run, every_stack: bool = False) -> dict:
+    """A run as "trained", the same network before training, and with `every_stack` each of its stacks."""
+    from hiu_tf.evaluation.predictors import network_predictor
+    from hiu_tf.models.hiu import build_hiu
+
+    stacks = range(run.config.stacks if every_stack else 0)
+    return {
+        "trained": network_predictor(run.network, run.hand),
+        "untrained": network_predictor(build_hiu(run.config), run.hand),
+        **{f"stack {k + 1}": network_predictor(run.network, run.hand, k) for k in stacks},
+    }
+
+
+def measure_sets(predictors: dict, size: int, part: Part, figures, with_mean: bool = True) -> dict:
+    """{set: (samples, {predictor: measured})}; the mean label of the training split is one more predictor."""
+    from tqdm import tqdm
+
+    from hiu_tf.evaluation.evaluate import measure
+    from hiu_tf.evaluation.predictors import mean_predictor
+    from pipelines.mixing import data_folder
+
+    found = {}
+    for name in tqdm(part.sets, desc="evaluate", unit="set"):
+        folder = data_folder(part.root, name)
+        everyone = dict(predictors)
+        if with_mean:
+            everyone["mean of training"] = mean_predictor(
+                _batches(folder, size, part._replace(split="train", fold=(0, 1), limit=MEAN_SAMPLES, corruption=""))
+            )
+        found[name] = measure(everyone, _batches(folder, size, part), size, figures)
+    return found
+
+
+def results_of(measured: dict, figures) -> dict:
+    """{set: {predictor: {figure: value}}}."""
+    from hiu_tf.evaluation.evaluate import values
+
+    return {
+        name: {who: values(found, figures) for who, found in everyone.items()}
+        for name, (_, everyone) in measured.items()
+    }
+
+
+def write_csv(path: Path, measured: dict, figures) -> None:
+    """Every sample of every set: its figures by the first predictor, and its confidence."""
+    from hiu_tf.evaluation.analysis import sample_values
+    from hiu_tf.runtime.results import write_text
+
+    table = io.StringIO()
+    writer = csv.writer(table)
+    writer.writerow(["set", "sample", *(figure.name for figure in figures), "confidence"])
+    for name, (samples, everyone) in measured.items():
+        found = next(iter(everyone.values()))
+        columns = sample_values(found, figures)
+        for n, sample in enumerate(samples.ids):
+            cells = [columns[f.name][n] if f.name in columns else float("nan") for f in figures]
+            writer.writerow([name, sample, *map(_cell, [*cells, found.scores[n].mean()])])
+    write_text(path, table.getvalue())
+
+
+def write_page(path: Path, title: str, measured: dict, figures, comparisons: dict) -> None:
+    """The HTML page of everything that was measured."""
+    from hiu_tf.evaluation.page import add_dataset, add_published
+    from hiu_tf.page import Page
+
+    page = Page(title)
+    for name, (samples, everyone) in measured.items():
+        add_dataset(page, name, samples, everyone, figures)
+        if name in comparisons:
+            page.text("Paired bootstrap; * where the interval leaves out 0")
+            page.block(comparisons[name])
+    add_published(page)
+    page.write(path)
+
+
+def _batches(folder, size, part):
+    from hiu_tf.conventions import keys
+    from hiu_tf.evaluation.corruption import corrupted
+    from pipelines.build import evaluation_data
+
+    data = evaluation_data(folder, part.split, size, _BATCH, fold=part.fold).as_numpy_iterator()
+    batches = itertools.islice(data, -(-part.limit // _BATCH))
+    return corrupted(batches, part.corruption, keys.IMAGE) if part.corruption else batches
+
+
+def _cell(value):
+    return "" if value != value else f"{value:.6g}"
