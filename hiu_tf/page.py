@@ -43,6 +43,10 @@ class Page:
         lines = [f"<tr>{cells(row, 'td')}</tr>" for row in rows]
         self._parts.append(f"<table><tr>{cells(header, 'th')}</tr>{''.join(lines)}</table>")
 
+    def items(self, texts: list[str]) -> None:
+        """A list in small print."""
+        self._parts.append(f"<ul>{''.join(f'<li><small>{html.escape(text)}</small></li>' for text in texts)}</ul>")
+
     def picture(self, png: bytes, caption: str = "") -> None:
         """A PNG."""
         data = base64.b64encode(png).decode()

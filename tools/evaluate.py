@@ -48,6 +48,7 @@ def evaluate_freihand(reference: str, predictions: str) -> dict[str, float]:
 
     from hiu_tf.evaluation import freihand
 
+    print(f"FreiHAND's official script; {freihand.WORDS}")
     labelled = freihand.read_reference(reference)
     predicted = freihand.read_predictions(predictions, len(labelled["xyz"]))
     mirrored = freihand.mirrored_share(predicted, labelled)
@@ -72,8 +73,9 @@ def evaluate_points(name: str, reference: str, predictions: str) -> dict:
 def list_protocols() -> str:
     """Every protocol and its words."""
     from hiu_tf.evaluation.benchmarks import POINT_PROTOCOLS
+    from hiu_tf.evaluation.freihand import WORDS
 
-    lines = ["freihand: the official script's twelve figures"]
+    lines = [f"freihand: the official script's twelve figures; {WORDS}"]
     return "\n".join(lines + [f"{name}: {protocol.words}" for name, protocol in POINT_PROTOCOLS.items()])
 
 
@@ -219,7 +221,13 @@ def _predictors(args):
     sizes = {size for _, size in models.values()}
     if len(models) < len(args.compare or [0]) or len(sizes) > 1:
         raise UserError(f"only different models of crops of one size can be compared, not {', '.join(models)}: {sizes}")
-    return {path: predict for path, (predict, _) in models.items()}, sizes.pop()
+    return {name: predict for name, (predict, _) in zip(_names(models), models.values())}, sizes.pop()
+
+
+def _names(paths):
+    """The last parts of the paths, where these tell them apart; a version needs its model's name."""
+    short = ["/".join(Path(path).parts[-2 if Path(path).name.isdecimal() else -1 :]) for path in paths]
+    return short if len(set(short)) == len(short) else list(paths)
 
 
 def _add_corrupted(which, predictors, size, part, figures, measured):
@@ -236,7 +244,7 @@ def _add_corrupted(which, predictors, size, part, figures, measured):
 def _comparisons(models, measured, figures):
     from hiu_tf.evaluation.compare import compare, comparison_table
 
-    a, b = models
+    a, b = _names(models)
     tables = {}
     for name, (_, everyone) in measured.items():
         tables[name] = comparison_table(compare(everyone[a], everyone[b], figures), a, b)

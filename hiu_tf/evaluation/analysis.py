@@ -38,7 +38,8 @@ def by_angle(found: Measured, samples: Samples) -> dict[str, dict[str, float]]:
     rows = {}
     for low, high in zip(_ANGLES, _ANGLES[1:]):
         chosen = (angle >= low) & (angle < high if high < _ANGLES[-1] else angle <= high)
-        rows[f"{title} {low}-{high}°"] = _means(found, chosen)
+        if chosen.any():
+            rows[f"{title} {low}-{high}°"] = _means(found, chosen)
     return rows
 
 
@@ -47,6 +48,8 @@ def by_occlusion(found: Measured, samples: Samples) -> dict[str, dict[str, float
     errors, rows = _joint_errors(found), {}
     for name, seen in (("visible joints", True), ("hidden joints", False)):
         chosen = ((samples.visible > 0) == seen) & (samples.weight > 0)
+        if not chosen.any():
+            continue
         rows[name] = {"joints": int(chosen.sum())}
         rows[name] |= {f: float(mean(np.where(chosen, e, np.nan))) for f, e in errors.items()}
     return rows

@@ -14,6 +14,7 @@ import numpy as np
 
 from hiu_tf.conventions import keys
 from hiu_tf.conventions.skeleton import NUM_JOINTS
+from hiu_tf.errors import UserError
 from hiu_tf.evaluation.benchmarks import POINT_PROTOCOLS
 from hiu_tf.evaluation.protocols import MASK_PROTOCOLS, SIMILARITY, MaskProtocol, PointProtocol
 
@@ -100,7 +101,16 @@ def mean(values: np.ndarray, axis: int | None = None) -> np.ndarray:
 
 
 def named_figures(names: list[str]) -> list[Figure]:
-    """Figures of the named protocols of `benchmarks.POINT_PROTOCOLS` for a model's own predictions: their area."""
+    """Figures of the named protocols of `benchmarks.POINT_PROTOCOLS` for a model's own predictions: their area.
+
+    Raises:
+      UserError: a protocol needs what records do not hold.
+    """
+    for name in names:
+        if POINT_PROTOCOLS[name].per == "head":
+            raise UserError(
+                f"{name} needs the sizes of heads, which records do not hold: measure a file of predictions"
+            )
     sources = {2: (keys.JOINTS_2D, keys.JOINTS_2D, keys.JOINTS_2D_WEIGHT), 3: _JOINTS}
     return [Figure(name, POINT_PROTOCOLS[name], *sources[POINT_PROTOCOLS[name].dimensions], "auc") for name in names]
 

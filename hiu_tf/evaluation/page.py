@@ -15,6 +15,13 @@ from hiu_tf.page import Page
 from hiu_tf.runtime.draw import draw_skeleton
 
 _SHOWN, _TILE = 8, 160
+#: What the errors of these figures are.
+_ERRORS = {
+    "joints_2d_auc": "2D (px of 256)",
+    "projected_2d_auc": "2D from 3D (px of 256)",
+    "joints_3d_root": "3D from the wrist (mm)",
+    "joints_3d_aligned": "3D aligned (mm)",
+}
 _RANKED_BY = ("joints_2d_auc", "joints_3d_aligned", "mask_iou")
 
 
@@ -46,16 +53,9 @@ def add_published(page: Page) -> None:
 def _add_figures(page, measured, figures):
     found = {name: values(part, figures) for name, part in measured.items()}
     used = [figure for figure in figures if any(figure.name in part for part in found.values())]
-    header = ["figure", *found, "protocol"]
-    rows = [
-        [
-            f"{f.name} {'↑' if f.higher_is_better else '↓'} ({f.unit})",
-            *(part.get(f.name, "-") for part in found.values()),
-            f.words,
-        ]
-        for f in used
-    ]
-    page.table(header, rows)
+    title = lambda f: f"{f.name} {'↑' if f.higher_is_better else '↓'} ({f.unit})"
+    page.table(["figure", *found], [[title(f), *(part.get(f.name, "-") for part in found.values())] for f in used])
+    page.items([f"{figure.name}: {figure.words}" for figure in used])
 
 
 def _add_curves(page, name, measured, figures):
@@ -67,7 +67,7 @@ def _add_curves(page, name, measured, figures):
                 for who, part in measured.items()
                 if figure.name in part.errors
             }
-            other = published_curve(name) if name in published() and figure.of == keys.JOINTS_3D else None
+            other = published_curve(name) if name in published() and _is_20_to_50_mm(figure) else None
             if other and lines:
                 lines[f"{other[0]}, published"] = (*other[1:], "--")
             if lines:
@@ -77,13 +77,16 @@ def _add_curves(page, name, measured, figures):
         page.curves(panels, xlabel="t")
 
 
+def _is_20_to_50_mm(figure):
+    return figure.of == keys.JOINTS_3D and figure.protocol.thresholds[0] >= 20
+
+
 def _add_breakdown(page, title, rows):
     columns = list(dict.fromkeys(name for row in rows.values() for name in row))
     if not columns:
         return
-    units = {f.name: f.protocol.unit for f in FIGURES if isinstance(f.protocol, PointProtocol)}
     page.text(f"Mean errors by {title}")
-    header = [title, *(f"{name} ({units[name]})" if name in units else name for name in columns)]
+    header = [title, *(_ERRORS.get(name, name) for name in columns)]
     page.table(header, [[name, *(row.get(c, "-") for c in columns)] for name, row in rows.items()])
 
 

@@ -12,7 +12,6 @@ from hiu_tf.page import Page
 from hiu_tf.training.journal import STARTS, read_journal
 
 REPORT = "report.html"
-_OWN_SCALE = ("loss", "learning_rate", "gradient_norm", "images_per_second", "input_wait_share")
 
 
 def write_report(folder: Path, picture: np.ndarray | None = None) -> Path:
@@ -52,10 +51,13 @@ def _panels(records):
     for name in names:
         if name.startswith("labels/"):
             continue
-        title = name.split("/")[0]
-        title = "validation" if title.startswith("val_") and title.endswith(("auc", "iou")) else title
-        points = [(record["step"], record[name]) for record in records if name in record]
-        panels.setdefault(title, {})[name.removeprefix(title + "/")] = tuple(zip(*points))
+        title, _, label = name.partition("/")
+        line = tuple(zip(*((record["step"], record[name]) for record in records if name in record)))
+        if title.removeprefix("val_") in names and title.startswith("val_"):
+            title, label, line = title[4:], "validation", (*line, "--")
+        elif title.startswith("val_") and title.endswith(("auc", "iou")):
+            title, label = "validation", title[4:]
+        panels.setdefault(title, {})[label or "all"] = line
     return panels
 
 
