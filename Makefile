@@ -15,7 +15,7 @@ demo: $(READY)
 	@$(BIN)/python -m tools.demo --out demo $(if $(REAL),--real "$(REAL)") $(if $(PHOTOS),--photos "$(PHOTOS)")
 
 test: $(READY) lint
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q -n 2
 
 test-slow: $(READY)
 	@$(BIN)/python -m pytest -q -m slow

@@ -43,6 +43,8 @@ setup(
     package_dir={"hiu_tf.savedmodels": "savedmodels"},
     package_data={
         "hiu_tf.hand": ["*.npz"],
+        "hiu_tf.export": ["*.json"],
+        "hiu_tf.evaluation": ["*.yaml"],
         "hiu_tf.savedmodels": ["*/*_float16.tflite", "*/model.json", "*/card.md"],
         "pipelines": ["recipes/*.yaml", "recipes/*/*.yaml", "datasets/*/*.csv", "datasets/*/README.md"],
     },
@@ -55,6 +57,7 @@ setup(
             *TRAIN,
             *MESH,
             "pytest>=8",
+            "pytest-xdist>=3.5",
             "ruff>=0.6",
             "scikit-image>=0.21",
             "pillow>=9",

@@ -6,22 +6,15 @@ import json
 from pathlib import Path
 
 import hiu_tf
-from hiu_tf.conventions import keys
-from hiu_tf.conventions.skeleton import JOINT_NAMES
+from hiu_tf.conventions.skeleton import BONES, JOINT_NAMES
+from hiu_tf.export.contract import contract
 from hiu_tf.geometry.camera import virtual_intrinsics
 from hiu_tf.hand.model import HandModel
 
+#: What the runtime reads: the outputs of the signature "tensor".
 OUTPUT_UNITS = {
-    keys.JOINTS_2D: "[B, 21, 2] pixels (x, y) of the crop, read off the heat maps",
-    keys.SCORES: "[B, 21] peak of each heat map, 0..1",
-    keys.MASK: "[B, S, S] probability of hand, 0..1",
-    keys.JOINTS_3D: "[B, 21, 3] metres, virtual camera of the crop",
-    keys.VERTICES: "[B, V, 3] metres, virtual camera of the crop",
-    keys.JOINTS_2D_PROJECTED: "[B, 21, 2] pixels (x, y) of the crop, projected 3D joints",
-    keys.SHAPE: "[B, 10] beta, standard deviations",
-    keys.POSE: "[B, 15, 3] theta, axis-angle, radians",
-    keys.ROTATION: "[B, 3] R, axis-angle, hand frame -> camera",
-    keys.TRANSLATION: "[B, 3] T, metres",
+    name: f"[{', '.join(map(str, output['shape']))}] {output['is']}"
+    for name, output in contract()["tensor"]["outputs"].items()
 }
 
 
@@ -33,8 +26,10 @@ def model_card(preset: str, image_size: int, hand: HandModel, metrics: dict | No
         "image_size": image_size,
         "input": f"image [B, {image_size}, {image_size}, 3] float32, RGB in [0, 1], one right hand at 1 / 1.6 of the side",
         "outputs": OUTPUT_UNITS,
+        "signatures": contract(),
         "camera": virtual_intrinsics(image_size).tolist(),
         "joint_names": JOINT_NAMES,
+        "bones": BONES.tolist(),
         "faces": hand.faces.tolist(),
         "hand": {"name": hand.name, "licence": hand.licence},
         "metrics": metrics or {},

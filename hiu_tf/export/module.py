@@ -1,11 +1,14 @@
-"""The exported computation: crop in, hand out; and encoded pictures in, hands out."""
+"""The exported computation: crops, pictures or encoded pictures in, hands out; one signature for each use."""
+
+from __future__ import annotations
 
 import tensorflow as tf
 import tf_keras as keras
 
 from hiu_tf.conventions import keys
+from hiu_tf.export.camera import to_camera
+from hiu_tf.export.pictures import Windows, cut_encoded, cut_images, masks_as_png
 from hiu_tf.hand.model import HandModel
-from hiu_tf.models.hiu import inference_network
 from hiu_tf.models.reconstruction import reconstruct
 
 #: Outputs of the signature "tensor", in the order of the card.
@@ -13,8 +16,10 @@ OUTPUTS = (
     keys.JOINTS_2D, keys.SCORES, keys.MASK, keys.JOINTS_3D, keys.VERTICES, keys.JOINTS_2D_PROJECTED,
     keys.SHAPE, keys.POSE, keys.ROTATION, keys.TRANSLATION,
 )  # fmt: skip
-#: Those of an encoded picture; its 2D joints are pixels of the picture that was sent.
-PICTURE_OUTPUTS = (keys.JOINTS_2D, keys.SCORES, keys.JOINTS_3D)
+_DENSE = (keys.HEATMAPS, keys.MASK, keys.POF, keys.JOINTS_2D, keys.JOINTS_3D, keys.VERTICES)
+_HANDS = (keys.JOINTS_2D, keys.SCORES, keys.JOINTS_3D)
+_MESH = (*_HANDS, keys.VERTICES, keys.SHAPE, keys.POSE, keys.ROTATION, keys.TRANSLATION)
+_LEFT = 1
 
 
 class HIUModule(tf.Module):
@@ -27,55 +32,103 @@ class HIUModule(tf.Module):
 
     def __init__(self, network: keras.Model, hand: HandModel):
         super().__init__(name="hiu")
-        needed = inference_network(network)
+        last = keras.Model(network.input, network.output[-1])
         # Only the weights are tracked: a tracked Keras model is saved layer by layer, with a traced
         # function for each, which takes minutes and serves nobody.
-        self.weights = needed.variables
-        self._network = lambda image: needed(image, training=False)
+        self.weights = last.variables
+        self._network = lambda image: last(image, training=False)
         self.hand, self.size = hand, network.input_shape[1]
+        crops = _spec([None, self.size, self.size, 3], tf.float32, keys.IMAGE)
+        # One function for all signatures: its constants, megabytes of the hand model, are saved once.
+        self._shared = tf.function(self._everything, input_signature=[crops], autograph=False)
 
     def predict(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
         """Crops [B, S, S, 3] float32 RGB in [0, 1] -> `OUTPUTS`; the mask is [B, S, S] in [0, 1]."""
+        return _named(self._computed(image), OUTPUTS)
+
+    def dense(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Crops as in `predict` -> heat maps, mask, POF, joints and mesh."""
+        return _named(self._computed(image), _DENSE)
+
+    def signatures(self) -> dict[str, object]:
+        """Concrete functions by signature name, as in contract.json."""
+        crop = _spec([None, None, None, 3], tf.float32, keys.IMAGE)
+        encoded = _spec([None], tf.string, "image_bytes")
+        located = [
+            encoded, _spec([None, 4], tf.float32, keys.BOX), _spec([None], tf.int32, keys.SIDE),
+            _spec([None, 3, 3], tf.float32, keys.INTRINSICS),
+        ]  # fmt: skip
+        pictures = _spec([None, None, None, 3], tf.uint8, "images")
+        functions = {
+            "serving_default": (lambda image_bytes: self._of_encoded(image_bytes, _HANDS), [encoded]),
+            "mesh": (lambda image_bytes: self._of_encoded(image_bytes, _MESH), [encoded]),
+            "mask": (self._masks, [encoded]),
+            "located": (self._located, located),
+            "images_uint8": (lambda images: self._in_pictures(*cut_images(images, self.size), _HANDS), [pictures]),
+            "tensor": (lambda image: self.predict(self._checked(image)), [crop]),
+            "dense": (lambda image: self.dense(self._checked(image)), [crop]),
+        }
+        return {name: _concrete(function, specs) for name, (function, specs) in functions.items()}
+
+    def _computed(self, image):
+        """A fixed batch, as phones want it, is computed in line."""
+        return self._everything(image) if image.shape[0] is not None else self._shared(image)
+
+    def _everything(self, image):
+        count = tf.shape(image)[0]
+        if image.shape[0] is None:  # an empty batch is computed as one blank crop that nobody sees
+            image = tf.pad(image, [[0, tf.cast(count == 0, tf.int32)], [0, 0], [0, 0], [0, 0]])
         outputs = {name: tf.cast(value, tf.float32) for name, value in self._network(image).items()}
         outputs |= reconstruct(outputs, self.hand, self.size)
         outputs[keys.MASK] = tf.sigmoid(outputs[keys.MASK])[..., 0]
-        # An identity gives each output a name of its own in the exported graph.
-        return {name: tf.identity(outputs[name], name=name) for name in OUTPUTS}
+        return outputs if image.shape[0] is not None else {name: value[:count] for name, value in outputs.items()}
 
-    def predict_encoded(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Encoded JPEG or PNG pictures [B] of right hands, each a crop of one hand -> `PICTURE_OUTPUTS`."""
-        square = tf.TensorSpec([self.size, self.size, 3], tf.float32)
-        crops, sizes = tf.map_fn(
-            self._decode, image_bytes, fn_output_signature=(square, tf.TensorSpec([2], tf.float32))
-        )
+    def _checked(self, image):
+        message = f"image must be [batch, {self.size}, {self.size}, 3] float32 in [0, 1]"
+        with tf.control_dependencies([tf.debugging.assert_equal(tf.shape(image)[1:3], self.size, message)]):
+            return tf.ensure_shape(tf.identity(image), [None, self.size, self.size, 3])
+
+    def _whole(self, image_bytes):
+        """Crops of pictures that each show one right hand, and their windows."""
+        count = tf.shape(image_bytes)[0]
+        return cut_encoded(image_bytes, tf.zeros([count, 4]), tf.zeros([count], tf.bool), self.size)
+
+    def _of_encoded(self, image_bytes, names):
+        return self._in_pictures(*self._whole(image_bytes), names)
+
+    def _masks(self, image_bytes):
+        crops, windows = self._whole(image_bytes)
+        pngs = masks_as_png(self.predict(crops)[keys.MASK], windows, self.size)
+        return {"mask_png_bytes": pngs} | _about(windows)
+
+    def _located(self, image_bytes, box, side, intrinsics):
+        crops, windows = cut_encoded(image_bytes, box, side == _LEFT, self.size)
         outputs = self.predict(crops)
-        # The picture fills the square's longer side, centred.
-        side = tf.reduce_max(sizes, axis=1)[:, tf.newaxis, tf.newaxis]
-        pixels = (outputs[keys.JOINTS_2D] + 0.5) * side / self.size - 0.5
-        pixels -= 0.5 * (side - sizes[:, tf.newaxis, ::-1])
-        return outputs | {keys.JOINTS_2D: pixels, "image_size": sizes}
+        outputs |= to_camera(outputs, windows, intrinsics, self.size)
+        return self._answer(outputs, windows, _MESH)
 
-    def signatures(self) -> dict[str, object]:
-        """Concrete functions by signature name."""
+    def _in_pictures(self, crops, windows: Windows, names):
+        return self._answer(self.predict(crops), windows, names)
 
-        def encoded(image_bytes):
-            outputs = self.predict_encoded(image_bytes)
-            return {name: outputs[name] for name in (*PICTURE_OUTPUTS, "image_size")}
-
-        tensor = tf.TensorSpec([None, self.size, self.size, 3], tf.float32, name=keys.IMAGE)
-        return {
-            "serving_default": _function(encoded).get_concrete_function(
-                tf.TensorSpec([None], tf.string, name="image_bytes")
-            ),
-            "tensor": _function(lambda image: self.predict(image)).get_concrete_function(tensor),
-        }
-
-    def _decode(self, encoded):
-        picture = tf.io.decode_image(encoded, channels=3, expand_animations=False)
-        height_width = tf.cast(tf.shape(picture)[:2], tf.float32)
-        square = tf.image.resize_with_pad(tf.cast(picture, tf.float32) / 255.0, self.size, self.size)
-        return square, height_width
+    def _answer(self, outputs, windows, names):
+        """Outputs with 2D joints in the pixels of the pictures that were sent."""
+        outputs |= {keys.JOINTS_2D: windows.to_picture(outputs[keys.JOINTS_2D], self.size)}
+        score = {"hand_score": tf.reduce_mean(outputs[keys.SCORES], axis=1)}
+        return {name: outputs[name] for name in names} | score | _about(windows)
 
 
-def _function(python_function):
-    return tf.function(python_function, autograph=False)
+def _about(windows):
+    return {"image_size": windows.sizes, "image_valid": windows.valid}
+
+
+def _named(outputs, names):
+    """An identity gives each output a name of its own in the exported graph."""
+    return {name: tf.identity(outputs[name], name=name) for name in names}
+
+
+def _spec(shape, dtype, name):
+    return tf.TensorSpec(shape, dtype, name=name)
+
+
+def _concrete(function, specs):
+    return tf.function(function, autograph=False).get_concrete_function(*specs)

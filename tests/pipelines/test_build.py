@@ -9,12 +9,13 @@ import tensorflow as tf
 
 from hiu_tf.config.schema import AugmentConfig, DataConfig, LossConfig, Recipe, TrainConfig
 from hiu_tf.conventions import keys
-from hiu_tf.losses.total import SELF_SUPERVISED, loss_values
+from hiu_tf.losses.total import SELF_SUPERVISED
 from hiu_tf.training.trainer import HIUTrainer
 from pipelines.build import evaluation_data, finish, training_data
 from pipelines.datasets import open_split
 from pipelines.mixing import mixed_records
 from pipelines.records import RecordError, parse, write_index, write_shard
+from tests.conformance.test_losses import batch_values
 
 TRAIN = TrainConfig(batch_size=4, seed=5, shuffle=4)
 
@@ -131,7 +132,7 @@ HIDDEN = {
 def gradient(names, targets, image, trainer):
     """Gradient of some losses with respect to every weight of the network."""
     with tf.GradientTape() as tape:
-        values = loss_values(names, targets, trainer.predictions(image, training=False))
+        values = batch_values(names, targets, trainer.predictions(image, training=False))
         total = tf.add_n(list(values.values()))
     variables = trainer.network.trainable_variables
     return total, tape.gradient(total, variables, unconnected_gradients="zero")
@@ -139,7 +140,7 @@ def gradient(names, targets, image, trainer):
 
 @pytest.fixture(scope="module")
 def trainer(tiny_network, hand):
-    return HIUTrainer(tiny_network, hand, dataclasses.replace(LossConfig(), joints_3d=1.0), clip_norm=10.0)
+    return HIUTrainer(tiny_network, hand, LossConfig(joints_3d=1.0), TrainConfig())
 
 
 @pytest.mark.parametrize("labels", HIDDEN, ids="+".join)
