@@ -4,6 +4,7 @@
     hiu predict photos/ clip.mp4 --out predictions --side left
     hiu info
     hiu info --presets
+    hiu benchmark savedmodels/hiu_small/*.tflite --threads 1,2
     hiu info --preset hiu_1stack --set encoder_repetitions=[3,4,6,3]
 
 Each picture gives NAME.png (picture, skeleton, mask, mesh), NAME.json (all outputs with units) and
@@ -55,6 +56,12 @@ def parse_args(argv):
     info.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of that preset")
     info.add_argument("--model", help=".tflite file or SavedModel folder (default: the one that ships)")
     info.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    bench = commands.add_parser("benchmark", help="latency, CPU time, memory and start-up of models")
+    bench.add_argument("models", nargs="+", help=".tflite files or SavedModel folders")
+    bench.add_argument("--threads", default="1,2", help="of the TFLite interpreter (default 1,2)")
+    bench.add_argument("--picture", help="a picture of one hand (default: noise of 640x480)")
+    bench.add_argument("--json", help="write the rows there")
+    bench.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser.parse_args(argv)
 
 
@@ -62,7 +69,7 @@ def main(argv=None) -> int:
     """Entry point; returns the exit code: 0 ok, 1 something could not be done, 2 bad usage."""
     args = parse_args(argv)
     try:
-        return {"predict": _predict, "info": _info}[args.command](args)
+        return {"predict": _predict, "info": _info, "benchmark": _benchmark}[args.command](args)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 1
@@ -113,6 +120,29 @@ def _info(args) -> int:
     for name, text in card["outputs"].items():
         print(f"  {name}: {text}")
     return 0
+
+
+def _benchmark(args) -> int:
+    import numpy as np
+
+    from hiu_tf.runtime.bench import benchmark, markdown
+    from hiu_tf.runtime.files import read_picture
+    from hiu_tf.runtime.results import write_json
+
+    missing = [model for model in args.models if not Path(model).exists()]
+    if missing:
+        raise UserError(f"there is no model at {missing[0]}")
+    threads = [int(part) if part.strip().isdigit() else 0 for part in args.threads.split(",")]
+    if min(threads) < 1:
+        raise UserError(f"--threads takes whole numbers above 0 with commas between them, got {args.threads!r}")
+    noise = np.random.default_rng(0).integers(0, 255, (480, 640, 3), np.uint8)
+    picture = read_picture(Path(args.picture)) if args.picture else noise
+    height, width = picture.shape[:2]
+    rows = benchmark(args.models, threads, picture, (width / 4, height / 4, width / 2, height / 2))
+    print(markdown(rows))
+    if args.json:
+        write_json(Path(args.json), {"command": " ".join(sys.argv), "rows": rows})
+    return 1 if any("error" in row for row in rows) else 0
 
 
 def _count(preset, settings) -> int:

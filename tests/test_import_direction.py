@@ -25,7 +25,7 @@ ALLOWED = {
     "metrics": BASE,
     "training": BASE | {"config", "geometry", "hand", "render", "models", "losses", "metrics", "runtime"},
     "evaluation": BASE | {"geometry", "hand", "render", "models", "metrics", "runtime"},
-    "export": BASE | {"geometry", "hand", "models", "runtime"},
+    "export": BASE | {"geometry", "hand", "models", "runtime", "evaluation"},
     "runtime": BASE,
     "cli": BASE | {"runtime", "config", "models"},
 }

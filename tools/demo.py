@@ -128,7 +128,7 @@ def main(argv=None) -> int:
     write_json(out / "metrics.json", as_json(results, "make demo"))
     stage(4, "export: SavedModel, TFLite float32 and float16")
     note = f"Trained by `make demo`: {args.steps} steps, a few minutes on two CPU cores."
-    export_run(trained, out / "model", {"results": results}, note)
+    export_run(trained, out / "model", {"results": results}, note, ("float32", "float16"), None)
     stage(5, "predictions")
     write_held_out(root, out / "pictures")
     inputs = [str(out / "pictures"), *([args.photos] if args.photos else [])]

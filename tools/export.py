@@ -1,7 +1,12 @@
-"""Exports a trained network: SavedModel (TF Serving layout) and TFLite float32 and float16.
+"""Exports a trained network: SavedModel (TF Serving layout) and TFLite files, each held against the network.
 
-python tools/export.py --run runs/first --out savedmodels/hiu_small
-python tools/export.py --run runs/first --out savedmodels/hiu_small --metrics metrics.json
+    python tools/export.py --run runs/first --out savedmodels/hiu_small
+    python tools/export.py --run runs/first --out savedmodels/hiu_small --metrics metrics.json --data data --sets synthetic,digits
+    python tools/export.py --run runs/first --out savedmodels/hiu_small --precisions float16
+
+TFLite files: float32; float16 (half the size, the one that `hiu predict` takes); dynamic and int8 (a quarter). int8
+measures its ranges on training pictures of --data, or on rendered ones. Every file is compared with the network over
+held-out pictures; one that differs by more than its precision may is not kept, and the program fails.
 """
 
 from __future__ import annotations
@@ -9,33 +14,92 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import tempfile
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
+import numpy as np
+
 from hiu_tf.errors import UserError
-from tools._program import program
+from tools._program import positive, program
+
+_CALIBRATION, _BATCH = 128, 16
 
 
-def export_run(run, out: Path, metrics: dict | None, training: str) -> list[Path]:
-    """Writes all artefacts of a `training.run.Run` and their cards; returns their paths."""
+def export_run(run, out: Path, metrics: dict | None, training: str, precisions, examples) -> list[Path]:
+    """Writes all artefacts of a `training.run.Run` and their cards; returns their paths.
+
+    Args:
+      precisions: of the TFLite files.
+      examples: (split, count) -> labelled batches, for ranges and for parity, or None for no parity.
+
+    Raises:
+      UserError: a file differs too much from the network; it has been removed.
+    """
+    from hiu_tf.conventions import keys
     from hiu_tf.evaluation.report import markdown
     from hiu_tf.export.card import card_text, model_card, write_card
     from hiu_tf.export.module import HIUModule
+    from hiu_tf.export.parity import parity_table
     from hiu_tf.export.saved_model import export_saved_model
-    from hiu_tf.export.tflite import PRECISIONS, export_tflite
+    from hiu_tf.export.tflite import export_tflite
     from hiu_tf.runtime.results import write_text
 
     module = HIUModule(run.network, run.hand)
     results = (metrics or {}).get("results")
     card = model_card(run.preset, module.size, module.hand, results)
-    paths = [export_saved_model(module, out, card)]
-    for precision in PRECISIONS:
-        paths.append(out / f"{run.preset}_{precision}.tflite")
-        print(f"converting {paths[-1]} ...")
-        export_tflite(module, paths[-1], precision)
+    saved = export_saved_model(module, out, card)
     write_card(out, card)
-    files = {path.name: path.stat().st_size for path in paths[1:]}
-    write_text(out / "card.md", card_text(card, files, markdown(results) if results else "", training))
-    return paths
+    crops = np.concatenate([b[keys.IMAGE] for b in examples("train", _CALIBRATION)]) if "int8" in precisions else None
+    files = {}
+    for precision in precisions:
+        files[precision] = out / f"{run.preset}_{precision}.tflite"
+        print(f"converting {files[precision]} ...", flush=True)
+        export_tflite(module, files[precision], precision, crops)
+    found = _held_against(run, files, examples, module.size) if examples else {}
+    sizes = {path.name: path.stat().st_size for path in files.values()}
+    tables = [markdown(results) if results else "", parity_table(found) if found else ""]
+    write_text(out / "card.md", card_text(card, sizes, tables, training))
+    return [saved, *files.values()]
+
+
+def _held_against(run, files, examples, size):
+    """Parity of every file with the network; files beyond their limits are removed."""
+    from hiu_tf.evaluation.predictors import exported_predictor, network_predictor
+    from hiu_tf.export.parity import beyond_limits, parity, parity_table
+
+    print("comparing with the network ...", flush=True)
+    candidates = {precision: exported_predictor(str(path))[0] for precision, path in files.items()}
+    found = parity(network_predictor(run.network, run.hand), candidates, examples("val", None), size)
+    print(parity_table(found))
+    wrong = beyond_limits(found)
+    for precision in {text.partition(":")[0] for text in wrong}:
+        files[precision].unlink()
+    if wrong:
+        raise UserError("files that differ too much from the network were removed: " + "; ".join(wrong))
+    return found
+
+
+@contextmanager
+def example_source(size: int, data: str | None, sets: list[str], pictures: int):
+    """(split, count) -> labelled batches of --data's sets, or of pictures that are rendered for it."""
+    from pipelines.build import evaluation_data
+    from pipelines.mixing import data_folder
+    from tools.prepare import prepare
+
+    with tempfile.TemporaryDirectory() as scratch:
+        if data is None:
+            for split, count in (("train", _CALIBRATION), ("val", pictures)):
+                prepare("synthetic", str(count), split, f"{scratch}/synthetic", workers=2)
+        root, names = (scratch, ["synthetic"]) if data is None else (data, sets)
+
+        def examples(split, count):
+            each = -(-(count or pictures) // len(names))
+            for name in names:
+                batches = evaluation_data(data_folder(root, name), split, size, _BATCH)
+                yield from batches.take(-(-each // _BATCH)).as_numpy_iterator()
+
+        yield examples
 
 
 def _read_metrics(path):
@@ -52,13 +116,25 @@ def _read_metrics(path):
 
 def parse_args(argv):
     """The command line."""
+    from hiu_tf.export.tflite import PRECISIONS
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", required=True, help="folder of a finished training run")
     parser.add_argument("--out", required=True, help="folder of the model; versions are numbered in it")
+    parser.add_argument("--precisions", default=",".join(PRECISIONS), help="of TFLite files (default: all)")
+    parser.add_argument("--data", help="folder of records to measure ranges and differences on (default: rendered)")
+    parser.add_argument("--sets", default="synthetic", help="comma-separated names under --data (default synthetic)")
+    parser.add_argument("--pictures", type=positive, default=208, help="to compare on (default 208)")
+    parser.add_argument("--no-parity", action="store_true", help="compare nothing: for networks that are not trained")
     parser.add_argument("--metrics", help="JSON of tools/evaluate.py, for the card")
     parser.add_argument("--training", default="", help="a sentence for the card: how the model was trained")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    args.precisions = [name for name in args.precisions.split(",") if name]
+    unknown = set(args.precisions) - set(PRECISIONS)
+    if unknown:
+        parser.error(f"unknown precision {sorted(unknown)[0]!r}; known are {', '.join(PRECISIONS)}")
+    return args
 
 
 def main(argv=None) -> int:
@@ -67,8 +143,17 @@ def main(argv=None) -> int:
     from hiu_tf.training.run import load_run
 
     metrics = _read_metrics(Path(args.metrics)) if args.metrics else None
-    for path in export_run(load_run(args.run), Path(args.out), metrics, args.training):
-        print(path)
+    run = load_run(args.run)
+    if args.no_parity and "int8" in args.precisions:
+        raise UserError("int8 needs pictures: leave --no-parity, or name other --precisions")
+    source = (
+        nullcontext()
+        if args.no_parity
+        else example_source(run.config.image_size, args.data, args.sets.split(","), args.pictures)
+    )
+    with source as examples:
+        for path in export_run(run, Path(args.out), metrics, args.training, args.precisions, examples):
+            print(path)
     print(f"next: hiu predict PICTURE --model {args.out} --out predictions")
     return 0
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from hiu_tf.conventions import keys
 from hiu_tf.conventions.skeleton import Joint
+from hiu_tf.errors import UserError
 from hiu_tf.evaluation.figures import FIGURES, Figure
 from hiu_tf.evaluation.predictors import Predict
 
@@ -65,6 +66,9 @@ def measure(
       predictors: by name.
       batches: dictionaries of arrays with image and labels, crops of side `size`.
       figures: which ones; those that no sample has labels for are left out.
+
+    Raises:
+      UserError: a prediction is not finite.
     """
     figures, samples = tuple(figures), []
     found = {name: [] for name in predictors}
@@ -73,7 +77,9 @@ def measure(
         labels[keys.MASK] = labels[keys.MASK][..., 0]
         samples.append(_samples(batch))
         for name, predict in predictors.items():
-            found[name].append(_measured(predict(batch[keys.IMAGE]), labels, size, figures))
+            predicted = predict(batch[keys.IMAGE])
+            _require_finite(name, predicted, samples[-1].ids)
+            found[name].append(_measured(predicted, labels, size, figures))
     return _joined(samples), {name: _all_errors(parts) for name, parts in found.items()}
 
 
@@ -91,6 +97,13 @@ def values(found: Measured, figures: Iterable[Figure] = FIGURES) -> dict[str, fl
     return {figure.name: figure.value(found.errors[figure.name]) for figure in figures if figure.name in found.errors}
 
 
+def _require_finite(name, predicted, ids):
+    for key, value in predicted.items():
+        bad = np.flatnonzero(~np.isfinite(value.reshape(len(value), -1)).all(axis=1))
+        if len(bad):
+            raise UserError(f"{name or 'the network'} gives {key} that is not finite for the sample {ids[bad[0]]}")
+
+
 def _measured(predicted, labels, size, figures):
     same_mesh = predicted[keys.VERTICES].shape[1] == labels[keys.VERTICES].shape[1]
     # A set that is labelled with another hand model: its vertices are not ours.
@@ -101,10 +114,18 @@ def _measured(predicted, labels, size, figures):
 
 
 def _all_errors(parts):
-    errors = {name: np.concatenate([part.errors[name] for part in parts]) for name in parts[0].errors}
+    names = dict.fromkeys(name for part in parts for name in part.errors)
+    errors = {name: _stacked(name, parts) for name in names}
     errors = {name: value for name, value in errors.items() if not np.isnan(value).all()}
     joints, scores = (np.concatenate([getattr(part, name) for part in parts]) for name in ("joints_2d", "scores"))
     return Measured(errors, joints, scores)
+
+
+def _stacked(name, parts):
+    """Errors of all batches; NaN for those of a set that has no such label."""
+    columns = next(part.errors[name].shape[1] for part in parts if name in part.errors)
+    missing = lambda part: np.full((len(part.joints_2d), columns), np.nan, np.float32)
+    return np.concatenate([part.errors[name] if name in part.errors else missing(part) for part in parts])
 
 
 def _samples(batch):

@@ -42,12 +42,19 @@ def write_card(folder: Path, card: dict) -> None:
     (folder / "model.json").write_text(json.dumps(card))
 
 
-def card_text(card: dict, files: dict[str, int], metrics_table: str, training: str) -> str:
-    """The card for people, Markdown."""
+def card_text(card: dict, files: dict[str, int], tables: list[str], training: str) -> str:
+    """The card for people, Markdown.
+
+    Args:
+      files: name -> bytes.
+      tables: what was measured, and how far the files are from the network; "" where it was not.
+      training: a sentence.
+    """
     lines = [f"# {card['name']}", "", training, "", "## Files", ""]
     lines += [f"- `{name}`: {size / 1e6:.1f} MB" for name, size in files.items()]
     lines += ["", "## Input and outputs", "", f"- input: {card['input']}"]
     lines += [f"- hand model: {card['hand']['name']} ({card['hand']['licence']})"]
     lines += [f"- `{name}`: {text}" for name, text in card["outputs"].items()]
-    lines += ["", "## Measured", "", metrics_table or "not measured", ""]
-    return "\n".join(lines)
+    for title, table in zip(("Measured", "Files against the network"), tables):
+        lines += ["", f"## {title}", "", table or "not measured"]
+    return "\n".join([*lines, ""])

@@ -1,11 +1,16 @@
 """TFLite files: batch 1, built-in operations only, the signature "tensor" with named outputs."""
 
+from __future__ import annotations
+
 import os
+import re
 import sys
 import tempfile
+from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 
 from hiu_tf.atomic import written_whole
@@ -13,23 +18,106 @@ from hiu_tf.conventions import keys
 from hiu_tf.export.module import HIUModule
 from hiu_tf.runtime.backend import SIGNATURE
 
-PRECISIONS = ("float32", "float16")
+#: What int8 files compute in int8, by the names of the network's layers: the convolutions before the predictions.
+#: Predictions, regressor and hand stay in float32, which would lose pixels and millimetres.
+_IN_INT8 = re.compile(r"(stem\d|stack\d+_(encoder|heatmaps|mask|pof)_(?!predict))")
+#: Kinds of operations that may be computed in int8 at all.
+_INT8_KINDS = {"CONV_2D", "DEPTHWISE_CONV_2D", "AVERAGE_POOL_2D", "RESIZE_BILINEAR", "RELU"}
 
 
-def export_tflite(module: HIUModule, path: Path, precision: str) -> None:
-    """Converts the module; weights are stored at `precision`, computation is float32."""
+def export_tflite(module: HIUModule, path: Path, precision: str, crops: np.ndarray | None = None) -> None:
+    """Converts the module.
+
+    Args:
+      module: what is converted.
+      path: of the file.
+      precision: one of PRECISIONS. float16 and dynamic store weights small (dynamic computes convolutions in
+        int8 with ranges found as they come); int8 computes convolutions in int8 with ranges measured on `crops` and
+        keeps geometry in float32.
+      crops: [N, S, S, 3] in [0, 1], needed for int8: a hundred or more that look like what will come.
+
+    Raises:
+      ValueError: unknown precision, or int8 without crops.
+    """
     if precision not in PRECISIONS:
-        raise ValueError(f"precision must be one of {PRECISIONS}, got {precision!r}")
-    size = module.size
-    spec = tf.TensorSpec([1, size, size, 3], tf.float32, name=keys.IMAGE)
+        raise ValueError(f"precision must be one of {tuple(PRECISIONS)}, got {precision!r}")
+    if precision == "int8" and (crops is None or not len(crops)):
+        raise ValueError("int8 needs crops to measure ranges on")
+    spec = tf.TensorSpec([1, module.size, module.size, 3], tf.float32, name=keys.IMAGE)
     function = tf.function(lambda image: module.predict(image), input_signature=[spec], autograph=False)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, _without_statistics():
         # Only a SavedModel carries the signature's names into the file.
         tf.saved_model.save(module, folder, signatures={SIGNATURE: function.get_concrete_function()})
-        content = _convert(tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[SIGNATURE]), precision)
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[SIGNATURE])
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+        content = PRECISIONS[precision](converter, crops)
     path.parent.mkdir(parents=True, exist_ok=True)
     with written_whole(path) as scratch:
         scratch.write_bytes(content)
+
+
+def delegated_share(path: Path, operation: str = "CONV_2D") -> float:
+    """Share of a file's operations of one kind that XNNPACK, the CPU's fast path, takes."""
+    interpreter = tf.lite.Interpreter(str(path))
+    interpreter.allocate_tensors()
+    nodes = interpreter._get_ops_details()
+    plain = [node for node in nodes if node["op_name"] != "DELEGATE"]
+    producer = {output: index for index, node in enumerate(plain) for output in node["outputs"]}
+    taken = set()
+    for part in (node for node in nodes if node["op_name"] == "DELEGATE"):
+        inputs, ahead = set(part["inputs"].tolist()), list(part["outputs"])
+        while ahead:
+            tensor = ahead.pop()
+            index = producer.get(tensor)
+            if tensor not in inputs and index is not None and index not in taken:
+                taken.add(index)
+                ahead += list(plain[index]["inputs"])
+    wanted = [index for index, node in enumerate(plain) if node["op_name"] == operation]
+    return len(taken & set(wanted)) / max(len(wanted), 1)
+
+
+def _float32(converter, crops):
+    del crops
+    return converter.convert()
+
+
+def _float16(converter, crops):
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.target_spec.supported_types = [tf.float16]
+    return _float32(converter, crops)
+
+
+def _dynamic(converter, crops):
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    return _float32(converter, crops)
+
+
+def _int8(converter, crops):
+    def examples():
+        for crop in crops:
+            yield {keys.IMAGE: crop[np.newaxis].astype(np.float32)}
+
+    outputs = _outputs(converter.convert())
+    kept = [name for name, _ in outputs if not _IN_INT8.search(name)]
+    kinds = sorted({kind for _, kind in outputs} - _INT8_KINDS)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = examples
+    options = tf.lite.experimental.QuantizationDebugOptions(denylisted_nodes=kept, denylisted_ops=kinds)
+    debugger = tf.lite.experimental.QuantizationDebugger(
+        converter=converter, debug_dataset=examples, debug_options=options
+    )
+    return debugger.get_nondebug_quantized_model()
+
+
+def _outputs(content):
+    """(name, kind of operation) of everything that the operations of a float file give."""
+    interpreter = tf.lite.Interpreter(model_content=content)
+    names = {tensor["index"]: tensor["name"] for tensor in interpreter.get_tensor_details()}
+    nodes = interpreter._get_ops_details()
+    return [(names[index], node["op_name"]) for node in nodes for index in node["outputs"] if index in names]
+
+
+PRECISIONS: dict[str, Callable] = {"float32": _float32, "float16": _float16, "dynamic": _dynamic, "int8": _int8}
 
 
 @contextmanager
@@ -44,12 +132,3 @@ def _without_statistics():
         finally:
             os.dup2(kept, 2)
             os.close(kept)
-
-
-def _convert(converter, precision):
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-    if precision == "float16":
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        converter.target_spec.supported_types = [tf.float16]
-    with _without_statistics():
-        return converter.convert()

@@ -148,6 +148,9 @@ def test_from_data_to_model(tmp_path, rendered_records):
         str(tmp_path / "model"),
         "--metrics",
         str(tmp_path / "m.json"),
+        "--no-parity",
+        "--precisions",
+        "float32,float16",
     )
     assert exported.returncode == 0, exported.stderr[-2000:]
     assert {p.name for p in (tmp_path / "model").iterdir()} == {

@@ -1,0 +1,115 @@
+"""How far an exported file is from the network it was made of, and what that does to every figure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+from hiu_tf.conventions import keys
+from hiu_tf.evaluation.evaluate import measure, values
+from hiu_tf.evaluation.figures import mean
+from hiu_tf.evaluation.predictors import Predict
+
+#: How much a file may change errors: the mean 2D error in pixels of a crop of 256, those of the mesh in millimetres.
+LIMITS = {"float32": (0.05, 0.05), "float16": (0.3, 0.3), "dynamic": (1.0, 1.0), "int8": (1.5, 1.5)}
+_CROP = 256
+
+
+class Parity(NamedTuple):
+    """Of one file against the Keras network, over some pictures.
+
+    Attributes:
+      pixels, metres: (mean, max) distance of 2D joints in pixels of a crop of 256, and of vertices from their
+        wrists in millimetres.
+      mask: mean absolute difference of the mask.
+      pixel_error: change of the mean 2D error, pixels of a crop of 256.
+      changes: figure -> its value by the file minus its value by the network.
+      pictures: how many.
+    """
+
+    pixels: tuple[float, float]
+    millimetres: tuple[float, float]
+    mask: float
+    pixel_error: float
+    changes: dict[str, float]
+    pictures: int
+
+
+def parity(reference: Predict, candidates: dict[str, Predict], batches: Iterable[dict], size: int) -> dict[str, Parity]:
+    """{name: how far it is from the reference} over labelled batches."""
+    differences = {name: [] for name in candidates}
+    last = {}
+
+    def remember(image):
+        last.clear()
+        last.update(reference(image))
+        return dict(last)
+
+    def compared(name, predict):
+        def answer(image):
+            found = predict(image)
+            differences[name].append(_differences(last, found, size))
+            return found
+
+        return answer
+
+    predictors = {"": remember} | {name: compared(name, predict) for name, predict in candidates.items()}
+    samples, measured = measure(predictors, batches, size)
+    expected = values(measured[""])
+    found = {}
+    for name in candidates:
+        flat, deep, mask = (np.concatenate(parts) for parts in zip(*differences[name]))
+        changes = {figure: value - expected[figure] for figure, value in values(measured[name]).items()}
+        pairs = [(float(d.mean()), float(d.max())) for d in (flat, deep)]
+        pixel_error = _pixel_error(measured[name]) - _pixel_error(measured[""])
+        found[name] = Parity(*pairs, float(mask.mean()), pixel_error, changes, len(samples.ids))
+    return found
+
+
+def beyond_limits(found: dict[str, Parity]) -> list[str]:
+    """What changes errors more than its precision may, in words."""
+    wrong = []
+    for name, part in found.items():
+        pixels, millimetres = LIMITS[name]
+        if abs(part.pixel_error) > pixels:
+            wrong.append(f"{name}: the 2D error changes by {part.pixel_error:+.3g} px (limit {pixels:g})")
+        for figure in ("mesh_root", "mesh_aligned"):
+            if abs(part.changes.get(figure, 0.0)) > millimetres:
+                wrong.append(f"{name}: {figure} changes by {part.changes[figure]:+.3g} mm (limit {millimetres:g})")
+    return wrong
+
+
+def parity_table(found: dict[str, Parity]) -> str:
+    """As Markdown: differences, and the change of every figure."""
+    figures = list(dict.fromkeys(name for part in found.values() for name in part.changes))
+    header = [
+        "file",
+        "pictures",
+        "2D px of 256 (mean / max)",
+        "mesh mm (mean / max)",
+        "mask",
+        *(f"Δ {f}" for f in figures),
+    ]
+    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
+    for name, part in found.items():
+        pairs = [f"{middle:.3g} / {most:.3g}" for middle, most in (part.pixels, part.millimetres)]
+        changes = [f"{part.changes[f]:+.4f}" if f in part.changes else "-" for f in figures]
+        lines.append(
+            "| "
+            + " | ".join([name, str(part.pictures), *pairs, f"{part.mask:.2g}", f"{part.pixel_error:+.3f}", *changes])
+            + " |"
+        )
+    return "\n".join(lines)
+
+
+def _pixel_error(found):
+    """Mean over joints of the mean 2D error."""
+    return float(mean(mean(found.errors["joints_2d_auc"], axis=0)))
+
+
+def _differences(a, b, size):
+    flat = np.linalg.norm(a[keys.JOINTS_2D] - b[keys.JOINTS_2D], axis=-1) * _CROP / size
+    meshes = [part[keys.VERTICES] - part[keys.JOINTS_3D][:, :1] for part in (a, b)]
+    return flat, 1000 * np.linalg.norm(meshes[0] - meshes[1], axis=-1), np.abs(a[keys.MASK] - b[keys.MASK])

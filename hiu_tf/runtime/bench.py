@@ -1,0 +1,97 @@
+"""What a prediction costs: latency, CPU time, memory and start-up of exported models, beside a reference product."""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+_PRODUCT, _PRODUCTS = 1024, 15
+_LEAST_RUNS, _SECONDS = 20, 2.0
+_PROGRAM = "from hiu_tf.runtime.bench import report; report(*{arguments!r})"
+
+
+def benchmark(models: list[str], threads: list[int], picture: np.ndarray, box) -> list[dict]:
+    """A row for each model and number of threads; each is measured in a process of its own.
+
+    Args:
+      models: .tflite files or SavedModel folders.
+      threads: of the TFLite interpreter (a SavedModel takes all cores).
+      picture: [H, W, 3] uint8 RGB, read whole with `box` = (x, y, width, height).
+    """
+    rows = []
+    for model in models:
+        for count in threads if Path(model).suffix == ".tflite" else [0]:
+            program = _PROGRAM.format(arguments=(model, count, picture.shape, tuple(box)))
+            started = time.time()
+            result = subprocess.run(
+                [sys.executable, "-c", program, str(started)], input=picture.tobytes(), capture_output=True, check=False
+            )
+            if result.returncode:
+                rows.append(
+                    {"model": model, "threads": count, "error": result.stderr.decode().strip().splitlines()[-1]}
+                )
+            else:
+                rows.append(json.loads(result.stdout.decode().splitlines()[-1]))
+    return rows
+
+
+def report(model: str, threads: int, shape: tuple, box: tuple) -> None:
+    """Measures in this process and prints one line of JSON."""
+    started = float(sys.argv[1])
+    picture = np.frombuffer(sys.stdin.buffer.read(), np.uint8).reshape(shape)
+    from hiu_tf.runtime.predictor import Predictor
+
+    predictor = Predictor(model, threads or 2)
+    predictor.predict(picture, box, "right")
+    first = time.time() - started
+    crop = np.zeros((1, predictor.size, predictor.size, 3), np.float32)
+    network, whole = _timed(lambda: predictor.network(crop)), _timed(lambda: predictor.predict(picture, box, "right"))
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # before the reference takes its own
+    product = _product_ms()
+    row = {
+        "model": model, "engine": predictor.engine, "threads": threads or "all", "network ms": network["median"],
+        "network p90 ms": network["p90"], "whole ms": whole["median"], "whole p90 ms": whole["p90"],
+        "CPU ms": whole["cpu"], "product ms": product, "network / product": network["median"] / product,
+        "first result s": first, "peak MB": memory, "file MB": _size(Path(model)) / 1e6,
+    }  # fmt: skip
+    print(json.dumps(row))
+
+
+def markdown(rows: list[dict]) -> str:
+    """Rows as a table; a model that failed keeps its error."""
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    show = lambda value: f"{value:.3g}" if isinstance(value, float) else str(value)
+    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+    return "\n".join(lines + ["| " + " | ".join(show(row.get(c, "-")) for c in columns) + " |" for row in rows])
+
+
+def _timed(function):
+    """Milliseconds of a call: median, 90th percentile, CPU time."""
+    times, cpu = [], time.process_time()
+    while len(times) < _LEAST_RUNS or sum(times) < _SECONDS:
+        start = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - start)
+    cpu = (time.process_time() - cpu) / len(times)
+    return {"median": 1000 * float(np.median(times)), "p90": 1000 * float(np.quantile(times, 0.9)), "cpu": 1000 * cpu}
+
+
+def _product_ms():
+    """A 1024 x 1024 float32 matrix product: what this machine does in the same minute."""
+    matrix = np.random.default_rng(0).random((_PRODUCT, _PRODUCT), np.float32)
+    times = []
+    for _ in range(_PRODUCTS):
+        start = time.perf_counter()
+        matrix @ matrix
+        times.append(time.perf_counter() - start)
+    return 1000 * float(np.median(times))
+
+
+def _size(path):
+    return sum(p.stat().st_size for p in path.rglob("*") if p.is_file()) if path.is_dir() else path.stat().st_size

@@ -1,0 +1,97 @@
+"""Precisions of TFLite files: what they compute where, how far they are from the network, what fails loudly."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from hiu_tf.conventions import keys
+from hiu_tf.evaluation.predictors import exported_predictor
+from hiu_tf.export.parity import LIMITS, Parity, beyond_limits, parity, parity_table
+from hiu_tf.export.tflite import PRECISIONS, delegated_share, export_tflite
+from hiu_tf.runtime.backend import ModelError, load_network
+from pipelines.build import evaluation_data
+
+MODEL = "savedmodels/hiu_small"
+
+
+@pytest.fixture(scope="module")
+def batches(rendered_records):
+    return list(evaluation_data(rendered_records / "synthetic", "val", 128, 4).as_numpy_iterator())
+
+
+@pytest.fixture(scope="module")
+def found(batches):
+    """The shipped files against the shipped SavedModel."""
+    candidates = {name: exported_predictor(f"{MODEL}/hiu_small_{name}.tflite")[0] for name in PRECISIONS}
+    return parity(exported_predictor(MODEL)[0], candidates, batches, 128)
+
+
+def test_float_files_equal_the_network(found):
+    assert found["float32"].pixels[1] < 0.05
+    assert found["float32"].millimetres[1] < 0.05
+    assert found["float16"].pixels[0] < 0.3
+    assert not beyond_limits({"float32": found["float32"]})
+
+
+@pytest.mark.parametrize("name", PRECISIONS)
+def test_small_files_stay_near(name, found):
+    """On six pictures; the limits are held on 208 when a model is exported (its card has the table)."""
+    part = found[name]
+    assert part.pictures == 6
+    assert part.pixels[0] < 4 * max(LIMITS[name][0], 0.1)
+    assert part.mask < 0.02
+    assert f"| {name} |" in parity_table(found)
+
+
+@pytest.mark.parametrize(("name", "least"), [("float32", 1.0), ("float16", 1.0), ("int8", 1.0)])
+def test_the_fast_path_takes_every_convolution(name, least, request):
+    from pathlib import Path
+
+    assert delegated_share(Path(f"{MODEL}/hiu_small_{name}.tflite")) >= least
+
+
+@pytest.mark.parametrize("name", PRECISIONS)
+def test_built_in_operations_alone(name):
+    interpreter = tf.lite.Interpreter(f"{MODEL}/hiu_small_{name}.tflite")
+    assert not [op["op_name"] for op in interpreter._get_ops_details() if op["op_name"].startswith("Flex")]
+
+
+def test_int8_computes_convolutions_in_int8_and_geometry_in_float():
+    interpreter = tf.lite.Interpreter(
+        f"{MODEL}/hiu_small_int8.tflite",
+        experimental_op_resolver_type=tf.lite.experimental.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+    )
+    types = {tensor["index"]: tensor["dtype"] for tensor in interpreter.get_tensor_details()}
+    kinds = {}
+    for op in interpreter._get_ops_details():
+        kinds.setdefault(op["op_name"], []).append(types[op["outputs"][0]] == np.int8)
+    assert np.mean(kinds["CONV_2D"]) > 0.5
+    for geometry in ("SIN", "COS", "ATAN2", "SQRT", "BATCH_MATMUL", "FULLY_CONNECTED", "DIV"):
+        assert not any(kinds[geometry]), geometry
+    assert all(tensor["dtype"] == np.float32 for tensor in interpreter.get_output_details())
+
+
+def test_a_file_beyond_its_limits_is_named():
+    bad = Parity((3.0, 9.0), (5.0, 80.0), 0.1, -1.7, {"mesh_root": 2.0, "mesh_aligned": -0.2}, 208)
+    assert beyond_limits({"int8": bad}) == [
+        "int8: the 2D error changes by -1.7 px (limit 1.5)", "int8: mesh_root changes by +2 mm (limit 1.5)",
+    ]  # fmt: skip
+    assert not beyond_limits({"int8": bad._replace(pixel_error=1.4, changes={"mesh_root": -1.4})})
+
+
+def test_int8_of_a_fresh_network_runs_on_the_light_interpreter(tiny_network, hand, tmp_path):
+    from hiu_tf.export.card import model_card, write_card
+    from hiu_tf.export.module import HIUModule
+
+    module = HIUModule(tiny_network, hand)
+    with pytest.raises(ValueError, match="int8 needs crops"):
+        export_tflite(module, tmp_path / "x.tflite", "int8")
+    with pytest.raises(ValueError, match="precision must be one of"):
+        export_tflite(module, tmp_path / "x.tflite", "int4")
+    crops = np.random.default_rng(1).random((4, 64, 64, 3), np.float32)
+    export_tflite(module, tmp_path / "x.tflite", "int8", crops)
+    with pytest.raises(ModelError, match="card"):
+        load_network(tmp_path / "x.tflite")
+    write_card(tmp_path, model_card("tiny", 64, hand, None))
+    network, _, _ = load_network(tmp_path / "x.tflite")
+    assert network(crops[:1])[keys.JOINTS_3D].shape == (1, 21, 3)
