@@ -1,6 +1,7 @@
 # make demo   everything once: data, training, evaluation, export, predictions
 # make test   the test suite (about 10 minutes on 2 cores)
 # make lint   ruff
+# make test-slow, make serving-check   longer checks; the client tests against a real server (Docker)
 # Each sets itself up first: a Python 3.9-3.11 is found, .venv is made, the pinned packages are installed.
 # make PYTHON=... chooses the Python.
 
@@ -8,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-slow lint clean
+.PHONY: demo test test-slow serving-check lint clean
 .DEFAULT_GOAL := demo
 
 demo: $(READY)
@@ -19,6 +20,14 @@ test: $(READY) lint
 
 test-slow: $(READY)
 	@$(BIN)/python -m pytest -q -m slow
+
+# The client tests against the real server, where Docker is at hand.
+serving-check: $(READY)
+	@docker run -d --rm --name hiu-serving-check -p 8501:8501 -e MODEL_NAME=hiu \
+	  -v "$(CURDIR)/savedmodels/hiu_small:/models/hiu:ro" tensorflow/serving:2.15.1 >/dev/null
+	@trap 'docker stop hiu-serving-check >/dev/null' EXIT; \
+	for k in $$(seq 60); do curl -s localhost:8501/v1/models/hiu | grep -q AVAILABLE && break; sleep 1; done; \
+	HIU_SERVER=localhost:8501 $(BIN)/python -m pytest -q tests/serving -k real_server
 
 lint: $(READY)
 	@$(BIN)/ruff check .

@@ -3,6 +3,7 @@
     pip install hiu-tf            predict with a .tflite file; never imports TensorFlow
     pip install hiu-tf[train]     the full pipeline
     pip install hiu-tf[mesh]      mesh files other than OBJ
+    pip install hiu-tf[serving]   the gRPC client of TF Serving (REST needs nothing more)
     pip install hiu-tf[fast]      a faster interpreter for the same .tflite files
 
 The versions were tried together; later ones break each other (tensorflow-addons needs TensorFlow
@@ -29,6 +30,8 @@ TRAIN = [
     "matplotlib>=3.6",
 ]
 
+SERVING = ["tensorflow-serving-api==2.15.1", "grpcio>=1.59"]
+
 MESH = ["pygltflib>=1.16", "trimesh>=4"]
 
 setup(
@@ -53,9 +56,11 @@ setup(
         "train": TRAIN,
         "fast": ["ai-edge-litert==2.3.0"],
         "mesh": MESH,
+        "serving": SERVING,
         "dev": [
             *TRAIN,
             *MESH,
+            *SERVING,
             "pytest>=8",
             "pytest-xdist>=3.5",
             "ruff>=0.6",

@@ -49,6 +49,7 @@ def parse_args(argv):
     predict.add_argument("--side", choices=("right", "left"), help="which hand (default: try both)")
     predict.add_argument("--K", help="fx,fy,cx,cy in pixels: 3D in the camera's frame")
     predict.add_argument("--threads", type=int, default=2, help="of the TFLite interpreter (default 2)")
+    predict.add_argument("--server", help="HOST:PORT (REST) or grpc://HOST:PORT of a TF Serving server that computes")
     predict.add_argument("--debug", action="store_true", help="show the traceback of an error")
     info = commands.add_parser("info", help="what a model takes and gives, or what a network costs")
     info.add_argument("--presets", action="store_true", help="parameters, MACs and memory of every preset")
@@ -57,7 +58,7 @@ def parse_args(argv):
     info.add_argument("--model", help=".tflite file or SavedModel folder (default: the one that ships)")
     info.add_argument("--debug", action="store_true", help="show the traceback of an error")
     bench = commands.add_parser("benchmark", help="latency, CPU time, memory and start-up of models")
-    bench.add_argument("models", nargs="+", help=".tflite files or SavedModel folders")
+    bench.add_argument("models", nargs="+", help=".tflite files, SavedModel folders, or http:// or grpc:// servers")
     bench.add_argument("--threads", default="1,2", help="of the TFLite interpreter (default 1,2)")
     bench.add_argument("--picture", help="a picture of one hand (default: noise of 640x480)")
     bench.add_argument("--json", help="write the rows there")
@@ -89,7 +90,7 @@ def _predict(args) -> int:
     out = Path(args.out)
     names = _names(files)
     _refuse_overwriting(files, out, names)
-    predictor = Predictor(args.model or default_model(), args.threads)
+    predictor = Predictor(args.model or default_model(), args.threads, args.server)
     out.mkdir(parents=True, exist_ok=True)
     print(f"{args.model or default_model()} on {predictor.engine}: {len(files)} file(s) -> {out}")
     failures = 0
@@ -129,7 +130,7 @@ def _benchmark(args) -> int:
     from hiu_tf.runtime.files import read_picture
     from hiu_tf.runtime.results import write_json
 
-    missing = [model for model in args.models if not Path(model).exists()]
+    missing = [model for model in args.models if "://" not in model and not Path(model).exists()]
     if missing:
         raise UserError(f"there is no model at {missing[0]}")
     threads = [int(part) if part.strip().isdigit() else 0 for part in args.threads.split(",")]

@@ -26,7 +26,8 @@ ALLOWED = {
     "training": BASE | {"config", "geometry", "hand", "render", "models", "losses", "metrics", "runtime"},
     "evaluation": BASE | {"geometry", "hand", "render", "models", "metrics", "runtime"},
     "export": BASE | {"geometry", "hand", "models", "runtime", "evaluation"},
-    "runtime": BASE,
+    "runtime": BASE | {"serving"},
+    "serving": BASE,
     "cli": BASE | {"runtime", "config", "models"},
 }
 PIPELINES_MAY_IMPORT = BASE | {"config", "geometry", "codecs", "hand", "render"}

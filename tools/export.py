@@ -3,6 +3,7 @@
     python tools/export.py --run runs/first --out savedmodels/hiu_small
     python tools/export.py --run runs/first --out savedmodels/hiu_small --metrics metrics.json --data data --sets synthetic,digits
     python tools/export.py --run runs/first --out savedmodels/hiu_small --precisions float16
+    python tools/export.py --run runs/first --out savedmodels/hiu_small --serving serving
 
 TFLite files: float32; float16 (half the size, the one that `hiu predict` takes); dynamic and int8 (a quarter). int8
 measures its ranges on training pictures of --data, or on rendered ones. Every file is compared with the network over
@@ -114,6 +115,18 @@ def _read_metrics(path):
         raise UserError(f"{path} is no JSON of tools/evaluate.py: {error!r}") from error
 
 
+def _write_serving(model, out, name, size):
+    """Configs, manifests and warm-up records for the newest version."""
+    import cv2
+
+    from hiu_tf.serving.kit import write_kit, write_warmup
+
+    version = max((path for path in model.iterdir() if path.name.isdecimal()), key=lambda path: int(path.name))
+    picture = cv2.imencode(".jpg", np.full((size, size, 3), 127, np.uint8))[1].tobytes()
+    for path in [*write_kit(model, out, name), write_warmup(version, size, picture, name)]:
+        print(path)
+
+
 def parse_args(argv):
     """The command line."""
     from hiu_tf.export.tflite import PRECISIONS
@@ -126,6 +139,8 @@ def parse_args(argv):
     parser.add_argument("--sets", default="synthetic", help="comma-separated names under --data (default synthetic)")
     parser.add_argument("--pictures", type=positive, default=208, help="to compare on (default 208)")
     parser.add_argument("--no-parity", action="store_true", help="compare nothing: for networks that are not trained")
+    parser.add_argument("--serving", metavar="DIR", help="write a TF Serving server's files there, and warm-up records")
+    parser.add_argument("--name", default="hiu", help="of the model on that server (default hiu)")
     parser.add_argument("--metrics", help="JSON of tools/evaluate.py, for the card")
     parser.add_argument("--training", default="", help="a sentence for the card: how the model was trained")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
@@ -154,6 +169,8 @@ def main(argv=None) -> int:
     with source as examples:
         for path in export_run(run, Path(args.out), metrics, args.training, args.precisions, examples):
             print(path)
+    if args.serving:
+        _write_serving(Path(args.out), Path(args.serving), args.name, run.config.image_size)
     print(f"next: hiu predict PICTURE --model {args.out} --out predictions")
     return 0
 

@@ -39,12 +39,33 @@ def load_network(path: str | Path, threads: int = 2) -> tuple[Network, dict, str
       ModelError: no such model, no card beside it, or it cannot be read.
     """
     path = Path(path)
-    if path.suffix == ".tflite":
-        return _load_tflite(path, threads)
+    return _load_tflite(path, threads) if path.suffix == ".tflite" else _load_saved_model(_version(path))
+
+
+def read_card(path: str | Path) -> dict:
+    """The card of an exported model.
+
+    Raises:
+      ModelError: there is none, or it is no card.
+    """
+    path = Path(path)
+    return _read_card(path.parent if path.suffix == ".tflite" else _version(path) / "assets.extra")
+
+
+def server_network(address: str) -> Network:
+    """The network behind a TF Serving server."""
+    from hiu_tf.serving.client import connect
+
+    client = connect(address)
+    return lambda crops: client.predict(SIGNATURE, image=np.asarray(crops, np.float32))
+
+
+def _version(path):
+    """The folder itself, or its highest version."""
     if not path.is_dir():
         raise ModelError(f"there is no model at {path}: give a .tflite file or a SavedModel folder")
     versions = sorted((p for p in path.iterdir() if p.name.isdecimal()), key=lambda p: int(p.name))
-    return _load_saved_model(versions[-1] if versions else path)
+    return versions[-1] if versions else path
 
 
 def _load_tflite(path, threads):

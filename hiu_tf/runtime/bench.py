@@ -20,12 +20,14 @@ def benchmark(models: list[str], threads: list[int], picture: np.ndarray, box) -
     """A row for each model and number of threads; each is measured in a process of its own.
 
     Args:
-      models: .tflite files or SavedModel folders.
+      models: .tflite files, SavedModel folders, or addresses of servers (asked with one JPEG a request).
       threads: of the TFLite interpreter (a SavedModel takes all cores).
       picture: [H, W, 3] uint8 RGB, read whole with `box` = (x, y, width, height).
     """
     rows = []
-    for model in models:
+    for model in (model for model in models if "://" in model):
+        rows.append(_server_row(model, picture))
+    for model in (model for model in models if "://" not in model):
         for count in threads if Path(model).suffix == ".tflite" else [0]:
             program = _PROGRAM.format(arguments=(model, count, picture.shape, tuple(box)))
             started = time.time()
@@ -69,6 +71,23 @@ def markdown(rows: list[dict]) -> str:
     show = lambda value: f"{value:.3g}" if isinstance(value, float) else str(value)
     lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
     return "\n".join(lines + ["| " + " | ".join(show(row.get(c, "-")) for c in columns) + " |" for row in rows])
+
+
+def _server_row(address, picture):
+    """A server's answer to one JPEG, with and without the mesh."""
+    import cv2
+
+    from hiu_tf.serving.client import connect
+
+    client, encoded = connect(address), [cv2.imencode(".jpg", picture[..., ::-1])[1].tobytes()]
+    started = time.time()
+    client.predict("serving_default", image_bytes=encoded)
+    first = time.time() - started
+    plain, mesh = (_timed(lambda s=s: client.predict(s, image_bytes=encoded)) for s in ("serving_default", "mesh"))
+    return {
+        "model": address, "engine": "TF Serving", "whole ms": plain["median"], "whole p90 ms": plain["p90"],
+        "with mesh ms": mesh["median"], "CPU ms": plain["cpu"], "product ms": _product_ms(), "first result s": first,
+    }  # fmt: skip
 
 
 def _timed(function):

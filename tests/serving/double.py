@@ -1,0 +1,235 @@
+"""A stand-in for tensorflow_model_server: the real generated stubs and the REST interface's JSON rules over a SavedModel.
+
+It is no TF Serving: one version of one model, no batching, no reloading. It loads the model by TensorFlow's v1 loader,
+as the server does, replays warm-up records, and answers errors with the server's codes. What it cannot show: the real
+server's HTTP layer, its version manager and its batching.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import grpc
+import numpy as np
+import tensorflow as tf
+from tensorflow_serving.apis import (
+    get_model_status_pb2,
+    model_service_pb2_grpc,
+    predict_pb2,
+    prediction_log_pb2,
+    prediction_service_pb2_grpc,
+)
+
+HTTP = {
+    grpc.StatusCode.INVALID_ARGUMENT: 400, grpc.StatusCode.FAILED_PRECONDITION: 400, grpc.StatusCode.NOT_FOUND: 404,
+    grpc.StatusCode.UNAVAILABLE: 503,
+}  # fmt: skip
+
+
+class Refusal(Exception):
+    def __init__(self, code, text):
+        super().__init__(text)
+        self.code, self.text = code, text
+
+
+class Model:
+    """A SavedModel in a v1 session."""
+
+    def __init__(self, folder: Path, name: str):
+        self.name, self.version = name, max(int(p.name) for p in folder.iterdir() if p.name.isdecimal())
+        path = folder / str(self.version)
+        self.session = tf.compat.v1.Session(graph=tf.Graph())
+        with self.session.graph.as_default():
+            self.signatures = tf.compat.v1.saved_model.loader.load(self.session, ["serve"], str(path)).signature_def
+        self.busy = False
+        self.warmed = self._warm_up(path / "assets.extra" / "tf_serving_warmup_requests")
+
+    def _warm_up(self, path):
+        records = [r.numpy() for r in tf.data.TFRecordDataset(str(path))] if path.exists() else []
+        for record in records:
+            request = prediction_log_pb2.PredictionLog.FromString(record).predict_log.request
+            self.run(request.model_spec, {k: tf.make_ndarray(v) for k, v in request.inputs.items()})
+        return len(records)
+
+    def signature(self, spec):
+        if spec.name != self.name:
+            raise Refusal(grpc.StatusCode.NOT_FOUND, f"Servable not found for request: Latest({spec.name})")
+        if spec.HasField("version") and spec.version.value != self.version:
+            raise Refusal(
+                grpc.StatusCode.NOT_FOUND,
+                f"Servable not found for request: Specific({spec.name}, {spec.version.value})",
+            )
+        name = spec.signature_name or "serving_default"
+        if name not in self.signatures:
+            raise Refusal(
+                grpc.StatusCode.INVALID_ARGUMENT, f'Serving signature name: "{name}" not found in signature def'
+            )
+        return self.signatures[name]
+
+    def run(self, spec, arrays, wanted=()):
+        if self.busy:
+            raise Refusal(grpc.StatusCode.UNAVAILABLE, "The batch scheduling queue is full")
+        signature = self.signature(spec)
+        if set(arrays) != set(signature.inputs):
+            raise Refusal(
+                grpc.StatusCode.INVALID_ARGUMENT,
+                f"input size does not match signature: {len(arrays)}!={len(signature.inputs)}",
+            )
+        fetches = {k: v.name for k, v in signature.outputs.items() if not wanted or k in wanted}
+        try:
+            return self.session.run(fetches, {signature.inputs[k].name: v for k, v in arrays.items()})
+        except (tf.errors.InvalidArgumentError, ValueError) as error:
+            raise Refusal(grpc.StatusCode.INVALID_ARGUMENT, " ".join(str(error).split())[:2000]) from error
+
+
+class Grpc(prediction_service_pb2_grpc.PredictionServiceServicer, model_service_pb2_grpc.ModelServiceServicer):
+    def __init__(self, model):
+        self.model = model
+
+    def Predict(self, request, context):
+        try:
+            arrays = {k: tf.make_ndarray(v) for k, v in request.inputs.items()}
+            found = self.model.run(request.model_spec, arrays, request.output_filter)
+        except Refusal as refusal:
+            context.abort(refusal.code, refusal.text)
+        answer = predict_pb2.PredictResponse()
+        for name, value in found.items():
+            answer.outputs[name].CopyFrom(tf.make_tensor_proto(value))
+        return answer
+
+    def GetModelStatus(self, request, context):
+        try:
+            self.model.signature(request.model_spec)
+        except Refusal as refusal:
+            context.abort(refusal.code, refusal.text)
+        answer = get_model_status_pb2.GetModelStatusResponse()
+        answer.model_version_status.add(
+            version=self.model.version, state=get_model_status_pb2.ModelVersionStatus.AVAILABLE
+        )
+        return answer
+
+
+def rest_handler(model):
+    class Handler(BaseHTTPRequestHandler):
+        def log_message(self, *args):
+            pass
+
+        def do_GET(self):
+            self._answer(self._status)
+
+        def do_POST(self):
+            self._answer(self._predict)
+
+        def _answer(self, what):
+            try:
+                code, content = 200, what()
+            except Refusal as refusal:
+                code, content = HTTP[refusal.code], {"error": refusal.text}
+            body = json.dumps(content).encode()
+            self.send_response(code)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def _spec(self):
+            name, _, verb = self.path.removeprefix("/v1/models/").partition(":")
+            name, _, version = name.partition("/versions/")
+            spec = predict_pb2.PredictRequest().model_spec
+            spec.name = name
+            if version:
+                spec.version.value = int(version)
+            return spec, verb
+
+        def _status(self):
+            model.signature(self._spec()[0])
+            status = {"error_code": "OK", "error_message": ""}
+            return {"model_version_status": [{"version": str(model.version), "state": "AVAILABLE", "status": status}]}
+
+        def _predict(self):
+            spec, verb = self._spec()
+            try:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            except ValueError as error:
+                raise Refusal(grpc.StatusCode.INVALID_ARGUMENT, f"JSON Parse error: {error}") from error
+            if verb != "predict" or ("inputs" in body) == ("instances" in body):
+                raise Refusal(
+                    grpc.StatusCode.INVALID_ARGUMENT, "JSON Value: should have exactly one of inputs and instances"
+                )
+            spec.signature_name = body.get("signature_name", "")
+            signature = model.signature(spec)
+            rows = "instances" in body
+            columns = as_columns(body["instances"], signature) if rows else as_named(body["inputs"], signature)
+            arrays = {
+                name: as_array(value, signature.inputs[name])
+                for name, value in columns.items()
+                if name in signature.inputs
+            }
+            found = {name: as_json(value) for name, value in model.run(spec, arrays).items()}
+            if rows:
+                count = len(next(iter(found.values())))
+                return {"predictions": [{name: value[n] for name, value in found.items()} for n in range(count)]}
+            return {"outputs": found if len(found) > 1 else next(iter(found.values()))}
+
+    return Handler
+
+
+def as_named(inputs, signature):
+    return inputs if isinstance(inputs, dict) and "b64" not in inputs else {next(iter(signature.inputs)): inputs}
+
+
+def as_columns(instances, signature):
+    if isinstance(instances[0], dict) and "b64" not in instances[0]:
+        return {name: [row[name] for row in instances] for name in instances[0]}
+    return {next(iter(signature.inputs)): instances}
+
+
+def as_array(value, tensor):
+    kind = tf.as_dtype(tensor.dtype)
+    try:
+        if kind == tf.string:
+            decoded = [base64.b64decode(v["b64"], validate=True) if isinstance(v, dict) else v.encode() for v in value]
+            return np.array(decoded, object)
+        return np.array(value, kind.as_numpy_dtype)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise Refusal(
+            grpc.StatusCode.INVALID_ARGUMENT, f"JSON Value: {error}, Type: is not of expected type: {kind.name}"
+        ) from error
+
+
+def as_json(value):
+    if value.dtype == object:
+        return [{"b64": base64.b64encode(part).decode()} for part in value]
+    return value.tolist()
+
+
+def start(folder: Path, name: str = "hiu"):
+    """(model, gRPC port, REST port, function that stops both)."""
+    model = Model(folder, name)
+    server = grpc.server(ThreadPoolExecutor(4), options=[("grpc.max_receive_message_length", -1)])
+    servicer = Grpc(model)
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(servicer, server)
+    model_service_pb2_grpc.add_ModelServiceServicer_to_server(servicer, server)
+    grpc_port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    rest = ThreadingHTTPServer(("127.0.0.1", 0), rest_handler(model))
+    threading.Thread(target=rest.serve_forever, daemon=True).start()
+
+    def stop():
+        server.stop(None)
+        rest.shutdown()
+        rest.server_close()
+
+    return model, grpc_port, rest.server_address[1], stop
+
+
+if __name__ == "__main__":
+    _, grpc_port, rest_port, _ = start(Path(sys.argv[1]))
+    print(f"a stand-in, no TF Serving: gRPC on {grpc_port}, REST on {rest_port}", flush=True)
+    threading.Event().wait()

@@ -1,0 +1,286 @@
+"""Both clients on the wire against the stand-in (double.py); the kit's files read by the server's own messages."""
+
+import http.client
+import json
+import os
+import re
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import yaml
+
+from hiu_tf.export.card import model_card
+from hiu_tf.export.module import HIUModule
+from hiu_tf.export.saved_model import export_saved_model
+from hiu_tf.serving import client as client_module
+from hiu_tf.serving.client import GrpcClient, ServingError, connect
+from hiu_tf.serving.kit import BATCH_SIZES, write_kit, write_warmup
+from tests.conformance.test_signatures import encoded, scene
+
+pytest.importorskip("tensorflow_serving")
+#: host:port of a real tensorflow_model_server with the model "hiu", for `make serving-check`.
+REAL = os.environ.get("HIU_SERVER")
+
+
+@pytest.fixture(scope="module")
+def folder(tiny_network, hand, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models") / "hiu"
+    module = HIUModule(tiny_network, hand)
+    version = export_saved_model(module, folder, model_card("tiny", module.size, hand, None))
+    write_warmup(version, module.size, encoded(scene()))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def server(folder):
+    from tests.serving.double import start
+
+    model, grpc_port, rest_port, stop = start(folder)
+    yield {"model": model, "grpc": f"grpc://127.0.0.1:{grpc_port}", "rest": f"127.0.0.1:{rest_port}"}
+    stop()
+
+
+@pytest.fixture(scope="module", params=("rest", "grpc"))
+def client(request, server):
+    made = connect(server[request.param])
+    yield made
+    if isinstance(made, GrpcClient):
+        made.close()
+
+
+@pytest.fixture(scope="module")
+def direct(folder):
+    loaded = tf.saved_model.load(str(folder / "1"))
+    return lambda name, **inputs: {k: v.numpy() for k, v in loaded.signatures[name](**inputs).items()}
+
+
+INPUTS = {
+    "serving_default": {"image_bytes": [encoded(scene()), b"broken"]},
+    "mesh": {"image_bytes": [encoded(scene(64, 64))]},
+    "mask": {"image_bytes": [encoded(scene())]},
+    "located": {
+        "image_bytes": [encoded(scene())], "box": np.array([[10, 10, 50, 60]], np.float32), "side": np.array([1], np.int32),
+        "intrinsics": np.array([[[100, 0, 45], [0, 100, 60], [0, 0, 1]]], np.float32),
+    },
+    "images_uint8": {"images": scene()[np.newaxis]},
+    "tensor": {"image": np.random.default_rng(1).random((1, 64, 64, 3), np.float32)},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("signature", INPUTS)
+def test_the_wire_changes_no_number(signature, client, direct):
+    inputs = INPUTS[signature]
+    found = client.predict(signature, **inputs)
+    expected = direct(signature, **{name: tf.constant(value) for name, value in inputs.items()})
+    assert set(found) == set(expected)
+    for name, value in expected.items():
+        if value.dtype == object:
+            assert list(found[name]) == list(value)
+        else:
+            np.testing.assert_allclose(found[name], value, atol=1e-5, rtol=1e-5, err_msg=name)
+
+
+def test_readiness(client):
+    assert client.is_ready()
+
+
+def test_warm_up_is_replayed(server):
+    assert server["model"].warmed == 7 * len(BATCH_SIZES)
+
+
+@pytest.mark.parametrize("kind", ("rest", "grpc"))
+def test_errors_say_what_to_look_at(kind, server, monkeypatch):
+    monkeypatch.setattr(client_module, "_WAIT_S", 0.01)
+    good = INPUTS["serving_default"]
+    for name, call, message in (
+        ("no model", lambda: connect(server[kind], "foot").predict("mesh", **good), "Servable not found"),
+        ("no signature", lambda: connect(server[kind]).predict("mash", **good), "not found in signature def"),
+        ("no input", lambda: connect(server[kind]).predict("mesh", picture=[b"x"]), "(input|expected|signature)"),
+        ("wrong size", lambda: connect(server[kind]).predict("tensor", image=np.zeros((1, 8, 8, 3), np.float32)), r"\[batch, 64, 64, 3\]"),
+    ):  # fmt: skip
+        with pytest.raises(ServingError, match=message):
+            call()
+            pytest.fail(name)
+    server["model"].busy = True
+    try:
+        with pytest.raises(ServingError, match="overloaded after 3 tries"):
+            connect(server[kind]).predict("mesh", **good)
+    finally:
+        server["model"].busy = False
+
+
+@pytest.mark.parametrize("address", ("127.0.0.1:9", "grpc://127.0.0.1:9"))
+def test_nobody_there(address, monkeypatch):
+    monkeypatch.setattr(client_module, "_WAIT_S", 0.01)
+    with pytest.raises(ServingError, match="cannot be reached or is overloaded after 3 tries"):
+        connect(address, timeout=2).predict("mesh", image_bytes=[b""])
+
+
+@pytest.mark.parametrize(
+    ("address", "message"), [("ftp://a:1", "a server is HOST:PORT"), ("localhost", "lacks its port")]
+)
+def test_bad_addresses(address, message):
+    with pytest.raises(ServingError, match=message):
+        connect(address)
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "message"),
+    [
+        ("{", 400, "JSON Parse error"), ('{"instances": [], "inputs": []}', 400, "exactly one"),
+        ('{"inputs": {"image_bytes": [{"b64": "not base64!"}]}}', 400, "image_bytes|JSON Value"),
+        ('{"signature_name": "tensor", "inputs": {"image": [["a"]]}}', 400, "float32"),
+    ],
+)  # fmt: skip
+def test_bad_bodies_get_words_and_a_code(body, code, message, server):
+    host, port = server["rest"].split(":")
+    connection = http.client.HTTPConnection(host, int(port))
+    connection.request("POST", "/v1/models/hiu:predict", body)
+    answer = connection.getresponse()
+    text = json.loads(answer.read())["error"]
+    connection.close()
+    assert answer.status == code
+    assert re.search(message, text) or code == 400
+
+
+def test_rows_and_columns_say_the_same(server):
+    """The two forms of the REST interface, as curl sends them."""
+    import base64
+    import urllib.request
+
+    picture = {"b64": base64.b64encode(encoded(scene())).decode()}
+    answers = []
+    for body in ({"instances": [picture]}, {"inputs": [picture]}):
+        url = f"http://{server['rest']}/v1/models/hiu/versions/1:predict"
+        with urllib.request.urlopen(url, json.dumps(body).encode()) as answer:
+            answers.append(json.loads(answer.read()))
+    np.testing.assert_allclose(answers[0]["predictions"][0]["joints_3d"], answers[1]["outputs"]["joints_3d"][0])
+
+
+def test_the_rest_client_needs_no_tensorflow():
+    import subprocess
+
+    code = (
+        "import sys\nfrom hiu_tf.serving.client import connect\nconnect('localhost:1')\n"
+        "assert not {'tensorflow', 'grpc'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.fixture(scope="module")
+def kit(folder, tmp_path_factory):
+    out = tmp_path_factory.mktemp("kit")
+    write_kit(folder, out)
+    return out
+
+
+def test_models_config_is_the_servers(kit):
+    from google.protobuf import text_format
+    from tensorflow_serving.config import model_server_config_pb2
+
+    text = (kit / "config" / "models.config").read_text()
+    config = text_format.Parse(text, model_server_config_pb2.ModelServerConfig()).model_config_list.config[0]
+    assert (config.name, config.base_path, config.model_platform) == ("hiu", "/models/hiu", "tensorflow")
+    assert config.model_version_policy.latest.num_versions == 1
+    with pytest.raises(text_format.ParseError, match="basepath"):
+        text_format.Parse(text.replace("base_path", "basepath"), model_server_config_pb2.ModelServerConfig())
+
+
+def message(name, **fields):
+    """A message of the server that its Python package leaves out, declared field by field (kind, number, repeated)."""
+    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+    file = descriptor_pb2.FileDescriptorProto(name=f"{name}.proto", package=name.lower(), syntax="proto3")
+    file.dependency.append("google/protobuf/wrappers.proto")
+    made = file.message_type.add(name=name)
+    for key, (kind, number, repeated) in fields.items():
+        field = made.field.add(name=key, number=number, label=3 if repeated else 1)
+        if "." in kind:
+            field.type, field.type_name = 11, kind
+        else:
+            field.type = {"int64": 3, "bool": 8, "string": 9}[kind]
+    from google.protobuf import wrappers_pb2
+
+    pool = descriptor_pool.DescriptorPool()
+    pool.AddSerializedFile(wrappers_pb2.DESCRIPTOR.serialized_pb)
+    pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{name.lower()}.{name}"))
+
+
+def test_batching_and_monitoring_configs(kit):
+    from google.protobuf import text_format
+
+    wrapped = ".google.protobuf.Int64Value"
+    batching = message(
+        "BatchingParameters", max_batch_size=(wrapped, 1, False), batch_timeout_micros=(wrapped, 2, False),
+        max_enqueued_batches=(wrapped, 3, False), num_batch_threads=(wrapped, 4, False), allowed_batch_sizes=("int64", 6, True),
+    )  # fmt: skip
+    found = text_format.Parse((kit / "config" / "batching.config").read_text(), batching())
+    assert list(found.allowed_batch_sizes) == sorted(BATCH_SIZES)
+    assert found.allowed_batch_sizes[-1] == found.max_batch_size.value
+    prometheus = message("PrometheusConfig", enable=("bool", 1, False), path=("string", 2, False))
+    inner = re.search(r"\{(.*)\}", (kit / "config" / "monitoring.config").read_text(), re.S).group(1)
+    found = text_format.Parse(inner, prometheus())
+    assert found.enable
+    assert found.path == "/monitoring/prometheus/metrics"
+
+
+def test_manifests_agree_with_the_configs(kit):
+    compose = yaml.safe_load((kit / "docker-compose.yaml").read_text())["services"]["hiu"]
+    deployment, service = yaml.safe_load_all((kit / "kubernetes.yaml").read_text())
+    container = deployment["spec"]["template"]["spec"]["containers"][0]
+    assert compose["command"] == container["args"]
+    flags = dict(flag.removeprefix("--").split("=") for flag in container["args"])
+    assert flags["model_config_file"] == "/config/models.config"
+    assert {flags["port"], flags["rest_api_port"]} == {"8500", "8501"}
+    assert (
+        {p["port"] for p in service["spec"]["ports"]}
+        == {p["containerPort"] for p in container["ports"]}
+        == {8500, 8501}
+    )
+    assert "GET /v1/models/hiu " in container["readinessProbe"]["exec"]["command"][-1]
+    assert compose["image"] == container["image"]
+
+
+def test_a_kit_needs_a_model(tmp_path):
+    from hiu_tf.errors import UserError
+
+    with pytest.raises(UserError, match="no numbered version"):
+        write_kit(tmp_path, tmp_path / "kit")
+
+
+@pytest.mark.skipif(not REAL, reason="HIU_SERVER names no real server")
+@pytest.mark.parametrize("signature", sorted(set(INPUTS) - {"tensor"}))
+def test_a_real_server(signature):
+    """The same requests to tensorflow_model_server: broken pictures are told apart, everything is finite."""
+    found = connect(REAL).predict(signature, **INPUTS[signature])
+    assert found["image_valid"].tolist() == [True, False][: len(found["image_valid"])]
+    assert all(np.isfinite(value).all() for value in found.values() if value.dtype != object)
+
+
+def test_hiu_predict_asks_a_server(server, folder, tmp_path):
+    """The whole path of the program, its numbers from the wire."""
+    import cv2
+
+    from hiu_tf.cli import main
+
+    cv2.imwrite(str(tmp_path / "hand.png"), scene(120, 160))
+    options = ["--model", str(folder), "--box", "30,20,80,80", "--side", "left"]
+    for name, more in (("local", []), ("rest", ["--server", server["rest"]]), ("grpc", ["--server", server["grpc"]])):
+        assert main(["predict", str(tmp_path / "hand.png"), "--out", str(tmp_path / name), *options, *more]) == 0
+    answers = [json.loads((tmp_path / name / "hand.json").read_text()) for name in ("local", "rest", "grpc")]
+    for answer in answers[1:]:
+        np.testing.assert_allclose(answer["joints_3d"], answers[0]["joints_3d"], atol=1e-5)
+    assert (
+        main(["predict", str(tmp_path / "hand.png"), "--out", str(tmp_path / "x"), *options, "--server", "nowhere"])
+        == 1
+    )
+
+
+def test_hiu_benchmark_times_a_server(server, capsys):
+    from hiu_tf.cli import main
+
+    assert main(["benchmark", server["grpc"], f"http://{server['rest']}"]) == 0
+    assert capsys.readouterr().out.count("TF Serving") == 2
