@@ -32,6 +32,8 @@ TRAIN = [
 
 SERVING = ["tensorflow-serving-api==2.15.1", "grpcio>=1.59"]
 
+FAST = ["ai-edge-litert==2.3.0"]
+
 MESH = ["pygltflib>=1.16", "trimesh>=4"]
 
 setup(
@@ -54,13 +56,14 @@ setup(
     install_requires=["numpy>=1.26,<2", "opencv-python<4.12", "tflite-runtime==2.14.0", "tqdm>=4.60"],
     extras_require={
         "train": TRAIN,
-        "fast": ["ai-edge-litert==2.3.0"],
+        "fast": FAST,
         "mesh": MESH,
         "serving": SERVING,
         "dev": [
             *TRAIN,
             *MESH,
             *SERVING,
+            *FAST,
             "pytest>=8",
             "pytest-xdist>=3.5",
             "ruff>=0.6",

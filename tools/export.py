@@ -56,7 +56,7 @@ def export_run(run, out: Path, metrics: dict | None, training: str, precisions, 
     for precision in precisions:
         files[precision] = out / f"{run.preset}_{precision}.tflite"
         print(f"converting {files[precision]} ...", flush=True)
-        export_tflite(module, files[precision], precision, crops)
+        export_tflite(module, files[precision], precision, crops, card)
     found = _held_against(run, files, examples, module.size) if examples else {}
     sizes = {path.name: path.stat().st_size for path in files.values()}
     tables = [markdown(results) if results else "", parity_table(found) if found else ""]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
 import tempfile
+import zipfile
 from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +18,7 @@ import tensorflow as tf
 from hiu_tf.atomic import written_whole
 from hiu_tf.conventions import keys
 from hiu_tf.export.module import HIUModule
-from hiu_tf.runtime.backend import SIGNATURE
+from hiu_tf.runtime.backend import CARD, SIGNATURE
 
 #: What int8 files compute in int8, by the names of the network's layers: the convolutions before the predictions.
 #: Predictions, regressor and hand stay in float32, which would lose pixels and millimetres.
@@ -25,7 +27,9 @@ _IN_INT8 = re.compile(r"(stem\d|stack\d+_(encoder|heatmaps|mask|pof)_(?!predict)
 _INT8_KINDS = {"CONV_2D", "DEPTHWISE_CONV_2D", "AVERAGE_POOL_2D", "RESIZE_BILINEAR", "RELU"}
 
 
-def export_tflite(module: HIUModule, path: Path, precision: str, crops: np.ndarray | None = None) -> None:
+def export_tflite(
+    module: HIUModule, path: Path, precision: str, crops: np.ndarray | None = None, card: dict | None = None
+) -> None:
     """Converts the module.
 
     Args:
@@ -35,6 +39,7 @@ def export_tflite(module: HIUModule, path: Path, precision: str, crops: np.ndarr
         int8 with ranges found as they come); int8 computes convolutions in int8 with ranges measured on `crops` and
         keeps geometry in float32.
       crops: [N, S, S, 3] in [0, 1], needed for int8: a hundred or more that look like what will come.
+      card: put into the file as model.json, a ZIP at its end that interpreters do not see and `unzip` reads.
 
     Raises:
       ValueError: unknown precision, or int8 without crops.
@@ -54,6 +59,14 @@ def export_tflite(module: HIUModule, path: Path, precision: str, crops: np.ndarr
     path.parent.mkdir(parents=True, exist_ok=True)
     with written_whole(path) as scratch:
         scratch.write_bytes(content)
+        if card:
+            attach_card(scratch, card)
+
+
+def attach_card(path: Path, card: dict) -> None:
+    """Appends a card to a .tflite file."""
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(CARD, json.dumps(card))
 
 
 def delegated_share(path: Path, operation: str = "CONV_2D") -> float:

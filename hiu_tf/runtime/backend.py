@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from hiu_tf.errors import UserError
 #: TFLite interpreters, the fastest first.
 INTERPRETERS = ("ai_edge_litert.interpreter", "tflite_runtime.interpreter", "tensorflow.lite.python.interpreter")
 SIGNATURE = "tensor"
+CARD = "model.json"
 #: What a model's card must say for the runtime to use it.
 _CARD = ("name", "hiu_tf", "image_size", "input", "outputs", "camera", "faces", "hand")
 
@@ -49,7 +51,12 @@ def read_card(path: str | Path) -> dict:
       ModelError: there is none, or it is no card.
     """
     path = Path(path)
-    return _read_card(path.parent if path.suffix == ".tflite" else _version(path) / "assets.extra")
+    if path.suffix != ".tflite":
+        return _parsed_card(_version(path) / "assets.extra" / CARD)
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            return _parsed(archive.read(CARD), path)
+    return _parsed_card(path.parent / CARD)
 
 
 def server_network(address: str) -> Network:
@@ -82,7 +89,7 @@ def _load_tflite(path, threads):
         rows = [runner(image=crop[np.newaxis].astype(np.float32)) for crop in crops]
         return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
 
-    return network, _read_card(path.parent), engine
+    return network, read_card(path), engine
 
 
 def _load_saved_model(path):
@@ -99,7 +106,7 @@ def _load_saved_model(path):
         return {name: tensor.numpy() for name, tensor in outputs.items()}
 
     network.model = model  # a signature does not keep its model alive
-    return network, _read_card(path / "assets.extra"), "tensorflow"
+    return network, read_card(path), "tensorflow"
 
 
 def _interpreter():
@@ -111,12 +118,15 @@ def _interpreter():
     raise ModelError(f"no TFLite interpreter is installed; any of these will do: {', '.join(INTERPRETERS)}")
 
 
-def _read_card(folder):
-    path = folder / "model.json"
+def _parsed_card(path):
     if not path.is_file():
         raise ModelError(f"the model's card {path} is missing: copy it along with the model")
+    return _parsed(path.read_bytes(), path)
+
+
+def _parsed(content, path):
     try:
-        card = json.loads(path.read_text())
+        card = json.loads(content)
         missing = [name for name in _CARD if name not in card]
     except (ValueError, TypeError) as error:
         raise ModelError(f"{path} is no model card: {error}") from error

@@ -95,3 +95,28 @@ def test_int8_of_a_fresh_network_runs_on_the_light_interpreter(tiny_network, han
     write_card(tmp_path, model_card("tiny", 64, hand, None))
     network, _, _ = load_network(tmp_path / "x.tflite")
     assert network(crops[:1])[keys.JOINTS_3D].shape == (1, 21, 3)
+
+
+@pytest.mark.parametrize("name", PRECISIONS)
+def test_a_file_carries_its_card(name, tmp_path):
+    """Alone in a folder it is a whole model; any unzip reads the card."""
+    import shutil
+    import subprocess
+    import sys
+
+    shutil.copy(f"{MODEL}/hiu_small_{name}.tflite", tmp_path / "alone.tflite")
+    _, card, _ = load_network(tmp_path / "alone.tflite")
+    code = "import sys, zipfile, json; print(json.loads(zipfile.ZipFile(sys.argv[1]).read('model.json'))['joint_names'][4])"
+    found = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "alone.tflite"], capture_output=True, text=True, check=True
+    )
+    assert found.stdout.strip() == card["joint_names"][4] == "thumb4"
+
+
+def test_outputs_are_numbered_by_the_alphabet():
+    """What docs/mobile.md tells those whose interpreter has no signatures."""
+    interpreter = tf.lite.Interpreter(f"{MODEL}/hiu_small_float16.tflite")
+    shapes = {tensor["name"]: tensor["shape"].tolist() for tensor in interpreter.get_output_details()}
+    runner = interpreter.get_signature_runner("tensor")
+    for number, name in enumerate(sorted(runner.get_output_details())):
+        assert shapes[f"StatefulPartitionedCall:{number}"] == runner.get_output_details()[name]["shape"].tolist(), name
