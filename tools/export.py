@@ -119,11 +119,11 @@ def _write_serving(model, out, name, size):
     """Configs, manifests and warm-up records for the newest version."""
     import cv2
 
+    from hiu_tf.runtime.backend import newest_version
     from hiu_tf.serving.kit import write_kit, write_warmup
 
-    version = max((path for path in model.iterdir() if path.name.isdecimal()), key=lambda path: int(path.name))
     picture = cv2.imencode(".jpg", np.full((size, size, 3), 127, np.uint8))[1].tobytes()
-    for path in [*write_kit(model, out, name), write_warmup(version, size, picture, name)]:
+    for path in [*write_kit(model, out, name), write_warmup(newest_version(model), size, picture, name)]:
         print(path)
 
 

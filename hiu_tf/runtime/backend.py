@@ -41,7 +41,7 @@ def load_network(path: str | Path, threads: int = 2) -> tuple[Network, dict, str
       ModelError: no such model, no card beside it, or it cannot be read.
     """
     path = Path(path)
-    return _load_tflite(path, threads) if path.suffix == ".tflite" else _load_saved_model(_version(path))
+    return _load_tflite(path, threads) if path.suffix == ".tflite" else _load_saved_model(newest_version(path))
 
 
 def read_card(path: str | Path) -> dict:
@@ -52,7 +52,7 @@ def read_card(path: str | Path) -> dict:
     """
     path = Path(path)
     if path.suffix != ".tflite":
-        return _parsed_card(_version(path) / "assets.extra" / CARD)
+        return _parsed_card(newest_version(path) / "assets.extra" / CARD)
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             return _parsed(archive.read(CARD), path)
@@ -67,8 +67,12 @@ def server_network(address: str) -> Network:
     return lambda crops: client.predict(SIGNATURE, image=np.asarray(crops, np.float32))
 
 
-def _version(path):
-    """The folder itself, or its highest version."""
+def newest_version(path):
+    """The highest version in a SavedModel's folder NAME, or the folder itself where it is a version.
+
+    Raises:
+      ModelError: there is no such folder.
+    """
     if not path.is_dir():
         raise ModelError(f"there is no model at {path}: give a .tflite file or a SavedModel folder")
     versions = sorted((p for p in path.iterdir() if p.name.isdecimal()), key=lambda p: int(p.name))

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from hiu_tf.runtime.backend import newest_version
+
 _PRODUCT, _PRODUCTS = 1024, 15
 _LEAST_RUNS, _SECONDS = 20, 2.0
 _PROGRAM = "from hiu_tf.runtime.bench import report; report(*{arguments!r})"
@@ -85,7 +87,7 @@ def _server_row(address, picture):
     first = time.time() - started
     plain, mesh = (_timed(lambda s=s: client.predict(s, image_bytes=encoded)) for s in ("serving_default", "mesh"))
     return {
-        "model": address, "engine": "TF Serving", "whole ms": plain["median"], "whole p90 ms": plain["p90"],
+        "model": address, "engine": "server", "whole ms": plain["median"], "whole p90 ms": plain["p90"],
         "with mesh ms": mesh["median"], "CPU ms": plain["cpu"], "product ms": _product_ms(), "first result s": first,
     }  # fmt: skip
 
@@ -113,4 +115,7 @@ def _product_ms():
 
 
 def _size(path):
-    return sum(p.stat().st_size for p in path.rglob("*") if p.is_file()) if path.is_dir() else path.stat().st_size
+    """Bytes of a file, or of a folder's highest version."""
+    if path.is_file():
+        return path.stat().st_size
+    return sum(p.stat().st_size for p in newest_version(path).rglob("*") if p.is_file())

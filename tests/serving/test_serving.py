@@ -283,4 +283,4 @@ def test_hiu_benchmark_times_a_server(server, capsys):
     from hiu_tf.cli import main
 
     assert main(["benchmark", server["grpc"], f"http://{server['rest']}"]) == 0
-    assert capsys.readouterr().out.count("TF Serving") == 2
+    assert capsys.readouterr().out.count("| server |") == 2
