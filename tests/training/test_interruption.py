@@ -79,6 +79,7 @@ def test_a_killed_run_goes_on(rendered_records, tmp_path):
 @pytest.mark.slow
 def test_a_run_killed_many_times_goes_on(rendered_records, tmp_path):
     settings = [
+        "train.ema=0",
         "train.swa_every=2",
         "train.precision=mixed_float16",
         "train.accumulate=2",
