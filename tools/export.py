@@ -25,14 +25,16 @@ from hiu_tf.errors import UserError
 from tools._program import positive, program
 
 _CALIBRATION, _BATCH = 128, 16
+SAVED = "SavedModel"
 
 
-def export_run(run, out: Path, metrics: dict | None, training: str, precisions, examples) -> list[Path]:
+def export_run(run, out: Path, metrics: dict | None, training: str, precisions, examples, **options) -> list[Path]:
     """Writes all artefacts of a `training.run.Run` and their cards; returns their paths.
 
     Args:
       precisions: of the TFLite files.
       examples: (split, count) -> labelled batches, for ranges and for parity, or None for no parity.
+      options: of `export.tflite.export_tflite`: batch, mask.
 
     Raises:
       UserError: a file differs too much from the network; it has been removed.
@@ -56,26 +58,26 @@ def export_run(run, out: Path, metrics: dict | None, training: str, precisions, 
     for precision in precisions:
         files[precision] = out / f"{run.preset}_{precision}.tflite"
         print(f"converting {files[precision]} ...", flush=True)
-        export_tflite(module, files[precision], precision, crops, card)
-    found = _held_against(run, files, examples, module.size) if examples else {}
+        export_tflite(module, files[precision], precision, crops, card, **options)
+    found = _held_against(run, saved, files, examples, module.size) if examples else {}
     sizes = {path.name: path.stat().st_size for path in files.values()}
     tables = [markdown(results) if results else "", parity_table(found) if found else ""]
     write_text(out / "card.md", card_text(card, sizes, tables, training))
     return [saved, *files.values()]
 
 
-def _held_against(run, files, examples, size):
+def _held_against(run, saved, files, examples, size):
     """Parity of every file with the network; files beyond their limits are removed."""
     from hiu_tf.evaluation.predictors import exported_predictor, network_predictor
     from hiu_tf.export.parity import beyond_limits, parity, parity_table
 
     print("comparing with the network ...", flush=True)
-    candidates = {precision: exported_predictor(str(path))[0] for precision, path in files.items()}
+    candidates = {name: exported_predictor(str(path))[0] for name, path in {SAVED: saved, **files}.items()}
     found = parity(network_predictor(run.network, run.hand), candidates, examples("val", None), size)
     print(parity_table(found))
     wrong = beyond_limits(found)
-    for precision in {text.partition(":")[0] for text in wrong}:
-        files[precision].unlink()
+    for name in {text.partition(":")[0] for text in wrong} - {SAVED}:
+        files[name].unlink()
     if wrong:
         raise UserError("files that differ too much from the network were removed: " + "; ".join(wrong))
     return found
@@ -135,6 +137,8 @@ def parse_args(argv):
     parser.add_argument("--run", required=True, help="folder of a finished training run")
     parser.add_argument("--out", required=True, help="folder of the model; versions are numbered in it")
     parser.add_argument("--precisions", default=",".join(PRECISIONS), help="of TFLite files (default: all)")
+    parser.add_argument("--batch", type=positive, default=1, help="crops of one call of a TFLite file (default 1)")
+    parser.add_argument("--no-mask", action="store_true", help="TFLite files without the mask: points and mesh alone")
     parser.add_argument("--data", help="folder of records to measure ranges and differences on (default: rendered)")
     parser.add_argument("--sets", default="synthetic", help="comma-separated names under --data (default synthetic)")
     parser.add_argument("--pictures", type=positive, default=208, help="to compare on (default 208)")
@@ -167,7 +171,8 @@ def main(argv=None) -> int:
         else example_source(run.config.image_size, args.data, args.sets.split(","), args.pictures)
     )
     with source as examples:
-        for path in export_run(run, Path(args.out), metrics, args.training, args.precisions, examples):
+        options = {"batch": args.batch, "mask": not args.no_mask}
+        for path in export_run(run, Path(args.out), metrics, args.training, args.precisions, examples, **options):
             print(path)
     if args.serving:
         _write_serving(Path(args.out), Path(args.serving), args.name, run.config.image_size)

@@ -106,8 +106,8 @@ def _require_finite(name, predicted, ids):
 
 def _measured(predicted, labels, size, figures):
     same_mesh = predicted[keys.VERTICES].shape[1] == labels[keys.VERTICES].shape[1]
-    # A set that is labelled with another hand model: its vertices are not ours.
-    chosen = [figure for figure in figures if same_mesh or figure.needs != keys.HAS_MESH]
+    # A set that is labelled with another hand model: its vertices are not ours. A model may have no masks.
+    chosen = [f for f in figures if f.of in predicted and (same_mesh or f.needs != keys.HAS_MESH)]
     errors = {figure.name: figure.errors(predicted, labels, size).astype(np.float32) for figure in chosen}
     joints = predicted[keys.JOINTS_2D]
     return Measured(errors, joints, predicted.get(keys.SCORES, np.full(joints.shape[:2], np.nan)))

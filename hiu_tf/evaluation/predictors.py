@@ -47,7 +47,7 @@ def exported_predictor(path: str, threads: int = 2) -> tuple[Predict, int]:
     def predict(image):
         found = dict(network(image))
         found[RENDERED_MASK] = render(tf.constant(found[keys.VERTICES])).numpy()
-        return {name: found[name] for name in _COMPARED}
+        return {name: found[name] for name in _COMPARED if name in found}  # a file may have no masks
 
     return predict, size
 

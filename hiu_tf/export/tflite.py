@@ -28,7 +28,13 @@ _INT8_KINDS = {"CONV_2D", "DEPTHWISE_CONV_2D", "AVERAGE_POOL_2D", "RESIZE_BILINE
 
 
 def export_tflite(
-    module: HIUModule, path: Path, precision: str, crops: np.ndarray | None = None, card: dict | None = None
+    module: HIUModule,
+    path: Path,
+    precision: str,
+    crops: np.ndarray | None = None,
+    card: dict | None = None,
+    batch: int = 1,
+    mask: bool = True,
 ) -> None:
     """Converts the module.
 
@@ -37,9 +43,11 @@ def export_tflite(
       path: of the file.
       precision: one of PRECISIONS. float16 and dynamic store weights small (dynamic computes convolutions in
         int8 with ranges found as they come); int8 computes convolutions in int8 with ranges measured on `crops` and
-        keeps geometry in float32.
+        keeps predictions, regressor and geometry in float32.
       crops: [N, S, S, 3] in [0, 1], needed for int8: a hundred or more that look like what will come.
       card: put into the file as model.json, a ZIP at its end that interpreters do not see and `unzip` reads.
+      batch: crops of one call. It is fixed: with a free one the CPU's fast path takes no operation.
+      mask: whether the mask is among the outputs; without it everything that only the mask needs falls away.
 
     Raises:
       ValueError: unknown precision, or int8 without crops.
@@ -48,8 +56,8 @@ def export_tflite(
         raise ValueError(f"precision must be one of {tuple(PRECISIONS)}, got {precision!r}")
     if precision == "int8" and (crops is None or not len(crops)):
         raise ValueError("int8 needs crops to measure ranges on")
-    spec = tf.TensorSpec([1, module.size, module.size, 3], tf.float32, name=keys.IMAGE)
-    function = tf.function(lambda image: module.predict(image), input_signature=[spec], autograph=False)
+    spec = tf.TensorSpec([batch, module.size, module.size, 3], tf.float32, name=keys.IMAGE)
+    function = tf.function(lambda image: _outputs_of(module, image, mask), input_signature=[spec], autograph=False)
     with tempfile.TemporaryDirectory() as folder, _without_statistics():
         # Only a SavedModel carries the signature's names into the file.
         tf.saved_model.save(module, folder, signatures={SIGNATURE: function.get_concrete_function()})
@@ -61,6 +69,10 @@ def export_tflite(
         scratch.write_bytes(content)
         if card:
             attach_card(scratch, card)
+
+
+def _outputs_of(module, image, mask):
+    return {name: value for name, value in module.predict(image).items() if mask or name != keys.MASK}
 
 
 def attach_card(path: Path, card: dict) -> None:
@@ -106,11 +118,14 @@ def _dynamic(converter, crops):
 
 
 def _int8(converter, crops):
-    def examples():
-        for crop in crops:
-            yield {keys.IMAGE: crop[np.newaxis].astype(np.float32)}
+    float_file = converter.convert()
+    batch = tf.lite.Interpreter(model_content=float_file).get_input_details()[0]["shape"][0]
 
-    outputs = _outputs(converter.convert())
+    def examples():
+        for start in range(0, len(crops) - batch + 1, batch):
+            yield {keys.IMAGE: crops[start : start + batch].astype(np.float32)}
+
+    outputs = _outputs(float_file)
     kept = [name for name, _ in outputs if not _IN_INT8.search(name)]
     kinds = sorted({kind for _, kind in outputs} - _INT8_KINDS)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]

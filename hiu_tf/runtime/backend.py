@@ -89,11 +89,18 @@ def _load_tflite(path, threads):
     except (ValueError, RuntimeError) as error:
         raise ModelError(f"{engine} cannot read {path}: {error}") from error
 
+    batch = int(runner.get_input_details()["image"]["shape"][0])
+
     def network(crops):
-        rows = [runner(image=crop[np.newaxis].astype(np.float32)) for crop in crops]
-        return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
+        parts = [runner(image=_filled(crops[k : k + batch], batch)) for k in range(0, len(crops), batch)]
+        return {name: np.concatenate([part[name] for part in parts])[: len(crops)] for name in parts[0]}
 
     return network, read_card(path), engine
+
+
+def _filled(crops, batch):
+    """Crops as the file's batch; what is missing repeats the last one."""
+    return np.concatenate([crops, np.repeat(crops[-1:], batch - len(crops), axis=0)]).astype(np.float32)
 
 
 def _load_saved_model(path):

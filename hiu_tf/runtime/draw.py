@@ -56,7 +56,7 @@ def draw_prediction(picture: np.ndarray, prediction: Prediction, faces: np.ndarr
     panels = [
         picture,
         draw_skeleton(picture, prediction.joints_2d, prediction.joint_scores),
-        draw_mask(picture, prediction.mask),
+        *([draw_mask(picture, prediction.mask)] if prediction.mask is not None else []),
         draw_mesh(picture, prediction.vertices, prediction.vertices_2d, faces),
     ]
     return np.concatenate(panels, axis=1)

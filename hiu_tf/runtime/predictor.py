@@ -36,7 +36,7 @@ class Prediction:
     side: str
     joints_2d: np.ndarray
     joint_scores: np.ndarray
-    mask: np.ndarray
+    mask: np.ndarray | None
     joints_3d: np.ndarray
     vertices: np.ndarray
     joints_2d_projected: np.ndarray
@@ -120,7 +120,7 @@ class Predictor:
             side="left" if crop.mirrored else "right",
             joints_2d=crop.to_picture(raw[keys.JOINTS_2D]),
             joint_scores=raw[keys.SCORES],
-            mask=crop.mask_to_picture(raw[keys.MASK], *picture.shape[:2]),
+            mask=crop.mask_to_picture(raw[keys.MASK], *picture.shape[:2]) if keys.MASK in raw else None,
             joints_3d=points[0],
             vertices=points[1],
             joints_2d_projected=crop.to_picture(raw[keys.JOINTS_2D_PROJECTED]),

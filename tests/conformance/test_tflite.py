@@ -120,3 +120,28 @@ def test_outputs_are_numbered_by_the_alphabet():
     runner = interpreter.get_signature_runner("tensor")
     for number, name in enumerate(sorted(runner.get_output_details())):
         assert shapes[f"StatefulPartitionedCall:{number}"] == runner.get_output_details()[name]["shape"].tolist(), name
+
+
+@pytest.mark.parametrize("batch", (1, 4))
+def test_batches_and_files_without_masks(batch, tiny_network, hand, tmp_path):
+    """A file of four crops a call answers three and five as one crop a call does; without the mask it is not there."""
+    from hiu_tf.export.card import model_card
+    from hiu_tf.export.module import HIUModule
+    from hiu_tf.runtime.draw import draw_prediction
+    from hiu_tf.runtime.predictor import Predictor
+
+    module = HIUModule(tiny_network, hand)
+    path = tmp_path / "x.tflite"
+    export_tflite(module, path, "float32", card=model_card("tiny", 64, hand, None), batch=batch, mask=False)
+    network, _, _ = load_network(path)
+    crops = np.random.default_rng(1).random((5, 64, 64, 3), np.float32)
+    expected = module.predict(tf.constant(crops))
+    for count in (1, 3, 5):
+        found = network(crops[:count])
+        assert keys.MASK not in found
+        np.testing.assert_allclose(found[keys.VERTICES], expected[keys.VERTICES][:count], atol=1e-4)
+    predictor = Predictor(path)
+    picture = np.full((90, 120, 3), 100, np.uint8)
+    prediction = predictor.predict(picture, (20, 20, 50, 50), "left")
+    assert prediction.mask is None
+    assert draw_prediction(picture, prediction, predictor.faces).shape == (90, 3 * 120, 3)
