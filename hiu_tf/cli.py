@@ -154,6 +154,9 @@ def _count(preset, settings) -> int:
     from hiu_tf.config.presets import model_config
     from hiu_tf.models.cost import network_cost
 
+    without = [setting for setting in settings if "=" not in setting]
+    if without:
+        raise UserError(f"--set takes NAME=VALUE, got {without[0]!r}")
     changes = {name: yaml.safe_load(value) for name, _, value in (setting.partition("=") for setting in settings)}
     print(cost_table({preset: network_cost(model_config(preset, changes))}))
     return 0

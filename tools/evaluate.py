@@ -150,6 +150,8 @@ def main(argv=None) -> int:
     if args.protocol == "help":
         print(list_protocols())
         return 0
+    for target in filter(None, (args.json, args.csv, args.html, args.pred)):
+        Path(target).parent.mkdir(parents=True, exist_ok=True)  # not after an hour of measuring
     if args.protocol:
         return _measure_predictions(args)
     if args.freihand:

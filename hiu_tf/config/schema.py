@@ -176,6 +176,7 @@ TRAIN_CHOICES = {
     "schedule": ("poly", "cosine"),
     "precision": ("float32", "mixed_float16", "mixed_bfloat16"),
     "on_nan": ("stop", "skip"),
+    "best": ("joints_2d_auc", "projected_2d_auc", "mask_iou", "joints_3d_root", "joints_3d_aligned", "loss"),
 }
 #: Parts of the network that can be frozen: how the names of their layers start, after "stackN_".
 PARTS = ("stem", "encoder", "heatmaps", "mask", "pof", "attention", "regressor")

@@ -68,7 +68,7 @@ def measure(
       figures: which ones; those that no sample has labels for are left out.
 
     Raises:
-      UserError: a prediction is not finite.
+      UserError: there is no sample, or a prediction is not finite.
     """
     figures, samples = tuple(figures), []
     found = {name: [] for name in predictors}
@@ -80,6 +80,8 @@ def measure(
             predicted = predict(batch[keys.IMAGE])
             _require_finite(name, predicted, samples[-1].ids)
             found[name].append(_measured(predicted, labels, size, figures))
+    if not samples:
+        raise UserError("there is no sample to measure: look at --split, --fold and --limit")
     return _joined(samples), {name: _all_errors(parts) for name, parts in found.items()}
 
 

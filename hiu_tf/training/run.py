@@ -83,28 +83,37 @@ def train(
     state = RunState(trainer, folder, own)
     if not state.restore() and settings.start_from:
         _load_weights(trainer.network, Path(settings.start_from))
-    start, steps = state.step, settings.steps_per_epoch
+    run = Run(trainer.network, recipe.model, model_config(recipe.model, recipe.network), hand)
+    start = state.step
+    if start >= settings.steps and (folder / WEIGHTS).is_file():  # finished: averaged and measured anew it would change
+        _load_weights(trainer.network, folder)
+        return run
     note_start(own, start)
-    batches = distributed(partial(data, start), settings.batch_size)
     shown = _pictures(data(0, number, workers), trainer.finish)
-    trainer.fit(
-        batches,
-        initial_epoch=start // steps,
-        epochs=max(start // steps, -(-settings.steps // steps)),
-        steps_per_epoch=min(steps, settings.steps),
-        validation_data=validation,
-        validation_freq=settings.validate_every,
-        callbacks=_callbacks(recipe, state, own, shown, verbose and number == 0),
-        verbose=0,
-    )
+    for epochs, steps in _epochs(start, settings):
+        trainer.fit(
+            distributed(partial(data, state.step), settings.batch_size),
+            epochs=epochs,
+            steps_per_epoch=steps,
+            validation_data=validation,
+            validation_freq=min(settings.validate_every, epochs),
+            callbacks=_callbacks(recipe, state, own, shown, verbose and number == 0),
+            verbose=0,
+        )
     _refuse_divergence(trainer, folder)
-    if take_average(trainer.optimizer, trainer.trainable_variables) and state.step > start:
+    if take_average(trainer.optimizer, trainer.trainable_variables):
         _recalibrate(trainer, data(0, number, workers), settings.recalibrate)
     save_weights(trainer.network, own)
     write_report(own, prediction_sheet(trainer.network, hand, shown))
     if own != folder:
         shutil.rmtree(own)
-    return Run(trainer.network, recipe.model, model_config(recipe.model, recipe.network), hand)
+    return run
+
+
+def _epochs(done, settings):
+    """(epochs, steps of each) from a step on: whole epochs, then a shorter one for the rest."""
+    whole, rest = divmod(max(settings.steps - done, 0), settings.steps_per_epoch)
+    return [part for part in ((whole, settings.steps_per_epoch), (1, rest)) if all(part)]
 
 
 def _trainer(recipe, hand, folder, finish):
@@ -226,7 +235,7 @@ def _read_recipe(path):
 
 
 def _write_recipe(recipe, folder):
-    """Refuses to go on in a folder whose weights are of another network or hand."""
+    """Refuses to go on in a folder whose weights are of another network or hand; says what else has changed."""
     path, settings = folder / RECIPE, asdict(recipe)
     if path.exists():
         before = _read_recipe(path)
@@ -235,9 +244,24 @@ def _write_recipe(recipe, folder):
                 raise UserError(
                     f"{folder} holds a run with {name} {before[name]}, not {settings[name]}: use another folder"
                 )
+        changed = _changed(before, json.loads(json.dumps(settings)))
+        if changed:
+            print(f"{folder} goes on with other settings than before: {', '.join(changed)}")
     folder.mkdir(parents=True, exist_ok=True)
     with written_whole(path) as scratch:
         scratch.write_text(json.dumps(settings, indent=1))
+
+
+def _changed(before, now, prefix=""):
+    """Settings that differ between two recipes, in words."""
+    found = []
+    for name, value in now.items():
+        old = before.get(name)
+        if isinstance(value, dict) and isinstance(old, dict):
+            found += _changed(old, value, f"{prefix}{name}.")
+        elif old != value:
+            found.append(f"{prefix}{name} {old} -> {value}")
+    return found
 
 
 def _refuse_divergence(trainer, folder):

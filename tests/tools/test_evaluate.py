@@ -27,7 +27,7 @@ MODEL = "savedmodels/hiu_small"
 @pytest.fixture(scope="module")
 def outputs(rendered_records, tmp_path_factory):
     """A model measured with everything that the program writes."""
-    folder = tmp_path_factory.mktemp("evaluation")
+    folder = tmp_path_factory.mktemp("evaluation") / "made" / "for it"
     files = [part for kind in ("json", "csv", "html") for part in (f"--{kind}", str(folder / f"out.{kind}"))]
     arguments = ["--data", str(rendered_records), "--protocols", "zhou,nsrm", "--corrupt", "dark", *files]
     assert main(["--model", f"{MODEL}/hiu_small_float16.tflite", *arguments]) == 0
@@ -75,6 +75,7 @@ def test_bad_requests_are_refused(rendered_records, capsys):
     for arguments, message in (
         (["--model", MODEL, "--data", "d", "--protocols", "pckh"], "needs the sizes of heads"),
         (["--compare", MODEL, MODEL, "--data", str(rendered_records)], "only different models"),
+        (["--model", MODEL, "--data", str(rendered_records), "--fold", "0,0.0000001"], "no sample to measure"),
         (["--model", "nowhere.tflite", "--data", "d"], "there is no model at nowhere.tflite"),
     ):
         with pytest.raises(UserError, match=message):

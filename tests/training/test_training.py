@@ -214,6 +214,20 @@ def test_a_run_that_goes_on_forgets_what_came_after(tmp_path):
     assert [record["step"] for record in Journal(tmp_path, 4).records] == [2, 4]
 
 
+def test_steps_that_are_no_whole_epochs(rendered_records, tmp_path, capsys):
+    """Exactly as many steps as the recipe says, also after a restart; a finished run is left as it is."""
+    run(recipe(3), rendered_records, tmp_path)
+    assert [record["step"] for record in read_journal(tmp_path)] == [2, 3]
+    network = run(recipe(6, ema=0.5, recalibrate=1), rendered_records, tmp_path).network
+    assert [record["step"] for record in read_journal(tmp_path)] == [2, 3, 5, 6]
+    assert "goes on with other settings than before: train.steps 3 -> 6" in capsys.readouterr().out
+    written = (tmp_path / WEIGHTS).read_bytes()
+    again = run(recipe(6, ema=0.5, recalibrate=1), rendered_records, tmp_path).network
+    assert (tmp_path / WEIGHTS).read_bytes() == written
+    for one, other in zip(network.get_weights(), again.get_weights()):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_a_batch_that_cannot_be_shared_is_refused(rendered_records, tmp_path):
     with pytest.raises(ConfigError, match="accumulate must be a divisor of the batch 4, got 3"):
         recipe(2, accumulate=3)
