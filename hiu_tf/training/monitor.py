@@ -94,7 +94,7 @@ class Progress(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         """Opens the bar."""
         self._bar = tqdm(total=self._steps, initial=self._done, unit="step", disable=not self._is_watched)
-        self._line = tqdm(bar_format="{desc}", position=1, leave=False, disable=not self._is_watched)
+        self._lines = [tqdm(bar_format="{desc}", position=k, leave=False, disable=not self._is_watched) for k in (1, 2)]
         self._start, self._shown = time.perf_counter(), 0.0
 
     def on_train_batch_end(self, batch, logs=None):
@@ -105,7 +105,9 @@ class Progress(keras.callbacks.Callback):
             self._shown = time.perf_counter()
             rate = (now - self._done) * self._batch_size / (self._shown - self._start)
             self._bar.set_postfix_str(f"loss {logs['loss']:.3f}, {rate:.1f} images/s")
-            self._line.set_description_str("  ".join(f"{name} {value:.3g}" for name, value in logs.items()))
+            values = [f"{name} {value:.3g}" for name, value in logs.items()]
+            for k, line in enumerate(self._lines):
+                line.set_description_str("  ".join(values[k::2]))
 
     def on_epoch_end(self, epoch, logs=None):
         """Says the epoch's means."""
@@ -117,5 +119,5 @@ class Progress(keras.callbacks.Callback):
 
     def on_train_end(self, logs=None):
         """Closes the bar."""
-        self._line.close()
-        self._bar.close()
+        for bar in (*self._lines, self._bar):
+            bar.close()

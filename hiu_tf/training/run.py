@@ -87,6 +87,7 @@ def train(
     start = state.step
     if start >= settings.steps and (folder / WEIGHTS).is_file():  # finished: averaged and measured anew it would change
         _load_weights(trainer.network, folder)
+        _throw_away(own, folder)
         return run
     note_start(own, start)
     shown = _pictures(data(0, number, workers), trainer.finish)
@@ -100,14 +101,19 @@ def train(
             callbacks=_callbacks(recipe, state, own, shown, verbose and number == 0),
             verbose=0,
         )
-    _refuse_divergence(trainer, folder)
+        _refuse_divergence(trainer, folder)
     if take_average(trainer.optimizer, trainer.trainable_variables):
         _recalibrate(trainer, data(0, number, workers), settings.recalibrate)
     save_weights(trainer.network, own)
     write_report(own, prediction_sheet(trainer.network, hand, shown))
+    _throw_away(own, folder)
+    return run
+
+
+def _throw_away(own, folder):
+    """What a worker other than the first has written."""
     if own != folder:
         shutil.rmtree(own)
-    return run
 
 
 def _epochs(done, settings):
@@ -266,7 +272,8 @@ def _changed(before, now, prefix=""):
 
 def _refuse_divergence(trainer, folder):
     """Weights that are not finite are never saved; checkpoints of such an epoch are not either."""
-    if not all(np.all(np.isfinite(weight)) for weight in trainer.network.get_weights()):
+    is_finite = all(np.all(np.isfinite(weight)) for weight in trainer.network.get_weights())
+    if trainer.stop_training or not is_finite:
         raise UserError(
             f"the training in {folder} diverged: lower train.learning_rate or the loss weights, or skip such steps "
             f"(train.on_nan=skip). {folder / BAD_BATCHES} shows the batch. The last good checkpoint is kept; the same "
