@@ -92,15 +92,15 @@ def _load_tflite(path, threads):
     batch = int(runner.get_input_details()["image"]["shape"][0])
 
     def network(crops):
-        parts = [runner(image=_filled(crops[k : k + batch], batch)) for k in range(0, len(crops), batch)]
+        parts = [runner(image=_filled(crops[k : k + batch], batch)) for k in range(0, max(len(crops), 1), batch)]
         return {name: np.concatenate([part[name] for part in parts])[: len(crops)] for name in parts[0]}
 
     return network, read_card(path), engine
 
 
 def _filled(crops, batch):
-    """Crops as the file's batch; what is missing repeats the last one."""
-    return np.concatenate([crops, np.repeat(crops[-1:], batch - len(crops), axis=0)]).astype(np.float32)
+    """Crops as the file's batch; black ones fill it."""
+    return np.pad(crops, [(0, batch - len(crops)), (0, 0), (0, 0), (0, 0)]).astype(np.float32)
 
 
 def _load_saved_model(path):

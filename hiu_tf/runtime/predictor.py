@@ -169,7 +169,10 @@ def _checked_picture(picture):
 
 
 def _checked_box(box, picture):
-    x, y, width, height = map(float, box)
+    try:
+        x, y, width, height = map(float, box)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"box is (x, y, width, height) in pixels, got {box!r}") from error
     outside = x >= picture.shape[1] or y >= picture.shape[0] or x + width <= 0 or y + height <= 0
     huge = max(width, height) > 4 * max(picture.shape[:2])
     if not np.all(np.isfinite([x, y, width, height])) or width <= 0 or height <= 0 or outside or huge:

@@ -110,7 +110,7 @@ def test_one_broken_picture_does_not_fail_its_neighbours(signatures):
 
 
 @pytest.mark.parametrize(
-    "kind", ("PNG", "BMP", "GIF", "grey PNG", "alpha PNG", "16 bit PNG", "grey JPEG", "1x1", "CMYK JPEG")
+    "kind", ("PNG", "BMP", "GIF", "grey PNG", "alpha PNG", "16 bit PNG", "grey JPEG", "1x1", "CMYK JPEG", "20,000 px")
 )
 def test_kinds_of_pictures(kind, signatures):
     picture = scene()
@@ -121,6 +121,7 @@ def test_kinds_of_pictures(kind, signatures):
         "16 bit PNG": lambda: cv2.imencode(".png", picture.astype(np.uint16) * 257)[1].tobytes(),
         "1x1": lambda: encoded(picture[:1, :1]),
         "CMYK JPEG": lambda: _cmyk(picture),
+        "20,000 px": lambda: encoded(np.full((40, 20_000, 3), 90, np.uint8), "JPEG"),
     }  # fmt: skip
     found = signatures("serving_default", image_bytes=tf.constant([files[kind](), encoded(picture)]))
     assert found["image_valid"][1]

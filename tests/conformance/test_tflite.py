@@ -136,7 +136,7 @@ def test_batches_and_files_without_masks(batch, tiny_network, hand, tmp_path):
     network, _, _ = load_network(path)
     crops = np.random.default_rng(1).random((5, 64, 64, 3), np.float32)
     expected = module.predict(tf.constant(crops))
-    for count in (1, 3, 5):
+    for count in (0, 1, 3, 5):
         found = network(crops[:count])
         assert keys.MASK not in found
         np.testing.assert_allclose(found[keys.VERTICES], expected[keys.VERTICES][:count], atol=1e-4)

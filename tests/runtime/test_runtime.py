@@ -216,3 +216,12 @@ def test_a_clip_follows_no_box_that_the_predictor_would_refuse(spread, followed)
     box, side = files._next_place(found, picture, (10, 10, 50, 50), None, search=False)
     assert (box == box_of(joints) and side == "left") == followed
     assert followed or (box == (10, 10, 50, 50) and side is None)
+
+
+@pytest.mark.parametrize("box", ("abcd", (1, 2, 3), 7, (float("nan"),) * 4))
+def test_a_box_that_is_none_is_refused_in_words(box):
+    from hiu_tf.runtime.predictor import Predictor
+
+    predictor = Predictor("savedmodels/hiu_small/hiu_small_float16.tflite")
+    with pytest.raises(UserError, match="box"):
+        predictor.predict(np.zeros((50, 60, 3), np.uint8), box)
