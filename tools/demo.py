@@ -17,7 +17,7 @@ from pathlib import Path
 from tools._program import positive, program
 
 RENDERED_TRAIN, RENDERED_VAL, HELD_OUT = 2400, 160, 12
-STEPS = 380
+STEPS = 1100
 _TILE = 150  # height of a row of the contact sheet, pixels
 REAL_SETS = ("digits", "home", "alphabet", "selfie")
 RECIPES = Path(__file__).parents[1] / "pipelines" / "recipes"
@@ -46,7 +46,7 @@ def train_network(root: Path, run: Path, real: bool, steps: int):
     from pipelines.build import training_data
 
     recipe = load_recipe(
-        RECIPES / ("demo.yaml" if real else "quickstart.yaml"), [f"train.steps={steps}", "train.steps_per_epoch=95"]
+        RECIPES / ("demo.yaml" if real else "quickstart.yaml"), [f"train.steps={steps}", "train.steps_per_epoch=100"]
     )
     with strategy().scope():
         size = model_config(recipe.model, recipe.network).image_size
