@@ -3,11 +3,6 @@
 import numpy as np
 
 
-def root_relative(points: np.ndarray, root: np.ndarray) -> np.ndarray:
-    """Points [B, N, 3] with root [B, 3] moved to the origin."""
-    return points - root[:, np.newaxis]
-
-
 def procrustes(points: np.ndarray, target: np.ndarray, reflection: bool = False) -> np.ndarray:
     """Points [B, N, 3] after the similarity (rotation, scale, translation) that brings each set closest to
     its target [B, N, 3] in the least-squares sense (Umeyama, 1991).

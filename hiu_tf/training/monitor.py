@@ -38,7 +38,7 @@ class EpochRecord(keras.callbacks.Callback):
         """Starts the clocks."""
         self._start, self._waited = time.perf_counter(), float(self.model.input_wait.numpy())
         self._first = int(self.model.optimizer.iterations.numpy())
-        self._training_s = 0.0
+        self._training_s, self._counted = 0.0, None
 
     def on_train_batch_end(self, batch, logs=None):
         """Validation that follows the last batch is not training."""
@@ -46,13 +46,13 @@ class EpochRecord(keras.callbacks.Callback):
 
     def on_test_begin(self, logs=None):
         """Validation counts anew in the same meter: what training has counted is taken now."""
-        self._table = self.model.meter.table()
+        self._counted = self.model.meter.table()
 
     def on_epoch_end(self, epoch, logs=None):
         """Writes the record."""
         trainer: HIUTrainer = self.model
         step = int(trainer.optimizer.iterations.numpy())
-        table = self.__dict__.pop("_table", None) or trainer.meter.table()
+        table = self._counted or trainer.meter.table()
         record = {"step": step, **{name: float(value) for name, value in logs.items()}}
         record["learning_rate"] = float(self._rate(step))
         record["images_per_second"] = (step - self._first) * self._batch_size / max(self._training_s, 1e-9)
