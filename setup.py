@@ -32,7 +32,7 @@ TRAIN = [
 
 SERVING = ["tensorflow-serving-api==2.15.1", "grpcio>=1.59"]
 
-FAST = ["ai-edge-litert==2.3.0"]
+FAST = ['ai-edge-litert==2.3.0; python_version >= "3.10"']
 
 MESH = ["pygltflib>=1.16", "trimesh>=4"]
 
