@@ -95,6 +95,17 @@ def _fold(text):
     return low, high
 
 
+def _range(text):
+    parts = text.split(",")
+    try:
+        low, high, steps = float(parts[0]), float(parts[1]), int(parts[2])
+    except (ValueError, IndexError):
+        raise argparse.ArgumentTypeError(f"takes LOW,HIGH,STEPS, got {text!r}") from None
+    if len(parts) != 3 or not 0 <= low < high or steps < 2:
+        raise argparse.ArgumentTypeError(f"takes 0 <= LOW < HIGH and at least 2 STEPS, got {text!r}")
+    return low, high, steps
+
+
 def parse_args(argv):
     """The command line."""
     from hiu_tf.evaluation.corruption import CORRUPTIONS
@@ -110,6 +121,9 @@ def parse_args(argv):
     add("--fold", type=_fold, default="0,1", help="LOW,HIGH: only this part of the samples (default 0,1)")
     add("--limit", type=positive, default=1_000_000, help="at most so many samples of each set")
     add("--protocols", default="", help="comma-separated named protocols, added to the table")
+    add(
+        "--pixels", type=_range, metavar="LOW,HIGH,STEPS", help="range of the 2D areas, pixels of 256 (default 0,30,20)"
+    )
     add("--corrupt", choices=("all", *CORRUPTIONS), help="measure on corrupted pictures too")
     add("--every-stack", action="store_true", help="with --run: the answer of every stack, not the last alone")
     add("--json", help="write the figures there")
@@ -186,11 +200,12 @@ def _predict_freihand(args) -> int:
 
 
 def _measure_models(args) -> int:
-    from hiu_tf.evaluation.figures import FIGURES, named_figures
+    from hiu_tf.evaluation.figures import FIGURES, named_figures, with_range
     from hiu_tf.evaluation.report import as_json, markdown
     from hiu_tf.runtime.results import write_json
 
-    figures = (*FIGURES, *named_figures([name for name in args.protocols.split(",") if name]))
+    ours = with_range(FIGURES, *args.pixels) if args.pixels else FIGURES
+    figures = (*ours, *named_figures([name for name in args.protocols.split(",") if name]))
     predictors, size = _predictors(args)
     part = Part(args.data, args.sets.split(","), args.split, args.fold, args.limit)
     measured = measure_sets(predictors, size, part, figures, with_mean=bool(args.run))

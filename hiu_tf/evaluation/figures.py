@@ -115,6 +115,13 @@ def named_figures(names: list[str]) -> list[Figure]:
     return [Figure(name, POINT_PROTOCOLS[name], *sources[POINT_PROTOCOLS[name].dimensions], "auc") for name in names]
 
 
+def with_range(figures, low: float, high: float, steps: int) -> tuple[Figure, ...]:
+    """The figures with another range of pixels for the areas of 2D joints; HIU-Data's own is not published."""
+    origin = "2D joints in a crop of 256, a range that was asked for"
+    other = replace(_PIXELS, origin=origin, low=low, high=high, steps=steps)
+    return tuple(replace(figure, protocol=other) if figure.protocol is _PIXELS else figure for figure in figures)
+
+
 def _box_side(points, weight):
     """Longer side of the labelled joints' box, [B]."""
     labelled = np.where(weight[..., np.newaxis] > 0, points, np.nan)

@@ -10,7 +10,7 @@ from hiu_tf.evaluation.benchmarks import POINT_PROTOCOLS
 from hiu_tf.evaluation.compare import compare, comparison_table
 from hiu_tf.evaluation.corruption import CORRUPTIONS, corrupted
 from hiu_tf.evaluation.evaluate import Measured, Samples, evaluate
-from hiu_tf.evaluation.figures import FIGURES, RENDERED_MASK, mean
+from hiu_tf.evaluation.figures import FIGURES, RENDERED_MASK, mean, with_range
 from hiu_tf.evaluation.predictors import mean_predictor, network_predictor
 from hiu_tf.evaluation.report import as_json, markdown
 from hiu_tf.metrics.mask import boundary_f, iou, mean_iou
@@ -140,6 +140,19 @@ def test_contributions_of_strict_mean_and_cut_curves(name, rng):
         [rng.uniform(0, 1.2 * protocol.high, (30, 3)), np.repeat(protocol.thresholds[:, None], 3, 1)]
     )
     assert mean(mean(protocol.areas(errors), axis=0)) == pytest.approx(protocol.figures(errors)["auc"], rel=1e-9)
+
+
+def test_the_range_of_pixels_is_an_option(batches):
+    answers = [perfect(batch) | {keys.JOINTS_2D: batch[keys.JOINTS_2D] + [5.0, 0]} for batch in batches]
+    answers = iter(answers)
+    figures = with_range(FIGURES, 0, 40, 21)
+    found = evaluate({"": lambda image: next(answers)}, batches, 64, figures)[""]
+    thresholds = np.linspace(0, 40, 21)  # 5 px of 64 are 20 px of 256: exactly a threshold, and within it
+    assert found["joints_2d_auc"] == pytest.approx(
+        np.trapz((thresholds >= 20 - 1e-4).astype(float), thresholds) / 40, abs=0.03
+    )
+    assert "21 t from 0 to 40 px" in figures[0].words
+    assert figures[3] is FIGURES[3]
 
 
 def test_mask_measures():
