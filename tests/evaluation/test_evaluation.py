@@ -1,3 +1,4 @@
+import inspect
 import json
 
 import numpy as np
@@ -184,7 +185,9 @@ def test_bootstrap_covers_a_known_difference(rng):
         hits += found.low <= 1 <= found.high
         assert found.difference == pytest.approx((second - first).mean())
     assert 85 <= hits <= 100
-    interval = scipy.stats.bootstrap(((second - first)[:, 0],), np.mean, method="percentile", rng=1).confidence_interval
+    seed = {"rng" if "rng" in inspect.signature(scipy.stats.bootstrap).parameters else "random_state": 1}
+    interval = scipy.stats.bootstrap(((second - first)[:, 0],), np.mean, method="percentile", **seed)
+    interval = interval.confidence_interval
     np.testing.assert_allclose([found.low, found.high], interval, atol=0.08)
     assert found.is_clear
     assert "*" in comparison_table({"joints_3d_root": found}, "a", "b")

@@ -206,7 +206,10 @@ def message(name, **fields):
     pool = descriptor_pool.DescriptorPool()
     pool.AddSerializedFile(wrappers_pb2.DESCRIPTOR.serialized_pb)
     pool.Add(file)
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{name.lower()}.{name}"))
+    found = pool.FindMessageTypeByName(f"{name.lower()}.{name}")
+    if hasattr(message_factory, "GetMessageClass"):
+        return message_factory.GetMessageClass(found)
+    return message_factory.MessageFactory(pool).GetPrototype(found)  # protobuf 3
 
 
 def test_batching_and_monitoring_configs(kit):
