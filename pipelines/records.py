@@ -225,4 +225,4 @@ def _encode(sample: Sample) -> bytes:
         "vertices": floats(sample.vertices),
     }
     feature |= {name: floats(getattr(sample, name)) for name in _FIXED}
-    return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
+    return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString(deterministic=True)
