@@ -90,6 +90,7 @@ def train(
         _throw_away(own, folder)
         return run
     note_start(own, start)
+    (own / WEIGHTS).unlink(missing_ok=True)  # of fewer steps: a kill before the end must not leave them as the result
     shown = _pictures(data(0, number, workers), trainer.finish)
     for epochs, steps in _epochs(start, settings):
         trainer.fit(
