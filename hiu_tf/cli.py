@@ -50,6 +50,7 @@ def parse_args(argv):
     predict.add_argument("--K", help="fx,fy,cx,cy in pixels: 3D in the camera's frame")
     predict.add_argument("--threads", type=int, default=2, help="of the TFLite interpreter (default 2)")
     predict.add_argument("--server", help="HOST:PORT (REST) or grpc://HOST:PORT of a TF Serving server that computes")
+    predict.add_argument("--server-model", default="hiu", help="the model's name on that server (default hiu)")
     predict.add_argument("--debug", action="store_true", help="show the traceback of an error")
     info = commands.add_parser("info", help="what a model takes and gives, or what a network costs")
     info.add_argument("--presets", action="store_true", help="parameters, MACs and memory of every preset")
@@ -90,7 +91,7 @@ def _predict(args) -> int:
     out = Path(args.out)
     names = _names(files)
     _refuse_overwriting(files, out, names)
-    predictor = Predictor(args.model or default_model(), args.threads, args.server)
+    predictor = Predictor(args.model or default_model(), args.threads, args.server, args.server_model)
     out.mkdir(parents=True, exist_ok=True)
     print(f"{args.model or default_model()} on {predictor.engine}: {len(files)} file(s) -> {out}")
     failures = 0

@@ -83,9 +83,18 @@ def finish(batch: dict, seed, recipe: Recipe, size: int):
 
 
 def evaluation_data(
-    folder: str | Path, split: str, size: int, batch_size: int, scale: float = PLAIN_CROP, fold: tuple = (0.0, 1.0)
+    folder: str | Path,
+    split: str,
+    size: int,
+    batch_size: int,
+    scale: float = PLAIN_CROP,
+    fold: tuple = (0.0, 1.0),
+    limit: int = -1,
 ) -> tf.data.Dataset:
-    """One pass over (a fold of) a split in order: batches of plain crops, `scale` times the box, with every label."""
+    """One pass in order over a split, or the first `limit` samples of a fold of it.
+
+    Batches of plain crops, `scale` times the box, with every label.
+    """
     shards, counts = read_index(folder, split)
 
     def prepare(serialized):
@@ -96,6 +105,7 @@ def evaluation_data(
         records = records.apply(tf.data.experimental.assert_cardinality(counts["samples"]))
     else:
         records = records.filter(in_fold(fold))
+    records = records.take(limit)
     return _parallel(records.batch(batch_size), prepare).prefetch(1)
 
 

@@ -120,6 +120,12 @@ def read_index(folder: str | Path, split: str) -> tuple[list[str], dict]:
     return [str(Path(folder) / name) for name in names], counts
 
 
+def has_split(folder: str | Path, split: str) -> bool:
+    """Whether a folder of records has the split."""
+    path = Path(folder) / INDEX
+    return path.is_file() and split in _checked_version(path, _read_json(path)).get("splits", {})
+
+
 def _checked_version(path, index):
     if index.get("version") != RECORD_VERSION:
         raise RecordError(f"{path} is of version {index.get('version')}, expected {RECORD_VERSION}: prepare it again")

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-import itertools
 from pathlib import Path
 from typing import NamedTuple
 
 MEAN_SAMPLES = 512
-_BATCH = 32
+_BATCH, _SEED = 32, 0
 
 
 class Part(NamedTuple):
@@ -19,7 +18,7 @@ class Part(NamedTuple):
     sets: list[str]
     split: str = "val"
     fold: tuple[float, float] = (0.0, 1.0)
-    limit: int = 1_000_000
+    limit: int = -1
     corruption: str = ""
 
 
@@ -35,31 +34,37 @@ def open_model(path: str):
 
 
 def run_predictors(run, every_stack: bool = False) -> dict:
-    """A run as "trained", the same network before training, and with `every_stack` each of its stacks."""
+    """A run as "trained", the same network with random weights, and with `every_stack` each of its stacks."""
+    import tf_keras as keras
+
     from hiu_tf.evaluation.predictors import network_predictor
     from hiu_tf.models.hiu import build_hiu
 
+    keras.utils.set_random_seed(_SEED)
     stacks = range(run.config.stacks if every_stack else 0)
     return {
         "trained": network_predictor(run.network, run.hand),
-        "untrained": network_predictor(build_hiu(run.config), run.hand),
+        "random weights": network_predictor(build_hiu(run.config), run.hand),
         **{f"stack {k + 1}": network_predictor(run.network, run.hand, k) for k in stacks},
     }
 
 
 def measure_sets(predictors: dict, size: int, part: Part, figures, with_mean: bool = True) -> dict:
-    """{set: (samples, {predictor: measured})}; the mean label of the training split is one more predictor."""
+    """{set: (samples, {predictor: measured})}; the mean label of a training split is one more predictor."""
     from tqdm import tqdm
 
     from hiu_tf.evaluation.evaluate import measure
     from hiu_tf.evaluation.predictors import mean_predictor
     from pipelines.mixing import data_folder
+    from pipelines.records import has_split, read_index
 
+    for name in part.sets:  # refuse one that is missing before hours of measuring
+        read_index(data_folder(part.root, name), part.split)
     found = {}
     for name in tqdm(part.sets, desc="evaluate", unit="set"):
         folder = data_folder(part.root, name)
         everyone = dict(predictors)
-        if with_mean:
+        if with_mean and has_split(folder, "train"):
             everyone["mean of training"] = mean_predictor(
                 _batches(folder, size, part._replace(split="train", fold=(0, 1), limit=MEAN_SAMPLES, corruption=""))
             )
@@ -114,8 +119,7 @@ def _batches(folder, size, part):
     from hiu_tf.evaluation.corruption import corrupted
     from pipelines.build import evaluation_data
 
-    data = evaluation_data(folder, part.split, size, _BATCH, fold=part.fold).as_numpy_iterator()
-    batches = itertools.islice(data, -(-part.limit // _BATCH))
+    batches = evaluation_data(folder, part.split, size, _BATCH, fold=part.fold, limit=part.limit).as_numpy_iterator()
     return corrupted(batches, part.corruption, keys.IMAGE) if part.corruption else batches
 
 

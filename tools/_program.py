@@ -13,8 +13,23 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def whole(text: str) -> int:
+    """An argparse type: a whole number, 0 or more."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"takes a whole number, 0 or more, got {text!r}")
+    return int(text)
+
+
+def names(text: str) -> list[str]:
+    """An argparse type: different names with commas between them."""
+    found = [name.strip() for name in text.split(",")]
+    if not all(found) or len(set(found)) < len(found):
+        raise argparse.ArgumentTypeError(f"takes different names with commas between them, got {text!r}")
+    return found
+
+
 def program(main) -> int:
-    """Runs main(); 0 is success, 1 a failure that the user can mend, 2 (argparse) bad usage."""
+    """Runs main(); 0 is success, 1 a failure that the user can mend, 2 (argparse) bad usage, 75 worth another try."""
     try:
         return main()
     except KeyboardInterrupt:
@@ -24,4 +39,4 @@ def program(main) -> int:
         if "--debug" in sys.argv:
             raise
         print(f"error: {error}", file=sys.stderr)
-        return 1
+        return getattr(error, "exit_code", 1)

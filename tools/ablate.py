@@ -15,13 +15,15 @@ import json
 import statistics
 import subprocess
 import sys
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from tools._program import positive, program
+from tools._program import names, positive, program
 
 #: Where a run's figures lie, and whose they are there.
 FIGURES, TRAINED = "metrics.json", "trained"
+#: What was asked of a run: its recipe, and what it is measured on.
+REQUEST = "request.json"
 
 
 @dataclass(frozen=True)
@@ -75,8 +77,14 @@ def load_grid(path: str) -> Grid:
 
 
 def run_arm(grid: Grid, recipe: Path, name: str, overrides: list[str], data: str, folder: Path) -> None:
-    """Trains and measures one arm with one seed, unless that is done."""
+    """Trains and measures one arm with one seed, unless that is done.
+
+    Raises:
+      UserError: the folder holds a run by another recipe, or a program failed.
+    """
+    from hiu_tf.config.load import load_recipe
     from hiu_tf.errors import UserError
+    from hiu_tf.runtime.results import write_json
 
     settings = [part for override in overrides for part in ("--set", override)]
     measured = ["--sets", ",".join(grid.sets), "--split", grid.split, "--fold", ",".join(map(str, grid.fold))]
@@ -85,8 +93,16 @@ def run_arm(grid: Grid, recipe: Path, name: str, overrides: list[str], data: str
         ["tools.train", "--recipe", str(recipe), "--data", data, "--out", str(folder), *settings],
         ["tools.evaluate", "--run", str(folder), "--data", data, *measured, "--json", str(folder / FIGURES)],
     )
+    request = json.loads(json.dumps({"recipe": asdict(load_recipe(recipe, overrides)), "measured": measured}))
+    before = json.loads((folder / REQUEST).read_text()) if (folder / REQUEST).exists() else request
+    if before["recipe"] != request["recipe"]:
+        raise UserError(f"{folder} holds a run by another recipe: give another --out, or remove the folder")
+    if before == request and (folder / FIGURES).exists():
+        return
+    (folder / FIGURES).unlink(missing_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
-    for command in commands if not (folder / FIGURES).exists() else ():
+    write_json(folder / REQUEST, request)
+    for command in commands:
         with open(folder / "output.txt", "a") as output:
             result = subprocess.run([sys.executable, "-m", *command], stdout=output, stderr=output, check=False)
         if result.returncode:
@@ -109,8 +125,9 @@ def paper_table(results: dict[str, list[dict]], dataset: str, published: dict) -
     """The paper's columns: {row: one {set: {figure: value}} per seed}, published numbers below their row."""
     lines = [f"**{dataset}**", "", "| arm | " + " | ".join(COLUMNS) + " |", "|---|" + "---|" * len(COLUMNS)]
     for row, runs in results.items():
-        cells = [_cell([run[dataset][figure] for run in runs if figure in run[dataset]]) for figure in COLUMNS.values()]
-        lines.append(f"| {row} | " + " | ".join(cells if runs else ["not run"] * len(COLUMNS)) + " |")
+        there = [run[dataset] for run in runs if dataset in run]
+        cells = [_cell([run[figure] for run in there if figure in run]) for figure in COLUMNS.values()]
+        lines.append(f"| {row} | " + " | ".join(cells if there else ["not run"] * len(COLUMNS)) + " |")
         if row in published:
             lines.append(
                 f"| {row}, published (2D, masks: HIU-Data; 3D: FreiHAND) | "
@@ -124,7 +141,8 @@ def table(results: dict[str, list[dict]], dataset: str) -> str:
     """Every figure: {row: one {set: {figure: value}} per seed} as Markdown, mean and range over seeds."""
     from hiu_tf.evaluation.figures import FIGURES
 
-    measured = {row: [run[dataset] for run in runs] for row, runs in results.items() if runs}
+    measured = {row: [run[dataset] for run in runs if dataset in run] for row, runs in results.items()}
+    measured = {row: runs for row, runs in measured.items() if runs}
     used = [p for p in FIGURES if measured and all(p.name in run for runs in measured.values() for run in runs)]
     arrows = [f"{p.name} {'↑' if p.higher_is_better else '↓'} ({p.unit})" for p in used]
     lines = [f"**{dataset}**", "", "| arm | " + " | ".join(arrows) + " |", "|---|" + "---|" * len(used)]
@@ -161,7 +179,7 @@ def parse_args(argv):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--grid", required=True, help="YAML file, see pipelines/recipes/grids")
     parser.add_argument("--recipe", help="another recipe than the grid's own")
-    parser.add_argument("--sets", help="comma-separated: measure on these sets instead of the grid's own")
+    parser.add_argument("--sets", type=names, help="comma-separated: measure on these sets instead of the grid's own")
     parser.add_argument("--data", required=True, help="folder that holds the records (tools/prepare.py)")
     parser.add_argument("--out", required=True, help="folder of the runs")
     parser.add_argument("--table", action="store_true", help="run nothing: print the tables of what is there")
@@ -181,7 +199,7 @@ def main(argv=None) -> int:
     from hiu_tf.config.schema import ConfigError
 
     grid = load_grid(args.grid)
-    grid = replace(grid, sets=args.sets.split(",")) if args.sets else grid
+    grid = replace(grid, sets=args.sets) if args.sets else grid
     recipe = Path(args.recipe or Path(args.grid).parent / grid.recipe)
     unknown = set(args.arms.split(",")) - set(grid.arms) if args.arms else set()
     if unknown:

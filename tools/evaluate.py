@@ -5,7 +5,7 @@
     python tools/evaluate.py --compare runs/first runs/second --data data --sets synthetic
     python tools/evaluate.py --run runs/first --data data --corrupt all
 
-The baselines of a run: the same network before training, and the mean label of the training split. --model takes
+The baselines of a run: the same network with random weights, and the mean label of the training split. --model takes
 the folder of a run, a .tflite file or a SavedModel folder. --compare says with a paired bootstrap whether a
 difference is more than the draw of the samples. --corrupt shows how figures fall on bad pictures.
 
@@ -19,8 +19,8 @@ evaluation_verts.json; the predictions are a pred.json, or an .npz with xyz and 
     python tools/evaluate.py --protocol freihand --reference LABELS --predictions pred.json --json scores.json
 
 By other protocols both are an .npz with joints [N, 21, 2 or 3] (pixels or metres); the labels may add
-weight [N, 21] and size [N] (of a head or box). --protocol help lists them. With --run or --model, --protocols
-adds named ones to the table.
+weight and visible [N, 21] (0: not labelled, hidden) and size [N] (of a head or box). --protocol help lists them. With
+--run or --model, --protocols adds named ones to the table.
 
     python tools/evaluate.py --protocol zhou --reference labels.npz --predictions predictions.npz
 """
@@ -32,7 +32,7 @@ import sys
 from pathlib import Path
 
 from tools._measure import Part, measure_sets, open_model, results_of, run_predictors, write_csv, write_page
-from tools._program import positive, program
+from tools._program import names, positive, program
 
 
 def evaluate_run(run, part: Part, every_stack: bool = False) -> dict:
@@ -116,10 +116,10 @@ def parse_args(argv):
     add("--model", help="folder of a run, .tflite file or SavedModel folder, measured alone")
     add("--compare", nargs=2, metavar=("A", "B"), help="two models (as --model): is B better than A?")
     add("--data", help="folder that holds the records of the sets")
-    add("--sets", default="synthetic", help="comma-separated names under --data (default synthetic)")
+    add("--sets", type=names, default="synthetic", help="comma-separated names under --data (default synthetic)")
     add("--split", default="val", help="of every set (default val)")
     add("--fold", type=_fold, default="0,1", help="LOW,HIGH: only this part of the samples (default 0,1)")
-    add("--limit", type=positive, default=1_000_000, help="at most so many samples of each set")
+    add("--limit", type=positive, default=-1, help="at most so many samples of each set")
     add("--protocols", default="", help="comma-separated named protocols, added to the table")
     add(
         "--pixels", type=_range, metavar="LOW,HIGH,STEPS", help="range of the 2D areas, pixels of 256 (default 0,30,20)"
@@ -207,7 +207,7 @@ def _measure_models(args) -> int:
     ours = with_range(FIGURES, *args.pixels) if args.pixels else FIGURES
     figures = (*ours, *named_figures([name for name in args.protocols.split(",") if name]))
     predictors, size = _predictors(args)
-    part = Part(args.data, args.sets.split(","), args.split, args.fold, args.limit)
+    part = Part(args.data, args.sets, args.split, args.fold, args.limit)
     measured = measure_sets(predictors, size, part, figures, with_mean=bool(args.run))
     if args.corrupt:
         _add_corrupted(args.corrupt, predictors, size, part, figures, measured)

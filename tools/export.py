@@ -7,7 +7,7 @@
 
 TFLite files: float32; float16 (half the size, the one that `hiu predict` takes); dynamic and int8 (a quarter). int8
 measures its ranges on training pictures of --data, or on rendered ones. Every file is compared with the network over
-held-out pictures; one that differs by more than its precision may is not kept, and the program fails.
+held-out pictures; where one differs by more than its precision may, the program fails and nothing is published.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from hiu_tf.errors import UserError
-from tools._program import positive, program
+from tools._program import names, positive, program
 
 _CALIBRATION, _BATCH = 128, 16
 SAVED = "SavedModel"
@@ -37,49 +37,56 @@ def export_run(run, out: Path, metrics: dict | None, training: str, precisions, 
       options: of `export.tflite.export_tflite`: batch, mask.
 
     Raises:
-      UserError: a file differs too much from the network; it has been removed.
+      UserError: a file differs too much from the network; nothing has been published.
     """
+    from hiu_tf.atomic import PARTIAL
     from hiu_tf.conventions import keys
     from hiu_tf.evaluation.report import markdown
     from hiu_tf.export.card import card_text, model_card, write_card
     from hiu_tf.export.module import HIUModule
     from hiu_tf.export.parity import parity_table
-    from hiu_tf.export.saved_model import export_saved_model
+    from hiu_tf.export.saved_model import export_saved_model, next_version
     from hiu_tf.export.tflite import export_tflite
     from hiu_tf.runtime.results import write_text
 
     module = HIUModule(run.network, run.hand)
     results = (metrics or {}).get("results")
     card = model_card(run.preset, module.size, module.hand, results)
-    saved = export_saved_model(module, out, card)
-    write_card(out, card)
     crops = np.concatenate([b[keys.IMAGE] for b in examples("train", _CALIBRATION)]) if "int8" in precisions else None
-    files = {}
-    for precision in precisions:
-        files[precision] = out / f"{run.preset}_{precision}.tflite"
-        print(f"converting {files[precision]} ...", flush=True)
-        export_tflite(module, files[precision], precision, crops, card, **options)
-    found = _held_against(run, saved, files, examples, module.size) if examples else {}
-    sizes = {path.name: path.stat().st_size for path in files.values()}
+    out.mkdir(parents=True, exist_ok=True)
+    # A server may be watching the folder: nothing is in its place before all of it is good.
+    with tempfile.TemporaryDirectory(prefix=PARTIAL, dir=out) as scratch:
+        made = {SAVED: export_saved_model(module, Path(scratch), card)}
+        for precision in precisions:
+            made[precision] = Path(scratch) / f"{run.preset}_{precision}.tflite"
+            print(f"converting {made[precision].name} ...", flush=True)
+            export_tflite(module, made[precision], precision, crops, card, **options)
+        found = _held_against(run, made, examples, module.size) if examples else {}
+        paths = [next_version(out), *(out / made[precision].name for precision in precisions)]
+        for path, target in zip(made.values(), paths):
+            path.replace(target)
+    write_card(out, card)
+    sizes = {path.name: path.stat().st_size for path in paths[1:]}
     tables = [markdown(results) if results else "", parity_table(found) if found else ""]
     write_text(out / "card.md", card_text(card, sizes, tables, training))
-    return [saved, *files.values()]
+    return paths
 
 
-def _held_against(run, saved, files, examples, size):
-    """Parity of every file with the network; files beyond their limits are removed."""
+def _held_against(run, made, examples, size):
+    """Parity of everything that was made with the network; refuses what is beyond its limits."""
     from hiu_tf.evaluation.predictors import exported_predictor, network_predictor
     from hiu_tf.export.parity import beyond_limits, parity, parity_table
 
     print("comparing with the network ...", flush=True)
-    candidates = {name: exported_predictor(str(path))[0] for name, path in {SAVED: saved, **files}.items()}
+    candidates = {name: exported_predictor(str(path))[0] for name, path in made.items()}
     found = parity(network_predictor(run.network, run.hand), candidates, examples("val", None), size)
     print(parity_table(found))
     wrong = beyond_limits(found)
-    for name in {text.partition(":")[0] for text in wrong} - {SAVED}:
-        files[name].unlink()
     if wrong:
-        raise UserError("files that differ too much from the network were removed: " + "; ".join(wrong))
+        raise UserError(
+            "nothing was published, for these differ too much from the network (--precisions leaves some out): "
+            + "; ".join(wrong)
+        )
     return found
 
 
@@ -99,8 +106,8 @@ def example_source(size: int, data: str | None, sets: list[str], pictures: int):
         def examples(split, count):
             each = -(-(count or pictures) // len(names))
             for name in names:
-                batches = evaluation_data(data_folder(root, name), split, size, _BATCH)
-                yield from batches.take(-(-each // _BATCH)).as_numpy_iterator()
+                folder = data_folder(root, name)
+                yield from evaluation_data(folder, split, size, _BATCH, limit=each).as_numpy_iterator()
 
         yield examples
 
@@ -136,11 +143,13 @@ def parse_args(argv):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", required=True, help="folder of a finished training run")
     parser.add_argument("--out", required=True, help="folder of the model; versions are numbered in it")
-    parser.add_argument("--precisions", default=",".join(PRECISIONS), help="of TFLite files (default: all)")
+    parser.add_argument("--precisions", type=names, default=",".join(PRECISIONS), help="of TFLite files (default: all)")
     parser.add_argument("--batch", type=positive, default=1, help="crops of one call of a TFLite file (default 1)")
     parser.add_argument("--no-mask", action="store_true", help="TFLite files without the mask: points and mesh alone")
     parser.add_argument("--data", help="folder of records to measure ranges and differences on (default: rendered)")
-    parser.add_argument("--sets", default="synthetic", help="comma-separated names under --data (default synthetic)")
+    parser.add_argument(
+        "--sets", type=names, default="synthetic", help="comma-separated names under --data (default synthetic)"
+    )
     parser.add_argument("--pictures", type=positive, default=208, help="to compare on (default 208)")
     parser.add_argument("--no-parity", action="store_true", help="compare nothing: for networks that are not trained")
     parser.add_argument("--serving", metavar="DIR", help="write a TF Serving server's files there, and warm-up records")
@@ -149,10 +158,11 @@ def parse_args(argv):
     parser.add_argument("--training", default="", help="a sentence for the card: how the model was trained")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     args = parser.parse_args(argv)
-    args.precisions = [name for name in args.precisions.split(",") if name]
     unknown = set(args.precisions) - set(PRECISIONS)
     if unknown:
         parser.error(f"unknown precision {sorted(unknown)[0]!r}; known are {', '.join(PRECISIONS)}")
+    if "int8" in args.precisions and args.batch > _CALIBRATION:
+        parser.error(f"int8 measures ranges on {_CALIBRATION} pictures: --batch can be no larger")
     return args
 
 
@@ -166,9 +176,7 @@ def main(argv=None) -> int:
     if args.no_parity and "int8" in args.precisions:
         raise UserError("int8 needs pictures: leave --no-parity, or name other --precisions")
     source = (
-        nullcontext()
-        if args.no_parity
-        else example_source(run.config.image_size, args.data, args.sets.split(","), args.pictures)
+        nullcontext() if args.no_parity else example_source(run.config.image_size, args.data, args.sets, args.pictures)
     )
     with source as examples:
         options = {"batch": args.batch, "mask": not args.no_mask}

@@ -50,7 +50,7 @@ def _explained(error, recipe, root):
     """What TensorFlow's error means for who reads it: a disk, a worker, records; else itself."""
     import tensorflow as tf
 
-    from hiu_tf.errors import UserError
+    from hiu_tf.errors import LostWorker, UserError
     from pipelines.mixing import data_folder
     from pipelines.records import RecordError, verify
 
@@ -61,7 +61,7 @@ def _explained(error, recipe, root):
             "command goes on"
         )
     if isinstance(error, (tf.errors.UnavailableError, tf.errors.DeadlineExceededError, tf.errors.AbortedError)):
-        return UserError("another worker is gone: start all workers again, they go on from the last checkpoint")
+        return LostWorker("another worker is gone: start all workers again, they go on from the last checkpoint")
     wrong = [problem for data in recipe.data.values() for problem in verify(data_folder(root, data.path))]
     return RecordError("records are damaged, prepare them again: " + "; ".join(wrong)) if wrong else error
 
@@ -115,15 +115,17 @@ def main(argv=None) -> int:
     args = parse_args(argv)
 
     import hiu_tf  # noqa: F401  (before tensorflow: selects tf_keras)
-    from hiu_tf.config.load import load_recipe
+    from hiu_tf.config.load import load_recipe, stages
     from hiu_tf.config.presets import model_config
     from hiu_tf.training.distribution import strategy
-    from pipelines.build import training_data
+    from pipelines.build import training_data, validation_data
 
     devices = strategy()
     recipe = load_recipe(args.recipe, args.set)
     size = model_config(recipe.model, recipe.network).image_size
-    training_data(recipe, args.data, size)  # refuse missing records before anything else
+    for stage in stages(recipe).values():  # refuse missing records before anything else, not after a stage
+        training_data(stage, args.data, size)
+        validation_data(stage, args.data, size)
     if args.show:
         from tools._sheet import write_batch
 

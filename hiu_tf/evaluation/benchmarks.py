@@ -15,6 +15,7 @@ from hiu_tf.evaluation.protocols import CENTROID, PointProtocol
 
 _WRIST, _MIDDLE, _MIDDLE_BONE, _PALM_BONE = 0, 9, (9, 10), (0, 9)
 _TIPS = tuple(int(tip) for tip in TIPS)
+_ARRAYS = ("joints", "weight", "visible", "size")
 
 POINT_PROTOCOLS = {
     protocol.name: protocol
@@ -36,22 +37,21 @@ POINT_PROTOCOLS = {
 
 
 def read_points(path: str | Path, dimensions: int) -> dict[str, np.ndarray]:
-    """Arrays of an .npz: joints [N, 21, dimensions], and where they are there weight [N, 21] and size [N].
+    """Arrays of an .npz: joints [N, 21, dimensions], and where they are there weight and visible [N, 21], size [N].
 
     Raises:
       UserError: the file cannot be read or an array has another shape.
     """
     try:
         with np.load(path) as arrays:
-            found = {
-                name: np.asarray(arrays[name], np.float64) for name in ("joints", "weight", "size") if name in arrays
-            }
+            found = {name: np.asarray(arrays[name], np.float64) for name in _ARRAYS if name in arrays}
     except (OSError, ValueError) as error:
         raise UserError(f"{path} is no .npz file: {error}") from error
     if "joints" not in found:
         raise UserError(f"{path} holds no array joints [samples, {NUM_JOINTS}, {dimensions}]")
     samples = len(found["joints"])
-    wanted = {"joints": (samples, NUM_JOINTS, dimensions), "weight": (samples, NUM_JOINTS), "size": (samples,)}
+    wanted = {"joints": (samples, NUM_JOINTS, dimensions), "size": (samples,)}
+    wanted |= {name: (samples, NUM_JOINTS) for name in ("weight", "visible")}
     for name, array in found.items():
         if array.shape != wanted[name]:
             raise UserError(f"{path}: {name} has shape {array.shape}, expected {wanted[name]}")
@@ -69,5 +69,6 @@ def measure(protocol: PointProtocol, predicted: dict, labelled: dict) -> dict:
     counted = labelled["weight"][:, list(protocol.joints)] > 0
     if not np.isfinite(predicted["joints"][:, list(protocol.joints)][counted]).all():
         raise UserError("the predictions hold values that are not finite")
-    errors = protocol.errors(predicted["joints"], labelled["joints"], labelled["weight"], labelled.get("size"))
+    others = labelled.get("size"), labelled.get("visible")
+    errors = protocol.errors(predicted["joints"], labelled["joints"], labelled["weight"], *others)
     return {"protocol": protocol.name, "words": protocol.words, "unit": protocol.unit, **protocol.figures(errors)}

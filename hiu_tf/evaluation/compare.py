@@ -10,6 +10,7 @@ from hiu_tf.evaluation.evaluate import Measured
 from hiu_tf.evaluation.figures import FIGURES
 
 _DRAWS, _LEVEL, _SEED = 2000, 0.95, 0
+_FEWEST = 10  # labelled samples: draws of fewer do not show how the figure varies
 
 
 class Difference(NamedTuple):
@@ -23,11 +24,12 @@ class Difference(NamedTuple):
     difference: float
     low: float
     high: float
+    samples: int
 
     @property
     def is_clear(self) -> bool:
-        """Whether the interval leaves out 0."""
-        return self.low > 0 or self.high < 0
+        """Whether the interval leaves out 0, and enough samples have labels for it to mean something."""
+        return self.samples >= _FEWEST and (self.low > 0 or self.high < 0)
 
 
 def compare(a: Measured, b: Measured, figures=FIGURES, draws: int = _DRAWS) -> dict[str, Difference]:
@@ -42,19 +44,20 @@ def compare(a: Measured, b: Measured, figures=FIGURES, draws: int = _DRAWS) -> d
             drawn = [_resampled(values, counts) for values in both]
             low, high = np.nanquantile(drawn[1] - drawn[0], [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
             one, two = (figure.value(part.errors[figure.name]) for part in (a, b))
-            found[figure.name] = Difference(one, two, two - one, float(low), float(high))
+            labelled = int((~np.isnan(both[0])).any(axis=1).sum())
+            found[figure.name] = Difference(one, two, two - one, float(low), float(high), labelled)
     return found
 
 
 def comparison_table(differences: dict[str, Difference], a: str, b: str) -> str:
-    """As Markdown; an asterisk where the interval leaves out 0."""
-    lines = [f"| figure | {a} | {b} | difference (95% interval) |", "|---|---|---|---|"]
+    """As Markdown; an asterisk where the interval leaves out 0 (never with fewer than 10 labelled samples)."""
+    lines = [f"| figure | samples | {a} | {b} | difference (95% interval) |", "|---|---|---|---|---|"]
     for name, d in differences.items():
         digits = 3 if max(abs(d.a), abs(d.b)) < 10 else 1
         show = lambda value, digits=digits: f"{value:.{digits}f}"
         mark = " *" if d.is_clear else ""
         interval = f"{d.difference:+.{digits}f} ({d.low:+.{digits}f} to {d.high:+.{digits}f}){mark}"
-        lines.append(f"| {name} | {show(d.a)} | {show(d.b)} | {interval} |")
+        lines.append(f"| {name} | {d.samples} | {show(d.a)} | {show(d.b)} | {interval} |")
     return "\n".join(lines)
 
 

@@ -76,11 +76,10 @@ class Figure:
                 for part, points in ((predicted, found), (labels, truth))
             )
             weight = np.repeat(weight[:, np.newaxis], truth.shape[1], axis=1)
-        if self.protocol.visible_only:
-            weight = weight * labels[keys.VISIBLE]
         box = _box_side(truth, weight) if self.protocol.per == "box" else None
         scale = _CROP / size if self.protocol.dimensions == 2 and not self.protocol.per else 1.0
-        return self.protocol.errors(scale * found, scale * truth, weight, box)
+        visible = labels[keys.VISIBLE] if self.protocol.visible_only else None
+        return self.protocol.errors(scale * found, scale * truth, weight, box, visible)
 
     def contributions(self, errors: np.ndarray) -> np.ndarray:
         """What each error adds to the figure, [B, columns]."""
@@ -123,7 +122,7 @@ def with_range(figures, low: float, high: float, steps: int) -> tuple[Figure, ..
 
 
 def _box_side(points, weight):
-    """Longer side of the labelled joints' box, [B]."""
+    """Longer side of the labelled joints' box, [B]; 0 for one joint alone, NaN for none."""
     labelled = np.where(weight[..., np.newaxis] > 0, points, np.nan)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)

@@ -102,18 +102,36 @@ class PointProtocol:
             return "all vertices"
         return "all joints" if self.joints == _ALL else ", ".join(JOINT_NAMES[j] for j in self.joints)
 
-    def errors(self, predicted, labelled, weight, size=None) -> np.ndarray:
+    @property
+    def _needed(self):
+        """Points without whose labels a sample says nothing."""
+        if self.alignment:
+            return slice(None)
+        root = [] if self.root in (None, CENTROID) else [self.root]
+        return root + ([] if self.scale in (None, CENTROID) else list(self.scale))
+
+    def errors(self, predicted, labelled, weight, size=None, visible=None) -> np.ndarray:
         """Errors [N, J] in `unit`, NaN where a joint does not count.
+
+        A sample counts if the labels have what its joints are moved, scaled, aligned and divided by.
 
         Args:
           predicted, labelled: [N, P, dimensions], P the 21 joints (or a root and V vertices).
-          weight: [N, P], 0 where a joint is not labelled (or hidden, with visible_only).
+          weight: [N, P], 0 where a joint is not labelled: whatever stands there is not looked at.
           size: [N], what errors are divided by, with `per`.
+          visible: [N, P], 0 where a joint is hidden; only visible_only asks. None: none is.
         """
         joints = slice(1, None) if self.joints is None else list(self.joints)
-        weight = weight[:, joints] > 0
-        mask = weight[..., np.newaxis]
-        found = predicted
+        is_labelled = weight > 0
+        usable = is_labelled[:, self._needed].all(axis=1)
+        found, labelled = (np.where(is_labelled[..., np.newaxis], points, 0) for points in (predicted, labelled))
+        if self.per:
+            usable &= size > 0
+            size = np.where(usable, size, 1)
+        counted = is_labelled[:, joints] & usable[:, np.newaxis]
+        if self.visible_only and visible is not None:
+            counted &= visible[:, joints] > 0
+        mask = is_labelled[:, joints, np.newaxis]
         if self.scale == CENTROID:
             found = found * _spread(labelled[:, joints], mask) / np.maximum(_spread(found[:, joints], mask), 1e-12)
         elif self.scale is not None:
@@ -129,7 +147,7 @@ class PointProtocol:
             found = procrustes(found, truth, self.alignment == SIMILARITY_OR_MIRROR)
         distance = np.linalg.norm(found - truth, axis=-1) * (1000 if self.dimensions == 3 else 1)
         distance = distance / size[:, np.newaxis] if self.per else distance
-        return np.where(weight & (weight.sum(axis=1, keepdims=True) >= self.least), distance, np.nan)
+        return np.where(counted & (counted.sum(axis=1, keepdims=True) >= self.least), distance, np.nan)
 
     def areas(self, errors: np.ndarray) -> np.ndarray:
         """What each error adds to the area under the curve, 0..1; NaN where there is none.

@@ -18,10 +18,15 @@ def export_saved_model(module: HIUModule, folder: Path, card: dict) -> Path:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        version = 1 + max([int(path.name) for path in folder.iterdir() if path.name.isdecimal()], default=0)
-        with written_whole(folder / str(version)) as scratch:
+        version = next_version(folder)
+        with written_whole(version) as scratch:
             tf.saved_model.save(module, str(scratch), signatures=module.signatures())
             write_card(scratch / "assets.extra", card)
-        return folder / str(version)
+        return version
     except OSError as error:
         raise UserError(f"cannot write the model to {folder}: {error}") from error
+
+
+def next_version(folder: Path) -> Path:
+    """Where the next version of a model goes: one more than the highest number in its folder."""
+    return folder / str(1 + max([int(path.name) for path in folder.iterdir() if path.name.isdecimal()], default=0))

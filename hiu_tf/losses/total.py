@@ -55,6 +55,7 @@ def sample_errors(names, gt: dict, stacks: list[dict], both_sides: bool = True) 
       stacks: predictions of each of K stacks, reconstructed.
       both_sides: whether self-supervision moves the dense branch as well (the paper), or the mesh alone.
     """
+    gt = weights.without_unlabelled(gt)
     fixed = stacks if both_sides else [_fix_dense_branch(pred) for pred in stacks]
     return {
         name: tf.stack([_weighted(LOSSES[name], gt, pred) for pred in (fixed if name in SELF_SUPERVISED else stacks)])

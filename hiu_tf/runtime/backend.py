@@ -16,6 +16,8 @@ from hiu_tf.errors import UserError
 INTERPRETERS = ("ai_edge_litert.interpreter", "tflite_runtime.interpreter", "tensorflow.lite.python.interpreter")
 SIGNATURE = "tensor"
 CARD = "model.json"
+#: The name of a model on a TF Serving server, unless another is given.
+SERVER_MODEL = "hiu"
 #: What a model's card must say for the runtime to use it.
 _CARD = ("name", "hiu_tf", "image_size", "input", "outputs", "camera", "faces", "hand")
 
@@ -59,11 +61,11 @@ def read_card(path: str | Path) -> dict:
     return _parsed_card(path.parent / CARD)
 
 
-def server_network(address: str) -> Network:
-    """The network behind a TF Serving server."""
+def server_network(address: str, model: str) -> Network:
+    """The network behind a TF Serving server, by its name there."""
     from hiu_tf.serving.client import connect
 
-    client = connect(address)
+    client = connect(address, model)
     return lambda crops: client.predict(SIGNATURE, image=np.asarray(crops, np.float32))
 
 

@@ -37,9 +37,8 @@ def benchmark(models: list[str], threads: list[int], picture: np.ndarray, box) -
                 [sys.executable, "-c", program, str(started)], input=picture.tobytes(), capture_output=True, check=False
             )
             if result.returncode:
-                rows.append(
-                    {"model": model, "threads": count, "error": result.stderr.decode().strip().splitlines()[-1]}
-                )
+                last = result.stderr.decode().strip().splitlines()[-1]  # "package.module.Kind: what is wrong"
+                rows.append({"model": model, "threads": count, "error": last.partition(": ")[2] or last})
             else:
                 rows.append(json.loads(result.stdout.decode().splitlines()[-1]))
     return rows

@@ -9,7 +9,7 @@ import numpy as np
 
 from hiu_tf.conventions import keys
 from hiu_tf.errors import UserError
-from hiu_tf.runtime.backend import load_network, read_card, server_network
+from hiu_tf.runtime.backend import SERVER_MODEL, load_network, read_card, server_network
 from hiu_tf.runtime.crop import Crop, around_box, box_of, search_windows
 
 _REFINEMENTS = 2
@@ -63,11 +63,13 @@ class Predictor:
       threads: for the TFLite interpreter.
       server: address of a TF Serving server that computes the model instead (serving/client.py); of `path` only
         the card is read then.
+      server_model: its name there.
     """
 
-    def __init__(self, path: str | Path, threads: int = 2, server: str | None = None):
+    def __init__(self, path: str | Path, threads: int = 2, server: str | None = None, server_model: str = SERVER_MODEL):
         if server:
-            self.network, self.card, self.engine = server_network(server), read_card(path), f"TF Serving at {server}"
+            self.network, self.card = server_network(server, server_model), read_card(path)
+            self.engine = f"TF Serving at {server}"
         else:
             self.network, self.card, self.engine = load_network(path, threads)
         self.size = self.card["image_size"]

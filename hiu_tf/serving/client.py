@@ -8,6 +8,7 @@ client.predict("mesh", image_bytes=[open("hand.jpg", "rb").read()])["vertices"]
 from __future__ import annotations
 
 import base64
+import http.client
 import json
 import time
 import urllib.error
@@ -83,8 +84,10 @@ class RestClient:
             if error.code in (429, 503):
                 raise _Overload(text) from error
             raise ServingError(f"{self._url} answers {error.code}: {text}") from error
-        except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
-            reason = getattr(error, "reason", error)
+        except http.client.InvalidURL as error:
+            raise ServingError(f"{self._url} is no address: {error}") from error
+        except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
+            reason = getattr(error, "reason", None) or repr(error)
             raise _Overload(f"no answer ({reason})") from error
         except ValueError as error:
             raise ServingError(f"{self._url} does not answer in JSON: {error}") from error

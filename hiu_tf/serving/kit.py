@@ -5,6 +5,7 @@ Every text proto is read back with the server's own message in the tests.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from hiu_tf.atomic import written_whole
@@ -14,6 +15,8 @@ from hiu_tf.errors import UserError
 IMAGE = "tensorflow/serving:2.15.1"
 #: Ascending; the last one is the largest batch that is put together.
 BATCH_SIZES = (1, 2, 4, 8)
+#: What Kubernetes takes as the name of a service.
+_NAME = re.compile(r"[a-z]([-a-z0-9]{0,48}[a-z0-9])?")
 WARMUP = "tf_serving_warmup_requests"
 
 _MODELS = """model_config_list {{
@@ -46,7 +49,7 @@ _COMPOSE = """services:
       - "{model}:/models/{name}:ro"
       - "./config:/config:ro"
     healthcheck:
-      test: ["CMD-SHELL", "exec 3<>/dev/tcp/127.0.0.1/8501"]
+      test: ["CMD", "bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/8501"]
       interval: 10s
 """
 _KUBERNETES = """apiVersion: apps/v1
@@ -104,8 +107,12 @@ def write_kit(model: Path, out: Path, name: str = "hiu") -> list[Path]:
       name: of the model on the server.
 
     Raises:
-      UserError: the folder holds no version of a model.
+      UserError: the folder holds no version of a model, or Kubernetes does not take the name.
     """
+    if not _NAME.fullmatch(name):
+        raise UserError(
+            f"a server's model takes small letters, digits and dashes, from a letter on: {name!r} does not fit"
+        )
     if not any(path.name.isdecimal() for path in model.iterdir() if (path / "saved_model.pb").exists()):
         raise UserError(f"{model} holds no numbered version of a SavedModel: export one first (tools/export.py)")
     flags = "[" + ", ".join(f'"{flag}"' for flag in _FLAGS) + "]"

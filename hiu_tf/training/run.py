@@ -35,7 +35,7 @@ from hiu_tf.training.pictures import prediction_sheet
 from hiu_tf.training.report import REPORT, write_report
 from hiu_tf.training.schedules import learning_rate
 from hiu_tf.training.trainer import HIUTrainer
-from hiu_tf.training.validation import KeepBest, ValidateAverage
+from hiu_tf.training.validation import KeepBest, ValidateAverage, forget_other_best
 
 RECIPE, WEIGHTS, BOARD = "recipe.json", "network.weights.h5", "tensorboard"
 _SHOWN = 6  # pictures on the sheet
@@ -78,7 +78,7 @@ def train(
     hand = hand_model(recipe.hand)
     # Reading some values takes all workers. So all do the same, and what others than the first write is thrown away.
     own = folder if number == 0 else Path(tempfile.mkdtemp(prefix="hiu_worker"))
-    _write_recipe(recipe, own)
+    changed = _changed_settings(recipe, own)
     trainer = _trainer(recipe, hand, own, finish)
     state = RunState(trainer, folder, own)
     if not state.restore() and settings.start_from:
@@ -88,25 +88,32 @@ def train(
     if start >= settings.steps and (folder / WEIGHTS).is_file():  # finished: averaged and measured anew it would change
         _load_weights(trainer.network, folder)
         _throw_away(own, folder)
+        if changed:
+            print(f"{folder} is finished; these settings were not used: {', '.join(changed)}")
         return run
+    if changed:
+        print(f"{folder} goes on with other settings than before: {', '.join(changed)}")
+    _write_recipe(recipe, own)
     note_start(own, start)
     (own / WEIGHTS).unlink(missing_ok=True)  # of fewer steps: a kill before the end must not leave them as the result
     shown = _pictures(data(0, number, workers), trainer.finish)
-    for epochs, steps in _epochs(start, settings):
+    parts = _epochs(start, settings)
+    for epochs, steps in parts:
         trainer.fit(
             distributed(partial(data, state.step), settings.batch_size),
-            epochs=epochs,
+            initial_epoch=epochs.start,
+            epochs=epochs.stop,
             steps_per_epoch=steps,
             validation_data=validation,
-            validation_freq=min(settings.validate_every, epochs),
-            callbacks=_callbacks(recipe, state, own, shown, verbose and number == 0),
+            validation_freq=_validated(parts, settings.validate_every),
+            callbacks=_callbacks(recipe, state, folder, own, shown, verbose and number == 0),
             verbose=0,
         )
         _refuse_divergence(trainer, folder)
     if take_average(trainer.optimizer, trainer.trainable_variables):
         _recalibrate(trainer, data(0, number, workers), settings.recalibrate)
-    save_weights(trainer.network, own)
     write_report(own, prediction_sheet(trainer.network, hand, shown))
+    save_weights(trainer.network, own)  # the last thing: a run with weights is finished
     _throw_away(own, folder)
     return run
 
@@ -118,9 +125,18 @@ def _throw_away(own, folder):
 
 
 def _epochs(done, settings):
-    """(epochs, steps of each) from a step on: whole epochs, then a shorter one for the rest."""
-    whole, rest = divmod(max(settings.steps - done, 0), settings.steps_per_epoch)
-    return [part for part in ((whole, settings.steps_per_epoch), (1, rest)) if all(part)]
+    """(numbers of epochs from 0, steps of each) from a step on: whole epochs, then a shorter one for the rest."""
+    length = settings.steps_per_epoch
+    whole, rest = divmod(max(settings.steps - done, 0), length)
+    first = -(-done // length)
+    parts = (range(first, first + whole), length), (range(first + whole, first + whole + 1), rest)
+    return [(epochs, steps) for epochs, steps in parts if epochs and steps]
+
+
+def _validated(parts, every):
+    """Numbers from 1 of the epochs that are validated: the same ones whatever was interrupted, and the last."""
+    last = parts[-1][0].stop
+    return sorted({*range(every, last + 1, every), last})
 
 
 def _trainer(recipe, hand, folder, finish):
@@ -193,8 +209,8 @@ def save_weights(network: keras.Model, folder: Path) -> None:
 
 
 def adopt(stage: Path, folder: Path) -> None:
-    """Makes `folder` a finished run with the recipe, weights and report of its last stage."""
-    for name in (RECIPE, REPORT, WEIGHTS):
+    """Makes `folder` a finished run with the recipe, weights and (if nobody took it away) report of its last stage."""
+    for name in (RECIPE, REPORT, WEIGHTS) if (stage / REPORT).is_file() else (RECIPE, WEIGHTS):
         with written_whole(folder / name) as scratch:
             shutil.copyfile(stage / name, scratch)
 
@@ -241,22 +257,24 @@ def _read_recipe(path):
         raise UserError(f"{path} is no recipe of a run: {error!r}") from error
 
 
+def _changed_settings(recipe, folder):
+    """What differs from the folder's recipe, in words; refuses weights of another network or hand."""
+    path, settings = folder / RECIPE, json.loads(json.dumps(asdict(recipe)))
+    if not path.exists():
+        return []
+    before = _read_recipe(path)
+    for name in ("model", "network", "hand"):
+        if before[name] != settings[name]:
+            raise UserError(
+                f"{folder} holds a run with {name} {before[name]}, not {settings[name]}: use another folder"
+            )
+    return _changed(before, settings)
+
+
 def _write_recipe(recipe, folder):
-    """Refuses to go on in a folder whose weights are of another network or hand; says what else has changed."""
-    path, settings = folder / RECIPE, asdict(recipe)
-    if path.exists():
-        before = _read_recipe(path)
-        for name in ("model", "network", "hand"):
-            if before[name] != settings[name]:
-                raise UserError(
-                    f"{folder} holds a run with {name} {before[name]}, not {settings[name]}: use another folder"
-                )
-        changed = _changed(before, json.loads(json.dumps(settings)))
-        if changed:
-            print(f"{folder} goes on with other settings than before: {', '.join(changed)}")
     folder.mkdir(parents=True, exist_ok=True)
-    with written_whole(path) as scratch:
-        scratch.write_text(json.dumps(settings, indent=1))
+    with written_whole(folder / RECIPE) as scratch:
+        scratch.write_text(json.dumps(asdict(recipe), indent=1))
 
 
 def _changed(before, now, prefix=""):
@@ -282,14 +300,15 @@ def _refuse_divergence(trainer, folder):
         )
 
 
-def _callbacks(recipe, state, folder, shown, verbose):
+def _callbacks(recipe, state, folder, own, shown, verbose):
     """In the order in which they act after an epoch: the record is written before the checkpoint that it belongs to."""
     settings = recipe.train
-    board = tf.summary.create_file_writer(str(folder / BOARD))
-    journal, rate = Journal(folder, state.step), learning_rate(settings)
+    board = tf.summary.create_file_writer(str(own / BOARD))
+    journal, rate = Journal(own, state.step), learning_rate(settings)
     found = [EpochRecord(rate, settings.batch_size, journal, board, shown)]
     if settings.validate:
-        found += [ValidateAverage(), KeepBest(state, settings.best, folder)]
+        forget_other_best(state, settings.best, settings.validate, folder)
+        found += [ValidateAverage(), KeepBest(state, settings.best, settings.validate, own)]
     found += [SaveState(state)]
     if settings.on_nan == "stop":
         found.append(keras.callbacks.TerminateOnNaN())

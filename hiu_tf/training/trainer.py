@@ -92,15 +92,16 @@ class HIUTrainer(keras.Model):
             stacks.append(stack)
         return stacks
 
-    def compute_losses(self, targets, stacks, totals):
+    def compute_losses(self, targets, stacks, weights, totals):
         """Errors {loss: [K, B]} of some samples, and their share of the weighted sum of losses.
 
         Args:
+          weights: {loss: weight}.
           totals: {loss: sum of label weights} of the whole batch, over all replicas.
         """
         errors = sample_errors(self.loss_weights, targets, stacks, self.both_sides)
         values = loss_values(errors, totals)
-        return errors, tf.add_n([self._weight(name) * value for name, value in values.items()])
+        return errors, tf.add_n([weights[name] * value for name, value in values.items()])
 
     @tf.autograph.experimental.do_not_convert
     def train_step(self, data):
@@ -110,10 +111,10 @@ class HIUTrainer(keras.Model):
         totals = self._totals(weights)
         statistics = self._statistics()
         gradients, errors, total = self._accumulated(image, targets, totals)
-        self._mend(statistics)
         gradients, norm = tf.clip_by_global_norm(_all_replicas(gradients), self.clip_norm)
         # The norm is that of all replicas: all of them skip, or none. Scaled float16 gradients overflow now and then.
         is_finite = tf.math.is_finite(norm)
+        self._mend(statistics, is_finite)
         is_good = tf.math.is_finite(total) & (is_finite | self.overflows)
         if self.report:
             tf.cond(is_good, lambda: True, lambda: self._report(image, targets, errors))
@@ -133,7 +134,8 @@ class HIUTrainer(keras.Model):
         image, targets = _never_empty(*data)
         weights = sample_weights(self.loss_weights, targets)
         stacks = self.predictions(image, training=False)
-        errors, total = self.compute_losses(targets, stacks, self._totals(weights))
+        # Full weights: figures of different steps of the warm-up are to be compared.
+        errors, total = self.compute_losses(targets, stacks, self.loss_weights, self._totals(weights))
         for metric in self.quality:
             metric.update_state(targets, stacks[-1])
         return self._count(targets, weights, errors, total) | {m.name: m.result() for m in self.quality}
@@ -188,7 +190,8 @@ class HIUTrainer(keras.Model):
     def _gradients(self, image, targets, totals):
         scales = hasattr(self.optimizer, "get_scaled_loss")
         with tf.GradientTape() as tape:
-            errors, loss = self.compute_losses(targets, self.predictions(image, training=True), totals)
+            stacks = self.predictions(image, training=True)
+            errors, loss = self.compute_losses(targets, stacks, self._warmed_weights(), totals)
             scaled = self.optimizer.get_scaled_loss(loss) if scales else loss
         gradients = tape.gradient(scaled, self.trainable_variables, unconnected_gradients="zero")
         return self.optimizer.get_unscaled_gradients(gradients) if scales else gradients, errors, loss
@@ -199,20 +202,22 @@ class HIUTrainer(keras.Model):
             return []
         return [tf.identity(variable) for variable in self.network.non_trainable_variables]
 
-    def _mend(self, statistics):
-        """A step that is not finite has spoiled the statistics in its forward pass: back to what they were."""
+    def _mend(self, statistics, is_finite):
+        """A step that is left out has changed the statistics in its forward pass: back to what they were."""
         for variable, before in zip(self.network.non_trainable_variables, statistics):
-            variable.assign(tf.where(tf.math.is_finite(variable), variable, before))
+            variable.assign(tf.where(is_finite, variable, before))
 
     def _totals(self, weights):
         return {name: _all_replicas(tf.reduce_sum(weight)) for name, weight in weights.items()}
 
-    def _weight(self, name):
-        weight = self.loss_weights[name]
-        if name not in SELF_SUPERVISED or not self.warmup_steps:
-            return weight
-        progress = tf.cast(self.optimizer.iterations, tf.float32) / self.warmup_steps
-        return weight * tf.minimum(progress, 1.0)
+    def _warmed_weights(self):
+        """Weights of the losses; those of self-supervision grow during the warm-up."""
+        if not self.warmup_steps:
+            return self.loss_weights
+        progress = tf.minimum(tf.cast(self.optimizer.iterations, tf.float32) / self.warmup_steps, 1.0)
+        return self.loss_weights | {
+            name: progress * self.loss_weights[name] for name in SELF_SUPERVISED if name in self.loss_weights
+        }
 
     def _report(self, image, targets, errors):
         """Calls `report` outside the graph; true."""

@@ -38,12 +38,13 @@ class KeepBest(keras.callbacks.Callback):
     Args:
       state: of the run; it remembers the best value.
       figure: name of a metric of the trainer.
-      folder: of the run.
+      sets: what it is measured on.
+      folder: where they are written.
     """
 
-    def __init__(self, state: RunState, figure: str, folder: Path):
+    def __init__(self, state: RunState, figure: str, sets: tuple[str, ...], folder: Path):
         super().__init__()
-        self._state, self._figure, self._folder = state, figure, folder
+        self._state, self._figure, self._sets, self._folder = state, figure, list(sets), folder
         self._averages = ValidateAverage()
 
     def on_epoch_end(self, epoch, logs=None):
@@ -61,4 +62,15 @@ class KeepBest(keras.callbacks.Callback):
             self.model.network.save_weights(str(scratch))
         self._averages.on_test_end()
         with written_whole(self._folder / BEST) as scratch:
-            scratch.write_text(json.dumps({"figure": self._figure, "value": value, "step": self._state.step}))
+            found = {"figure": self._figure, "sets": self._sets, "value": value, "step": self._state.step}
+            scratch.write_text(json.dumps(found))
+
+
+def forget_other_best(state: RunState, figure: str, sets: tuple[str, ...], folder: Path) -> None:
+    """Sets the best value back where it is of another figure or other sets than those that it will be compared with."""
+    try:
+        before = json.loads((folder / BEST).read_text())
+    except (OSError, ValueError):
+        before = {}
+    if (before.get("figure"), before.get("sets")) != (figure, list(sets)):
+        state.best.assign(np.nan)

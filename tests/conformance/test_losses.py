@@ -76,8 +76,12 @@ def test_a_sample_without_label_changes_nothing(name, predicted, rng):
     spoiled = {key: tf.concat([gt[key][:2], gt[key][2:] * np.nan], axis=0) for key in gt if key not in WEIGHTS}
     two = {key: value[:2] for key, value in gt.items()}
     fewer = {key: tf.Variable(value[:2]) for key, value in predicted.items()}
-    value, _ = gradients(name, spoiled | hidden, predicted)
-    assert value == pytest.approx(gradients(name, two, fewer)[0], rel=1e-5)
+    value, found = gradients(name, spoiled | hidden, predicted)
+    expected, pulled = gradients(name, two, fewer)
+    assert value == pytest.approx(expected, rel=1e-5)
+    for one, other in zip(found, pulled):
+        np.testing.assert_allclose(one[:2], other, rtol=1e-4, atol=1e-7)
+        assert not one[2:].any()
 
 
 def test_golden_numbers(predicted, rng):

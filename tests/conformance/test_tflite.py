@@ -77,6 +77,12 @@ def test_a_file_beyond_its_limits_is_named():
         "int8: the 2D error changes by -1.7 px (limit 1.5)", "int8: mesh_root changes by +2 mm (limit 1.5)",
     ]  # fmt: skip
     assert not beyond_limits({"int8": bad._replace(pixel_error=1.4, changes={"mesh_root": -1.4})})
+    unlabelled = bad._replace(pixel_error=np.nan, changes={})
+    assert beyond_limits({"int8": unlabelled}) == [
+        "int8: 2D joints move by +3 px (limit 1.5)", "int8: the mesh moves by +5 mm (limit 1.5)",
+    ]  # fmt: skip
+    assert beyond_limits({"int8": unlabelled._replace(pixels=(np.nan, 0.0), millimetres=(0.1, 0.1))})
+    assert not beyond_limits({"int8": unlabelled._replace(pixels=(1.0, 9.0), millimetres=(0.1, 0.1))})
 
 
 def test_int8_of_a_fresh_network_runs_on_the_light_interpreter(tiny_network, hand, tmp_path):

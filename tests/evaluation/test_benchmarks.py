@@ -131,3 +131,42 @@ def test_the_program(hands, tmp_path, capsys):
     with pytest.raises(SystemExit):
         main(["--protocol", "zou", *files])
     assert "unknown protocol 'zou'; known are freihand, zimmermann" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("name", "needed"), [("zhou", (9, 0)), ("zimmermann", (0, 9, 10)), ("mobrecon", (0,))])
+def test_a_sample_counts_with_its_root_and_scale_alone(name, needed, hands):
+    """A label of weight 0 may be anything: no joint is moved to it or scaled by it."""
+    protocol, (_, labelled, weight) = POINT_PROTOCOLS[name], hands
+    weight = np.ones_like(weight)
+    spoiled = labelled.copy()
+    for sample, joint in enumerate(needed):
+        weight[sample, joint], spoiled[sample, joint] = 0, np.nan
+    weight[5, 20], spoiled[5, 20] = 0, np.nan
+    errors = protocol.errors(labelled, spoiled, weight)
+    assert np.isnan(errors[: len(needed)]).all()
+    assert np.isnan(errors[5, 20])
+    np.testing.assert_allclose(errors[len(needed) :][~np.isnan(errors[len(needed) :])], 0, atol=1e-9)
+    assert np.isnan(errors[len(needed) :]).sum() == 1
+
+
+def test_hidden_joints_still_move_and_scale(hands, tmp_path):
+    """Zimmermann and Brox count visible joints; the root and the bone are taken from the labels, seen or not."""
+    protocol, (predicted, labelled, weight) = POINT_PROTOCOLS["zimmermann"], hands
+    weight, visible = np.ones_like(weight), np.ones_like(weight)
+    visible[:, [0, 9]] = 0
+    whole, seen = (
+        protocol.errors(predicted, labelled, weight),
+        protocol.errors(predicted, labelled, weight, None, visible),
+    )
+    assert np.isnan(seen[:, [0, 9]]).all()
+    np.testing.assert_array_equal(np.delete(seen, [0, 9], axis=1), np.delete(whole, [0, 9], axis=1))
+    np.savez(tmp_path / "labels.npz", joints=labelled, visible=visible)
+    found = measure(protocol, {"joints": predicted}, read_points(tmp_path / "labels.npz", 3))
+    assert found["mean"] == pytest.approx(protocol.figures(seen)["mean"])
+
+
+def test_a_sample_without_size_is_left_out(rng):
+    labelled = rng.uniform(0, 256, (3, 21, 2))
+    errors = POINT_PROTOCOLS["nsrm"].errors(labelled + 1, labelled, np.ones((3, 21)), np.array([0, np.nan, 100.0]))
+    assert np.isnan(errors[:2]).all()
+    np.testing.assert_allclose(errors[2], np.sqrt(2) / 100)

@@ -230,3 +230,21 @@ def test_corruptions_change_pictures_and_nothing_else(name, batches):
     assert np.abs(first[keys.IMAGE] - batches[0][keys.IMAGE]).mean() > 0.003
     assert 0 <= first[keys.IMAGE].min() <= first[keys.IMAGE].max() <= 1
     assert first[keys.JOINTS_2D] is batches[0][keys.JOINTS_2D]
+
+
+def test_one_labelled_joint_has_no_box(batches):
+    batch = dict(batches[0])
+    batch[keys.JOINTS_2D_WEIGHT] = np.ones_like(batch[keys.JOINTS_2D_WEIGHT])
+    batch[keys.JOINTS_2D_WEIGHT][0, 1:] = 0
+    shifted = {**perfect(batch), keys.JOINTS_2D: batch[keys.JOINTS_2D] + 1}
+    figures = evaluate({"shifted": lambda image: shifted}, [batch], 64)["shifted"]
+    assert 0 < figures["joints_2d_box_error"] < 1
+    assert figures["joints_2d_auc"] > 0, "in pixels it counts"
+
+
+def test_few_samples_make_nothing_clear(rng):
+    first = rng.normal(10, 1, (9, 1))
+    found = compare(measured({"joints_3d_root": first}), measured({"joints_3d_root": first + 1}))["joints_3d_root"]
+    assert found.low > 0
+    assert not found.is_clear
+    assert found.samples == 9

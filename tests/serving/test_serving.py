@@ -4,7 +4,9 @@ import http.client
 import json
 import os
 import re
+import socketserver
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -116,6 +118,24 @@ def test_nobody_there(address, monkeypatch):
     monkeypatch.setattr(client_module, "_WAIT_S", 0.01)
     with pytest.raises(ServingError, match="cannot be reached or is overloaded after 3 tries"):
         connect(address, timeout=2).predict("mesh", image_bytes=[b""])
+
+
+@pytest.mark.parametrize("answer", (b"no HTTP at all\r\n\r\n", b"", b"HTTP/1.1 200 OK\r\nContent-Length: 90\r\n\r\n{"))
+def test_something_else_listens_there(answer, monkeypatch):
+    monkeypatch.setattr(client_module, "_WAIT_S", 0.01)
+
+    class Other(socketserver.BaseRequestHandler):
+        def handle(self):
+            self.request.recv(1 << 16)
+            self.request.sendall(answer)
+
+    with socketserver.TCPServer(("127.0.0.1", 0), Other) as other:
+        threading.Thread(target=other.serve_forever, daemon=True).start()
+        with pytest.raises(ServingError, match="after 3 tries"):
+            connect(f"127.0.0.1:{other.server_address[1]}", timeout=2).predict("mesh", image_bytes=[b""])
+        other.shutdown()
+    with pytest.raises(ServingError, match="is no address"):
+        connect("127.0.0.1:some port").predict("mesh", image_bytes=[b""])
 
 
 @pytest.mark.parametrize(
@@ -245,6 +265,7 @@ def test_manifests_agree_with_the_configs(kit):
     )
     assert "GET /v1/models/hiu " in container["readinessProbe"]["exec"]["command"][-1]
     assert compose["image"] == container["image"]
+    assert compose["healthcheck"]["test"][:3] == ["CMD", "bash", "-c"], "the image's sh has no /dev/tcp"
 
 
 def test_a_kit_needs_a_model(tmp_path):
@@ -252,6 +273,15 @@ def test_a_kit_needs_a_model(tmp_path):
 
     with pytest.raises(UserError, match="no numbered version"):
         write_kit(tmp_path, tmp_path / "kit")
+
+
+@pytest.mark.parametrize("name", ("my_hand", "Hand", "-hand", "hand-", "4hands", "h" * 60, ""))
+def test_names_that_kubernetes_does_not_take(name, folder, tmp_path):
+    from hiu_tf.errors import UserError
+
+    with pytest.raises(UserError, match="small letters, digits and dashes"):
+        write_kit(folder, tmp_path, name)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.skipif(not REAL, reason="HIU_SERVER names no real server")
@@ -276,10 +306,8 @@ def test_hiu_predict_asks_a_server(server, folder, tmp_path):
     answers = [json.loads((tmp_path / name / "hand.json").read_text()) for name in ("local", "rest", "grpc")]
     for answer in answers[1:]:
         np.testing.assert_allclose(answer["joints_3d"], answers[0]["joints_3d"], atol=1e-5)
-    assert (
-        main(["predict", str(tmp_path / "hand.png"), "--out", str(tmp_path / "x"), *options, "--server", "nowhere"])
-        == 1
-    )
+    for more in (["--server", "nowhere"], ["--server", server["rest"], "--server-model", "foot"]):
+        assert main(["predict", str(tmp_path / "hand.png"), "--out", str(tmp_path / "x"), *options, *more]) == 1
 
 
 def test_hiu_benchmark_times_a_server(server, capsys):

@@ -18,7 +18,9 @@ from hiu_tf.export.tflite import export_tflite
 from hiu_tf.hand.mano import read_mano
 from hiu_tf.models.hiu import build_hiu
 from hiu_tf.runtime.predictor import Predictor
+from hiu_tf.training.run import Run
 from tests.hand.test_mano import mano_arrays, write
+from tools._measure import run_predictors
 from tools.evaluate import main
 
 MODEL = "savedmodels/hiu_small"
@@ -68,7 +70,9 @@ def test_a_model_is_compared_with_its_twin(rendered_records, capsys):
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| joints_3d_root |")]
     assert "(95% interval)" not in lines[0]
     assert "hiu_small/1" not in lines[0]
-    assert float(lines[-1].split("|")[2]) == pytest.approx(float(lines[-1].split("|")[3]), abs=0.5)
+    samples, one, other = map(float, lines[-1].split("|")[2:5])
+    assert samples == 6
+    assert one == pytest.approx(other, abs=0.5)
 
 
 def test_bad_requests_are_refused(rendered_records, capsys):
@@ -76,6 +80,7 @@ def test_bad_requests_are_refused(rendered_records, capsys):
         (["--model", MODEL, "--data", "d", "--protocols", "pckh"], "needs the sizes of heads"),
         (["--compare", MODEL, MODEL, "--data", str(rendered_records)], "only different models"),
         (["--model", MODEL, "--data", str(rendered_records), "--fold", "0,0.0000001"], "no sample to measure"),
+        (["--model", MODEL, "--data", str(rendered_records), "--sets", "synthetic,other"], "other does not exist"),
         (["--model", "nowhere.tflite", "--data", "d"], "there is no model at nowhere.tflite"),
     ):
         with pytest.raises(UserError, match=message):
@@ -83,6 +88,7 @@ def test_bad_requests_are_refused(rendered_records, capsys):
     for arguments in (
         ["--run", "r", "--model", "m", "--data", "d"],
         ["--every-stack", "--model", "m", "--data", "d"],
+        ["--model", "m", "--data", "d", "--sets", "synthetic,,digits"],
         [],
     ):
         with pytest.raises(SystemExit):
@@ -144,3 +150,16 @@ def test_published_numbers_are_whole():
     heights = (y[1:] + y[:-1]) / 2
     assert (heights * np.diff(x)).sum() / (x[-1] - x[0]) == pytest.approx(0.9647, abs=1e-4)
     assert published_curve("stb") is None
+
+
+def test_a_limit_is_exact(rendered_records, tmp_path):
+    arguments = ["--model", f"{MODEL}/hiu_small_float16.tflite", "--data", str(rendered_records)]
+    assert main([*arguments, "--limit", "5", "--csv", str(tmp_path / "five.csv")]) == 0
+    assert len((tmp_path / "five.csv").read_text().splitlines()) == 1 + 5
+
+
+def test_random_weights_are_the_same_ones_every_time(hand, rng):
+    network = build_hiu(model_config("tiny"))
+    run, image = Run(network, "tiny", model_config("tiny"), hand), rng.random((1, 64, 64, 3), np.float32)
+    found = [run_predictors(run)["random weights"](image)["joints_3d"] for _ in range(2)]
+    np.testing.assert_array_equal(*found)

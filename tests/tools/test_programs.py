@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from hiu_tf.errors import UserError
 from tools._program import program
 
 PROGRAMS = ("prepare", "train", "evaluate", "export", "demo", "build_hand")
@@ -103,6 +104,40 @@ def test_mistakes_end_in_one_line_and_leave_nothing(case, tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_later_stage_is_checked_before_the_first(rendered_records, tmp_path):
+    later = "stages={first: {}, second: {train.validate: [nowhere]}}"
+    arguments = ["--recipe", "pipelines/recipes/quickstart.yaml", "--data", str(rendered_records), "--set", later]
+    with pytest.raises(UserError, match="nowhere does not exist"):
+        importlib.import_module("tools.train").main([*arguments, "--out", str(tmp_path / "run")])
+    assert not (tmp_path / "run").exists()
+
+
+def test_int8_needs_as_many_pictures_as_a_batch(capsys):
+    with pytest.raises(SystemExit):
+        importlib.import_module("tools.export").main(["--run", "r", "--out", "o", "--batch", "129"])
+    assert "--batch can be no larger" in capsys.readouterr().err
+
+
+def test_what_differs_too_much_is_not_published(rendered_records, tmp_path, monkeypatch):
+    """Neither the SavedModel that a server would take nor any other file; what was there stays."""
+    from hiu_tf.config.presets import model_config
+    from hiu_tf.export import parity
+    from hiu_tf.hand.procedural import hand_model
+    from hiu_tf.models.hiu import build_hiu
+    from hiu_tf.training.run import Run
+
+    export = importlib.import_module("tools.export")
+    run = Run(build_hiu(model_config("tiny")), "tiny", model_config("tiny"), hand_model("procedural"))
+    out = tmp_path / "model"
+    (out / "3").mkdir(parents=True)
+    monkeypatch.setitem(parity.LIMITS, "SavedModel", (-1.0, -1.0))
+    with export.example_source(64, str(rendered_records), ["synthetic"], 2) as examples:
+        assert sum(len(batch["image"]) for batch in examples("val", None)) == 2
+        with pytest.raises(UserError, match="nothing was published.*SavedModel: the 2D error changes by"):
+            export.export_run(run, out, None, "", ("float32",), examples)
+    assert [path.name for path in out.iterdir()] == ["3"]
+
+
 def test_unwritable_output_is_one_line(tmp_path, capsys):
     (tmp_path / "file").write_text("in the way")
     module = importlib.import_module("tools.prepare")
@@ -139,7 +174,7 @@ def test_from_data_to_model(tmp_path, rendered_records):
     )
     assert measured.returncode == 0, measured.stderr[-2000:]
     figures = json.loads((tmp_path / "m.json").read_text())["results"]["synthetic"]
-    assert set(figures) == {"trained", "untrained", "mean of training"}
+    assert set(figures) == {"trained", "random weights", "mean of training"}
     exported = run(
         "export",
         "--run",

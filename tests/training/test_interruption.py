@@ -66,6 +66,7 @@ def check_killed(root, tmp_path, moments, settings):
     for a, b in zip(whole, killed):
         for name in ("loss", "heatmaps", "gradient_norm", "learning_rate", "labels/mask/synthetic"):
             assert b[name] == pytest.approx(a[name], rel=2e-3), (a["step"], name)
+        assert ("val_loss" in a) == ("val_loss" in b)
     a, b = weights(tmp_path / "whole"), weights(tmp_path / "killed")
     assert np.linalg.norm(a - b) < 2e-3 * np.linalg.norm(a)
     assert not list((tmp_path / "killed").glob("partial-*.h5"))
@@ -84,6 +85,7 @@ def test_a_run_killed_many_times_goes_on(rendered_records, tmp_path):
         "train.precision=mixed_float16",
         "train.accumulate=2",
         "train.validate=[synthetic]",
+        "train.validate_every=2",
     ]
     check_killed(rendered_records, tmp_path, [2, 4, 8], settings)
 

@@ -15,10 +15,13 @@ from hiu_tf.errors import UserError
 from hiu_tf.losses.self_supervised import RENDERED
 from hiu_tf.losses.total import sample_weights
 from hiu_tf.models.hiu import build_hiu
+from hiu_tf.training import run as run_module
 from hiu_tf.training.bad_batch import FOLDER as BAD_BATCHES
+from hiu_tf.training.checkpoints import SaveState
 from hiu_tf.training.journal import CSV_LOG, STARTS, Journal, read_journal
+from hiu_tf.training.optimizer import build_optimizer
 from hiu_tf.training.report import REPORT
-from hiu_tf.training.run import RECIPE, WEIGHTS, freeze, load_run, train
+from hiu_tf.training.run import RECIPE, WEIGHTS, adopt, freeze, load_run, train
 from hiu_tf.training.schedules import learning_rate
 from hiu_tf.training.trainer import HIUTrainer
 from hiu_tf.training.validation import BEST, BEST_WEIGHTS
@@ -291,3 +294,89 @@ def test_synchronised_batch_norm_sees_the_whole_batch(rendered_records):
         assert result.returncode == 0, result.stderr[-2000:]
         figures.append([float(number) for number in result.stdout.split()])
     np.testing.assert_allclose(figures[0], figures[1], rtol=1e-3)
+
+
+def test_a_run_that_goes_on_has_no_result_until_it_ends(rendered_records, tmp_path):
+    run(recipe(2), rendered_records, tmp_path)
+
+    def broken(start, worker=0, workers=1):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe(4), broken, tmp_path, verbose=False)
+    with pytest.raises(UserError, match="no finished run"):
+        load_run(tmp_path)
+    run(recipe(4), rendered_records, tmp_path)
+    assert load_run(tmp_path).preset == "tiny"
+
+
+def test_the_recipe_of_a_finished_run_is_the_one_it_was_made_by(rendered_records, tmp_path, capsys):
+    run(recipe(2), rendered_records, tmp_path)
+    before = (tmp_path / RECIPE).read_text()
+    run(recipe(2, learning_rate=5e-3), rendered_records, tmp_path)
+    assert (tmp_path / RECIPE).read_text() == before
+    assert "is finished; these settings were not used: train.learning_rate 0.001 -> 0.005" in capsys.readouterr().out
+
+
+def test_a_stage_without_report_is_finished_all_the_same(rendered_records, tmp_path):
+    run(recipe(2), rendered_records, tmp_path / "1_first")
+    (tmp_path / "1_first" / REPORT).unlink()
+    adopt(tmp_path / "1_first", tmp_path)
+    assert load_run(tmp_path).preset == "tiny"
+
+
+def test_which_epochs_are_validated_does_not_depend_on_interruptions(rendered_records, tmp_path):
+    """Every second one and the last, whether the run was stopped after the third or not."""
+    made = recipe(10, validate=("synthetic",), validate_every=2)
+    run(made, rendered_records, tmp_path / "whole")
+
+    class Stop(SaveState):
+        def on_epoch_end(self, epoch, logs=None):
+            super().on_epoch_end(epoch, logs)
+            if epoch == 2:
+                raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run_module, "SaveState", Stop)
+        with pytest.raises(KeyboardInterrupt):
+            run(made, rendered_records, tmp_path / "stopped")
+    run(made, rendered_records, tmp_path / "stopped")
+    for name in ("whole", "stopped"):
+        found = [record["step"] for record in read_journal(tmp_path / name) if "val_loss" in record]
+        assert found == [4, 8, 10], name
+
+
+def test_another_figure_starts_with_no_best(rendered_records, tmp_path):
+    """A loss of 9 is not worse than an area of .1."""
+    made = {"validate": ("synthetic",), "best": "joints_2d_auc"}
+    run(recipe(2, **made), rendered_records, tmp_path)
+    made["best"] = "loss"
+    run(recipe(4, **made), rendered_records, tmp_path)
+    best, last = json.loads((tmp_path / BEST).read_text()), read_journal(tmp_path)[-1]
+    assert best == {"figure": "loss", "sets": ["synthetic"], "value": pytest.approx(last["val_loss"]), "step": 4}
+
+
+def test_validation_does_not_warm_up(rendered_records, hand):
+    """The same network has the same validation loss at every step of self-supervision's warm-up."""
+    data = validation_data(recipe(1, validate=("synthetic",)), rendered_records, 64)
+    trainer = trainer_of(hand, LossConfig(ssl_warmup_steps=100))
+    trainer.compile(keras.optimizers.legacy.SGD(0.1))
+    found = []
+    for step in (0, 50, 100):
+        trainer.optimizer.iterations.assign(step)
+        found.append(trainer.evaluate(data, verbose=0, return_dict=True)["loss"])
+    assert found[0] == pytest.approx(found[1], rel=1e-6) == pytest.approx(found[2], rel=1e-6)
+
+
+def test_a_skipped_step_leaves_everything_as_it_was(rendered_records, hand):
+    """Labels that are not finite spoil the gradient alone: batch statistics of that batch must go, too."""
+    made = recipe(1)
+    image, targets = next(iter(training_data(made, rendered_records, 64)))
+    trainer = trainer_of(hand, synchronized=True, on_nan="skip")
+    trainer.compile(build_optimizer(TrainConfig(on_nan="skip")))
+    before = trainer.network.get_weights()
+    trainer.train_on_batch(image, targets | {keys.JOINTS_2D: targets[keys.JOINTS_2D] * np.nan})
+    for one, other in zip(trainer.network.get_weights(), before):
+        np.testing.assert_array_equal(one, other)
+    trainer.train_on_batch(image, targets)
+    assert any((one != other).any() for one, other in zip(trainer.network.get_weights(), before))
