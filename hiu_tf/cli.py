@@ -61,6 +61,11 @@ def parse_args(argv):
     bench = commands.add_parser("benchmark", help="latency, CPU time, memory and start-up of models")
     bench.add_argument("models", nargs="+", help=".tflite files, SavedModel folders, or http:// or grpc:// servers")
     bench.add_argument("--threads", default="1,2", help="of the TFLite interpreter (default 1,2)")
+    bench.add_argument("--clients", default="1", help="of a server, at the same time (default 1)")
+    bench.add_argument("--server-model", default="hiu", help="the model's name on the server (default hiu)")
+    bench.add_argument(
+        "--crop", type=int, default=0, help="side of the model's crops: time float crops on the wire too"
+    )
     bench.add_argument("--picture", help="a picture of one hand (default: noise of 640x480)")
     bench.add_argument("--json", help="write the rows there")
     bench.add_argument("--debug", action="store_true", help="show the traceback of an error")
@@ -134,13 +139,12 @@ def _benchmark(args) -> int:
     missing = [model for model in args.models if "://" not in model and not Path(model).exists()]
     if missing:
         raise UserError(f"there is no model at {missing[0]}")
-    threads = [int(part) if part.strip().isdigit() else 0 for part in args.threads.split(",")]
-    if min(threads) < 1:
-        raise UserError(f"--threads takes whole numbers above 0 with commas between them, got {args.threads!r}")
+    threads, clients = _counts(args.threads, "--threads"), _counts(args.clients, "--clients")
     noise = np.random.default_rng(0).integers(0, 255, (480, 640, 3), np.uint8)
     picture = read_picture(Path(args.picture)) if args.picture else noise
     height, width = picture.shape[:2]
-    rows = benchmark(args.models, threads, picture, (width / 4, height / 4, width / 2, height / 2))
+    box = (width / 4, height / 4, width / 2, height / 2)
+    rows = benchmark(args.models, threads, picture, box, clients, args.server_model, args.crop)
     print(markdown(rows))
     if args.json:
         write_json(Path(args.json), {"command": " ".join(sys.argv), "rows": rows})
@@ -195,6 +199,13 @@ def _refuse_overwriting(files, out, names):
         for suffix in (".png", ".mp4", ".json", ".obj"):
             if (out / (name + suffix)).resolve() in own:
                 raise UserError(f"the result {out / (name + suffix)} would overwrite an input: give another --out")
+
+
+def _counts(text, option):
+    counts = [int(part) if part.strip().isdigit() else 0 for part in text.split(",")]
+    if min(counts) < 1:
+        raise UserError(f"{option} takes whole numbers above 0 with commas between them, got {text!r}")
+    return counts
 
 
 def _numbers(text, count, option):

@@ -7,28 +7,40 @@ import resource
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
-from hiu_tf.runtime.backend import newest_version
+from hiu_tf.runtime.backend import SERVER_MODEL, newest_version
 
 _PRODUCT, _PRODUCTS = 1024, 15
 _LEAST_RUNS, _SECONDS = 20, 2.0
 _PROGRAM = "from hiu_tf.runtime.bench import report; report(*{arguments!r})"
 
 
-def benchmark(models: list[str], threads: list[int], picture: np.ndarray, box) -> list[dict]:
-    """A row for each model and number of threads; each is measured in a process of its own.
+def benchmark(
+    models: list[str],
+    threads: list[int],
+    picture: np.ndarray,
+    box,
+    clients: list[int] = (1,),
+    server_model: str = SERVER_MODEL,
+    crop: int = 0,
+) -> list[dict]:
+    """A row for each model and number of threads, or of a server's clients; models are measured in processes of their own.
 
     Args:
       models: .tflite files, SavedModel folders, or addresses of servers (asked with one JPEG a request).
       threads: of the TFLite interpreter (a SavedModel takes all cores).
       picture: [H, W, 3] uint8 RGB, read whole with `box` = (x, y, width, height).
+      clients: how many ask a server at the same time, one request after the other.
+      server_model: its name there.
+      crop: side of the model's crops, to time float crops on the wire, too; 0: not timed.
     """
     rows = []
     for model in (model for model in models if "://" in model):
-        rows.append(_server_row(model, picture))
+        rows += _server_rows(model, picture, clients, server_model, crop)
     for model in (model for model in models if "://" not in model):
         for count in threads if Path(model).suffix == ".tflite" else [0]:
             program = _PROGRAM.format(arguments=(model, count, picture.shape, tuple(box)))
@@ -74,32 +86,63 @@ def markdown(rows: list[dict]) -> str:
     return "\n".join(lines + ["| " + " | ".join(show(row.get(c, "-")) for c in columns) + " |" for row in rows])
 
 
-def _server_row(address, picture):
-    """A server's answer to one JPEG, with and without the mesh."""
+def _server_rows(address, picture, clients, model, crop):
+    """A server's answers to one JPEG a request, with and without the mesh, and to a float crop."""
     import cv2
 
     from hiu_tf.serving.client import connect
 
-    client, encoded = connect(address), [cv2.imencode(".jpg", picture[..., ::-1])[1].tobytes()]
-    started = time.time()
-    client.predict("serving_default", image_bytes=encoded)
-    first = time.time() - started
-    plain, mesh = (_timed(lambda s=s: client.predict(s, image_bytes=encoded)) for s in ("serving_default", "mesh"))
-    return {
-        "model": address, "engine": "server", "whole ms": plain["median"], "whole p90 ms": plain["p90"],
-        "with mesh ms": mesh["median"], "CPU ms": plain["cpu"], "product ms": _product_ms(), "first result s": first,
+    encoded = [cv2.imencode(".jpg", picture[..., ::-1])[1].tobytes()]
+    requests = {
+        "whole ms": ("serving_default", {"image_bytes": encoded}), "with mesh ms": ("mesh", {"image_bytes": encoded}),
+        "float crop ms": ("tensor", {"image": np.zeros((1, crop, crop, 3), np.float32)}),
     }  # fmt: skip
+    started, rows = time.time(), []
+    connect(address, model).predict("serving_default", image_bytes=encoded)
+    first = time.time() - started
+    for count in clients:
+        rows.append({"model": address, "engine": "server", "clients": count, "first result s": first})
+        for name, (signature, inputs) in requests.items() if crop else list(requests.items())[:2]:
+            found = _timed_together(lambda: connect(address, model), signature, inputs, count)
+            rows[-1] |= {name: found["median"], name.replace("ms", "p90 ms"): found["p90"]}
+            rows[-1][name.replace("ms", "a second")] = found["rate"]
+        rows[-1]["product ms"] = _product_ms()
+    return rows
+
+
+def _timed_together(connect, signature, inputs, count):
+    """As `_timed`, of `count` clients at once, with the requests a second that all of them get through."""
+
+    def ask(client):
+        return _times(lambda: client.predict(signature, **inputs))
+
+    with ThreadPoolExecutor(count) as pool:
+        clients = [connect() for _ in range(count)]
+        for client in clients:
+            client.predict(signature, **inputs)
+        start = time.perf_counter()
+        times = np.concatenate(list(pool.map(ask, clients)))
+    return _summary(times) | {"rate": len(times) / (time.perf_counter() - start)}
 
 
 def _timed(function):
     """Milliseconds of a call: median, 90th percentile, CPU time."""
-    times, cpu = [], time.process_time()
+    cpu, times = time.process_time(), _times(function)
+    return _summary(times) | {"cpu": 1000 * (time.process_time() - cpu) / len(times)}
+
+
+def _times(function):
+    """Seconds of each of enough calls."""
+    times = []
     while len(times) < _LEAST_RUNS or sum(times) < _SECONDS:
         start = time.perf_counter()
         function()
         times.append(time.perf_counter() - start)
-    cpu = (time.process_time() - cpu) / len(times)
-    return {"median": 1000 * float(np.median(times)), "p90": 1000 * float(np.quantile(times, 0.9)), "cpu": 1000 * cpu}
+    return times
+
+
+def _summary(times):
+    return {"median": 1000 * float(np.median(times)), "p90": 1000 * float(np.quantile(times, 0.9))}
 
 
 def _product_ms():

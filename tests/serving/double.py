@@ -1,8 +1,11 @@
 """A stand-in for tensorflow_model_server: the real generated stubs and the REST interface's JSON rules over a SavedModel.
 
-It is no TF Serving: one version of one model, no batching, no reloading. It loads the model by TensorFlow's v1 loader,
-as the server does, replays warm-up records, and answers errors with the server's codes. What it cannot show: the real
-server's HTTP layer, its version manager and its batching.
+It is no TF Serving: one version of one model, no reloading. It loads the model by TensorFlow's v1 loader, as the server
+does, replays warm-up records, and answers errors with the server's codes. Requests are merged, if asked for, by the
+scheduler that TensorFlow and TF Serving share, as a graph's operation instead of around a session. What it cannot show:
+the real server's HTTP layer and its version manager.
+
+    python -m tests.serving.double savedmodels/hiu_small [serving/config/batching.config]
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from pathlib import Path
 import grpc
 import numpy as np
 import tensorflow as tf
+from google.protobuf import text_format
 from tensorflow_serving.apis import (
     get_model_status_pb2,
     model_service_pb2_grpc,
@@ -38,11 +42,15 @@ class Refusal(Exception):
         self.code, self.text = code, text
 
 
+def newest(folder):
+    return max(int(path.name) for path in folder.iterdir() if path.name.isdecimal())
+
+
 class Model:
     """A SavedModel in a v1 session."""
 
     def __init__(self, folder: Path, name: str):
-        self.name, self.version = name, max(int(p.name) for p in folder.iterdir() if p.name.isdecimal())
+        self.name, self.version = name, newest(folder)
         path = folder / str(self.version)
         self.session = tf.compat.v1.Session(graph=tf.Graph())
         with self.session.graph.as_default():
@@ -81,11 +89,88 @@ class Model:
                 grpc.StatusCode.INVALID_ARGUMENT,
                 f"input size does not match signature: {len(arrays)}!={len(signature.inputs)}",
             )
-        fetches = {k: v.name for k, v in signature.outputs.items() if not wanted or k in wanted}
         try:
-            return self.session.run(fetches, {signature.inputs[k].name: v for k, v in arrays.items()})
+            return self.compute(signature, spec.signature_name or "serving_default", arrays, wanted)
         except (tf.errors.InvalidArgumentError, ValueError) as error:
             raise Refusal(grpc.StatusCode.INVALID_ARGUMENT, " ".join(str(error).split())[:2000]) from error
+
+    def compute(self, signature, name, arrays, wanted):
+        del name
+        fetches = {k: v.name for k, v in signature.outputs.items() if not wanted or k in wanted}
+        return self.session.run(fetches, {signature.inputs[k].name: v for k, v in arrays.items()})
+
+
+class BatchingModel(Model):
+    """Merges requests of the same signature, by a BatchingParameters text file of the server's kit."""
+
+    def __init__(self, folder: Path, name: str, config: Path):
+        parameters = batching_parameters(config)
+        loaded = tf.saved_model.load(str(folder / str(newest(folder))))
+        self.loaded = loaded  # its variables live as long as it does
+        self.merged = {name: merging(function, parameters) for name, function in loaded.signatures.items()}
+        super().__init__(folder, name)
+
+    def compute(self, signature, name, arrays, wanted):
+        kinds = {key: tf.as_dtype(signature.inputs[key].dtype) for key in arrays}
+        found = self.merged[name](**{key: tf.constant(value, kinds[key]) for key, value in arrays.items()})
+        return {key: value.numpy() for key, value in found.items() if not wanted or key in wanted}
+
+
+def batching_parameters(path: Path):
+    """A batching config, read by the server's message; tensorflow-serving-api does not bring it."""
+    wrapped = ".google.protobuf.Int64Value"
+    kind = message(
+        "BatchingParameters", max_batch_size=(wrapped, 1, False), batch_timeout_micros=(wrapped, 2, False),
+        max_enqueued_batches=(wrapped, 3, False), num_batch_threads=(wrapped, 4, False), allowed_batch_sizes=("int64", 6, True),
+    )  # fmt: skip
+    return text_format.Parse(path.read_text(), kind())
+
+
+def message(name, **fields):
+    """A message of the server that its Python package leaves out, declared field by field (kind, number, repeated)."""
+    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+    file = descriptor_pb2.FileDescriptorProto(name=f"{name}.proto", package=name.lower(), syntax="proto3")
+    file.dependency.append("google/protobuf/wrappers.proto")
+    made = file.message_type.add(name=name)
+    for key, (kind, number, repeated) in fields.items():
+        field = made.field.add(name=key, number=number, label=3 if repeated else 1)
+        if "." in kind:
+            field.type, field.type_name = 11, kind
+        else:
+            field.type = {"int64": 3, "bool": 8, "string": 9}[kind]
+    from google.protobuf import wrappers_pb2
+
+    pool = descriptor_pool.DescriptorPool()
+    pool.AddSerializedFile(wrappers_pb2.DESCRIPTOR.serialized_pb)
+    pool.Add(file)
+    found = pool.FindMessageTypeByName(f"{name.lower()}.{name}")
+    if hasattr(message_factory, "GetMessageClass"):
+        return message_factory.GetMessageClass(found)
+    return message_factory.MessageFactory(pool).GetPrototype(found)  # protobuf 3
+
+
+def merging(function, parameters):
+    """The function, run on merged batches."""
+    inputs, outputs = sorted(function.structured_input_signature[1]), sorted(function.structured_outputs)
+
+    @tf.nondifferentiable_batch_function(
+        num_batch_threads=parameters.num_batch_threads.value,
+        max_batch_size=parameters.max_batch_size.value,
+        batch_timeout_micros=parameters.batch_timeout_micros.value,
+        allowed_batch_sizes=list(parameters.allowed_batch_sizes),
+        max_enqueued_batches=parameters.max_enqueued_batches.value,
+        autograph=False,
+    )
+    def merged(*tensors):
+        found = function(**dict(zip(inputs, tensors)))
+        return [found[name] for name in outputs]
+
+    @tf.function(autograph=False)
+    def call(**tensors):
+        return dict(zip(outputs, merged(*(tensors[name] for name in inputs))))
+
+    return call
 
 
 class Grpc(prediction_service_pb2_grpc.PredictionServiceServicer, model_service_pb2_grpc.ModelServiceServicer):
@@ -209,10 +294,10 @@ def as_json(value):
     return value.tolist()
 
 
-def start(folder: Path, name: str = "hiu"):
+def start(folder: Path, name: str = "hiu", batching: Path | None = None):
     """(model, gRPC port, REST port, function that stops both)."""
-    model = Model(folder, name)
-    server = grpc.server(ThreadPoolExecutor(4), options=[("grpc.max_receive_message_length", -1)])
+    model = BatchingModel(folder, name, batching) if batching else Model(folder, name)
+    server = grpc.server(ThreadPoolExecutor(16), options=[("grpc.max_receive_message_length", -1)])
     servicer = Grpc(model)
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(servicer, server)
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(servicer, server)
@@ -230,6 +315,6 @@ def start(folder: Path, name: str = "hiu"):
 
 
 if __name__ == "__main__":
-    _, grpc_port, rest_port, _ = start(Path(sys.argv[1]))
+    _, grpc_port, rest_port, _ = start(Path(sys.argv[1]), batching=Path(sys.argv[2]) if len(sys.argv) > 2 else None)
     print(f"a stand-in, no TF Serving: gRPC on {grpc_port}, REST on {rest_port}", flush=True)
     threading.Event().wait()

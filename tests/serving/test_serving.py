@@ -7,6 +7,7 @@ import re
 import socketserver
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -90,6 +91,26 @@ def test_readiness(client):
 
 def test_warm_up_is_replayed(server):
     assert server["model"].warmed == 7 * len(BATCH_SIZES)
+
+
+def test_merged_requests_do_not_see_each_other(folder, direct, tmp_path):
+    """Twelve clients at once, a broken picture among them, behind the batching of the kit's own config."""
+    from tests.serving.double import start
+
+    write_kit(folder, tmp_path)
+    model, port, _, stop = start(folder, batching=tmp_path / "config" / "batching.config")
+    pictures = [encoded(scene(40 + 10 * n, 60)) for n in range(11)] + [b"broken"]
+    try:
+        with ThreadPoolExecutor(len(pictures)) as pool:
+            client = connect(f"grpc://127.0.0.1:{port}")
+            found = list(pool.map(lambda picture: client.predict("serving_default", image_bytes=[picture]), pictures))
+        client.close()
+    finally:
+        stop()
+    for picture, answer in zip(pictures, found):
+        for name, value in direct("serving_default", image_bytes=tf.constant([picture])).items():
+            np.testing.assert_allclose(answer[name], value, atol=1e-3, err_msg=name)
+    assert [bool(answer["image_valid"][0]) for answer in found] == [True] * 11 + [False]
 
 
 @pytest.mark.parametrize("kind", ("rest", "grpc"))
@@ -208,39 +229,12 @@ def test_models_config_is_the_servers(kit):
         text_format.Parse(text.replace("base_path", "basepath"), model_server_config_pb2.ModelServerConfig())
 
 
-def message(name, **fields):
-    """A message of the server that its Python package leaves out, declared field by field (kind, number, repeated)."""
-    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
-
-    file = descriptor_pb2.FileDescriptorProto(name=f"{name}.proto", package=name.lower(), syntax="proto3")
-    file.dependency.append("google/protobuf/wrappers.proto")
-    made = file.message_type.add(name=name)
-    for key, (kind, number, repeated) in fields.items():
-        field = made.field.add(name=key, number=number, label=3 if repeated else 1)
-        if "." in kind:
-            field.type, field.type_name = 11, kind
-        else:
-            field.type = {"int64": 3, "bool": 8, "string": 9}[kind]
-    from google.protobuf import wrappers_pb2
-
-    pool = descriptor_pool.DescriptorPool()
-    pool.AddSerializedFile(wrappers_pb2.DESCRIPTOR.serialized_pb)
-    pool.Add(file)
-    found = pool.FindMessageTypeByName(f"{name.lower()}.{name}")
-    if hasattr(message_factory, "GetMessageClass"):
-        return message_factory.GetMessageClass(found)
-    return message_factory.MessageFactory(pool).GetPrototype(found)  # protobuf 3
-
-
 def test_batching_and_monitoring_configs(kit):
     from google.protobuf import text_format
 
-    wrapped = ".google.protobuf.Int64Value"
-    batching = message(
-        "BatchingParameters", max_batch_size=(wrapped, 1, False), batch_timeout_micros=(wrapped, 2, False),
-        max_enqueued_batches=(wrapped, 3, False), num_batch_threads=(wrapped, 4, False), allowed_batch_sizes=("int64", 6, True),
-    )  # fmt: skip
-    found = text_format.Parse((kit / "config" / "batching.config").read_text(), batching())
+    from tests.serving.double import batching_parameters, message
+
+    found = batching_parameters(kit / "config" / "batching.config")
     assert list(found.allowed_batch_sizes) == sorted(BATCH_SIZES)
     assert found.allowed_batch_sizes[-1] == found.max_batch_size.value
     prometheus = message("PrometheusConfig", enable=("bool", 1, False), path=("string", 2, False))
@@ -313,5 +307,7 @@ def test_hiu_predict_asks_a_server(server, folder, tmp_path):
 def test_hiu_benchmark_times_a_server(server, capsys):
     from hiu_tf.cli import main
 
-    assert main(["benchmark", server["grpc"], f"http://{server['rest']}"]) == 0
-    assert capsys.readouterr().out.count("| server |") == 2
+    assert main(["benchmark", server["grpc"], f"http://{server['rest']}", "--clients", "1,2", "--crop", "64"]) == 0
+    text = capsys.readouterr().out
+    assert text.count("| server | 1 |") == text.count("| server | 2 |") == 2
+    assert "float crop a second" in text
