@@ -136,6 +136,10 @@ def _write_serving(model, out, name, size):
         print(path)
 
 
+def _batch(text):
+    return None if text == "free" else positive(text)
+
+
 def parse_args(argv):
     """The command line."""
     from hiu_tf.export.tflite import PRECISIONS
@@ -144,7 +148,9 @@ def parse_args(argv):
     parser.add_argument("--run", required=True, help="folder of a finished training run")
     parser.add_argument("--out", required=True, help="folder of the model; versions are numbered in it")
     parser.add_argument("--precisions", type=names, default=",".join(PRECISIONS), help="of TFLite files (default: all)")
-    parser.add_argument("--batch", type=positive, default=1, help="crops of one call of a TFLite file (default 1)")
+    parser.add_argument(
+        "--batch", type=_batch, default=1, help='crops of one call of a TFLite file, or "free": resizable (default 1)'
+    )
     parser.add_argument("--no-mask", action="store_true", help="TFLite files without the mask: points and mesh alone")
     parser.add_argument("--data", help="folder of records to measure ranges and differences on (default: rendered)")
     parser.add_argument(
@@ -161,7 +167,7 @@ def parse_args(argv):
     unknown = set(args.precisions) - set(PRECISIONS)
     if unknown:
         parser.error(f"unknown precision {sorted(unknown)[0]!r}; known are {', '.join(PRECISIONS)}")
-    if "int8" in args.precisions and args.batch > _CALIBRATION:
+    if "int8" in args.precisions and (args.batch or 1) > _CALIBRATION:
         parser.error(f"int8 measures ranges on {_CALIBRATION} pictures: --batch can be no larger")
     return args
 

@@ -40,15 +40,19 @@ class HIUModule(tf.Module):
         self.hand, self.size = hand, network.input_shape[1]
         crops = _spec([None, self.size, self.size, 3], tf.float32, keys.IMAGE)
         # One function for all signatures: its constants, megabytes of the hand model, are saved once.
-        self._shared = tf.function(self._everything, input_signature=[crops], autograph=False)
+        self._shared = tf.function(self._never_empty, input_signature=[crops], autograph=False)
 
     def predict(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
         """Crops [B, S, S, 3] float32 RGB in [0, 1] -> `OUTPUTS`; the mask is [B, S, S] in [0, 1]."""
-        return _named(self._computed(image), OUTPUTS)
+        return _named(self._shared(image), OUTPUTS)
+
+    def in_line(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
+        """As `predict`, as one plain graph that does not look at the batch: what interpreters on phones run fast."""
+        return _named(self._everything(image), OUTPUTS)
 
     def dense(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
         """Crops as in `predict` -> heat maps, mask, POF, joints and mesh."""
-        return _named(self._computed(image), _DENSE)
+        return _named(self._shared(image), _DENSE)
 
     def signatures(self) -> dict[str, object]:
         """Concrete functions by signature name, as in contract.json."""
@@ -70,18 +74,17 @@ class HIUModule(tf.Module):
         }
         return {name: _concrete(function, specs) for name, (function, specs) in functions.items()}
 
-    def _computed(self, image):
-        """A fixed batch, as phones want it, is computed in line."""
-        return self._everything(image) if image.shape[0] is not None else self._shared(image)
+    def _never_empty(self, image):
+        """An empty batch is computed as one blank crop that nobody sees."""
+        count = tf.shape(image)[0]
+        image = tf.pad(image, [[0, tf.cast(count == 0, tf.int32)], [0, 0], [0, 0], [0, 0]])
+        return {name: value[:count] for name, value in self._everything(image).items()}
 
     def _everything(self, image):
-        count = tf.shape(image)[0]
-        if image.shape[0] is None:  # an empty batch is computed as one blank crop that nobody sees
-            image = tf.pad(image, [[0, tf.cast(count == 0, tf.int32)], [0, 0], [0, 0], [0, 0]])
         outputs = {name: tf.cast(value, tf.float32) for name, value in self._network(image).items()}
         outputs |= reconstruct(outputs, self.hand, self.size)
         outputs[keys.MASK] = tf.sigmoid(outputs[keys.MASK])[..., 0]
-        return outputs if image.shape[0] is not None else {name: value[:count] for name, value in outputs.items()}
+        return outputs
 
     def _checked(self, image):
         message = f"image must be [batch, {self.size}, {self.size}, 3] float32 in [0, 1]"

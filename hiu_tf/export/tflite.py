@@ -1,4 +1,4 @@
-"""TFLite files: batch 1, built-in operations only, the signature "tensor" with named outputs."""
+"""TFLite files: built-in operations only, a fixed or free batch, the signature "tensor" with named outputs."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def export_tflite(
     precision: str,
     crops: np.ndarray | None = None,
     card: dict | None = None,
-    batch: int = 1,
+    batch: int | None = 1,
     mask: bool = True,
 ) -> None:
     """Converts the module.
@@ -46,7 +46,7 @@ def export_tflite(
         keeps predictions, regressor and geometry in float32.
       crops: [N, S, S, 3] in [0, 1], needed for int8: a hundred or more that look like what will come.
       card: put into the file as model.json, a ZIP at its end that interpreters do not see and `unzip` reads.
-      batch: crops of one call. It is fixed: with a free one the CPU's fast path takes no operation.
+      batch: crops of one call; None: as many as the interpreter's input is resized to.
       mask: whether the mask is among the outputs; without it everything that only the mask needs falls away.
 
     Raises:
@@ -72,7 +72,7 @@ def export_tflite(
 
 
 def _outputs_of(module, image, mask):
-    return {name: value for name, value in module.predict(image).items() if mask or name != keys.MASK}
+    return {name: value for name, value in module.in_line(image).items() if mask or name != keys.MASK}
 
 
 def attach_card(path: Path, card: dict) -> None:

@@ -27,8 +27,8 @@ def project(points: tf.Tensor, intrinsics) -> tf.Tensor:
     Points nearer than MIN_DEPTH are projected as if they were at MIN_DEPTH.
     """
     depth = tf.maximum(points[..., 2:], MIN_DEPTH)
-    homogeneous = tf.concat([points[..., :2] / depth, tf.ones_like(depth)], axis=-1)
-    return tf.linalg.matmul(homogeneous, intrinsics, transpose_b=True)[..., :2]
+    on_plane = points[..., :2] / depth
+    return tf.linalg.matmul(on_plane, intrinsics[..., :2, :2], transpose_b=True) + intrinsics[..., tf.newaxis, :2, 2]
 
 
 def transform_intrinsics(affine, intrinsics):

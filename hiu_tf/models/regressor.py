@@ -28,18 +28,19 @@ _HALF_TURN = 0.5  # radians per unit of raw output for joint angles
 
 @keras.saving.register_keras_serializable("hiu_tf")
 class HandParameters(layers.Layer):
-    """Raw regressor output [B, 61] -> shape, pose, rotation, translation in their units."""
+    """Raw regressor output [B, 1, 1, 61] -> shape, pose, rotation, translation in their units."""
 
     def __init__(self, **kwargs):
         super().__init__(**{**kwargs, "dtype": "float32"})
 
     def call(self, raw):
         """Returns the dictionary of the four."""
-        shape, pose, rotation, translation = tf.split(tf.cast(raw, tf.float32), [10, 45, 3, 3], axis=-1)
+        raw = tf.reshape(tf.cast(raw, tf.float32), [-1, NUM_PARAMETERS])
+        shape, pose, rotation, translation = tf.split(raw, [10, 45, 3, 3], axis=-1)
         return {
             keys.SHAPE: shape,
             keys.POSE: tf.reshape(_HALF_TURN * pose, [-1, 15, 3]),
-            keys.ROTATION: compose(rotation, tf.broadcast_to(REFERENCE_VIEW, tf.shape(rotation))),
+            keys.ROTATION: compose(rotation, tf.constant(REFERENCE_VIEW)),
             keys.TRANSLATION: REFERENCE_POSITION + POSITION_SCALE * translation,
         }
 
@@ -58,5 +59,4 @@ def build_regressor(input_shape, config: ModelConfig, name: str = "regressor") -
         dtype="float32",
         name="regressor_raw",
     )(x)
-    raw = layers.Reshape((NUM_PARAMETERS,), name="regressor_flat")(raw)
     return keras.Model(features, HandParameters(name="parameters")(raw), name=name)

@@ -91,9 +91,10 @@ def _load_tflite(path, threads):
     except (ValueError, RuntimeError) as error:
         raise ModelError(f"{engine} cannot read {path}: {error}") from error
 
-    batch = int(runner.get_input_details()["image"]["shape"][0])
+    fixed = int(runner.get_input_details()["image"]["shape_signature"][0])
 
     def network(crops):
+        batch = fixed if fixed > 0 else max(len(crops), 1)
         parts = [runner(image=_filled(crops[k : k + batch], batch)) for k in range(0, max(len(crops), 1), batch)]
         return {name: np.concatenate([part[name] for part in parts])[: len(crops)] for name in parts[0]}
 

@@ -128,7 +128,20 @@ def test_outputs_are_numbered_by_the_alphabet():
         assert shapes[f"StatefulPartitionedCall:{number}"] == runner.get_output_details()[name]["shape"].tolist(), name
 
 
-@pytest.mark.parametrize("batch", (1, 4))
+@pytest.mark.parametrize("precision", ("float16", "int8"))
+def test_a_free_batch_costs_no_speed(precision, tiny_network, hand, tmp_path):
+    """XNNPACK takes no graph with a shape that is computed as it runs: there is none."""
+    from hiu_tf.export.module import HIUModule
+
+    crops = np.random.default_rng(1).random((4, 64, 64, 3), np.float32)
+    export_tflite(HIUModule(tiny_network, hand), tmp_path / "x.tflite", precision, crops, batch=None)
+    interpreter = tf.lite.Interpreter(str(tmp_path / "x.tflite"))
+    assert interpreter.get_input_details()[0]["shape_signature"].tolist() == [-1, 64, 64, 3]
+    assert not {"SHAPE", "BROADCAST_TO", "FILL"} & {node["op_name"] for node in interpreter._get_ops_details()}
+    assert delegated_share(tmp_path / "x.tflite") == 1
+
+
+@pytest.mark.parametrize("batch", (1, 4, None))
 def test_batches_and_files_without_masks(batch, tiny_network, hand, tmp_path):
     """A file of four crops a call answers three and five as one crop a call does; without the mask it is not there."""
     from hiu_tf.export.card import model_card
