@@ -37,7 +37,7 @@ def tables(args) -> list[list[dict]]:
         return [hand.hand_table(args.hand, batches)]
     if args.part == "train":
         stacks = _whole_numbers(args.stacks, "--stacks") if args.stacks else []
-        return train.train_tables(args.preset, batches, stacks, args.precision)
+        return train.train_tables(args.preset, batches, stacks, args.precision, args.data)
     if args.part == "render":
         return [render.render_table(args.hand, batches, sizes)]
     found = [input.input_table(args.data, batches, sizes), input.parts_table(args.data, batches, sizes)]
@@ -65,7 +65,7 @@ def parse_args(argv):
     parser.add_argument("--hand", default="procedural", help='"procedural" or an .npz (default: procedural)')
     parser.add_argument("--batches", help="batch sizes (default: hands 1,32,256, masks 1,8,32, input 16, train 4)")
     parser.add_argument("--sizes", help="sides in pixels (default: masks 64,128,256, pictures 128,256)")
-    parser.add_argument("--data", help="input: folder of records (default: a few rendered pictures)")
+    parser.add_argument("--data", help="input, train: folder of records (default: a few rendered pictures)")
     parser.add_argument("--samples", type=positive, help="input: let so many pass, for memory and start-up")
     parser.add_argument("--preset", default="hiu_1stack", help="train: the network (default hiu_1stack)")
     parser.add_argument("--stacks", help="train: numbers of stacks, for a table of growth")

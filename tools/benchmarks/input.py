@@ -32,6 +32,13 @@ def input_table(data: str | None, batches: list[int], sizes: list[int]) -> list[
         return rows
 
 
+def pipeline_rate(data: str | None, batch: int, size: int) -> float:
+    """Pictures a second of the whole pipeline on all cores that this process may use."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(data) if data else _rendered(Path(scratch))
+        return in_own_process(_rate, _WHOLE, folder, batch, size, None)
+
+
 def parts_table(data: str | None, batches: list[int], sizes: list[int]) -> list[dict]:
     """Milliseconds a picture of each step alone, called one after the other on all cores."""
     with tempfile.TemporaryDirectory() as scratch:
@@ -68,8 +75,9 @@ def _recipe(folder, batch, on_device=False):
 
 
 def _rate(kind, folder, batch, size, cores):
-    """Pictures a second of one pipeline."""
-    os.sched_setaffinity(0, range(cores))
+    """Pictures a second of one pipeline, on the first of some cores (None: as it comes)."""
+    if cores:
+        os.sched_setaffinity(0, range(cores))
     import tensorflow as tf
 
     from pipelines.build import training_data

@@ -5,15 +5,26 @@ from __future__ import annotations
 from functools import partial
 from typing import NamedTuple
 
+from hiu_tf.config.presets import model_config
+from tools.benchmarks.input import pipeline_rate
 from tools.benchmarks.timing import in_own_process, median_ms, peak_megabytes
 
 _BATCH, _SIZE, _CHANNELS = 8, 64, 256  # of the reference convolution
 _STEP = 3  # MACs of forward and both gradients per MAC of the forward pass
 
 
-def train_tables(preset: str, batches: list[int], stacks: list[int], precision: str) -> list[list[dict]]:
-    """Shares of a step for each batch size, and growth with the number of stacks at the first batch size."""
+def train_tables(
+    preset: str, batches: list[int], stacks: list[int], precision: str, data: str | None = None
+) -> list[list[dict]]:
+    """Shares of a step for each batch size, and growth with the number of stacks at the first batch size.
+
+    The input pipeline (of records in `data`, or rendered ones) works beside the network: its share is what it would
+    take alone on the same cores.
+    """
     shares = [in_own_process(step_row, preset, None, batch, precision) for batch in batches]
+    for row, batch in zip(shares, batches):
+        rate = pipeline_rate(data, batch, model_config(preset).image_size)
+        row["input / step"] = row["images/s"] / rate
     grown = [in_own_process(step_row, preset, k, batches[0], precision) for k in stacks]
     kept = ("preset", "stacks", "batch", "step ms", "images/s", "of reference", "peak MB")
     return [shares, *([[{name: row[name] for name in kept} for row in grown]] if grown else [])]
@@ -33,7 +44,6 @@ def step_row(preset: str, stacks: int | None, batch: int, precision: str) -> dic
     """One network and batch size: a step, the share of each part in it, and its FLOP/s."""
     import tensorflow as tf
 
-    from hiu_tf.config.presets import model_config
     from hiu_tf.conventions import keys
     from hiu_tf.models.cost import macs
     from pipelines.targets import targets
