@@ -61,10 +61,10 @@ def pose_hand(
     root = rotation if rotation.shape.rank == 3 else rotation_matrix(rotation)
     rest = _rest_joints(hand, shape)
     rotations, joints = _kinematic_chain(rest, root, local)
-    shift = translation[:, tf.newaxis]
-    joints = joints + shift
     bent = _blend_shapes(hand, shape, local)
-    vertices = _skin(hand, bent, rotations, joints - _rotate(rotations, rest))
+    # Moved last: products of numbers of the hand's size keep digits that half a metre of depth would take (int8, float16).
+    vertices = _skin(hand, bent, rotations, joints - _rotate(rotations, rest)) + translation[:, tf.newaxis]
+    joints = joints + translation[:, tf.newaxis]
     tips = tf.gather(vertices, hand.tips, axis=1)
     posed = {
         keys.VERTICES: vertices,
