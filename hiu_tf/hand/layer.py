@@ -63,8 +63,8 @@ def pose_hand(
     rotations, joints = _kinematic_chain(rest, root, local)
     bent = _blend_shapes(hand, shape, local)
     # Moved last: products of numbers of the hand's size keep digits that half a metre of depth would take (int8, float16).
-    vertices = _skin(hand, bent, rotations, joints - _rotate(rotations, rest)) + translation[:, tf.newaxis]
-    joints = joints + translation[:, tf.newaxis]
+    unmoved = _skin(hand, bent, rotations, joints - _rotate(rotations, rest))
+    vertices, joints = (points + translation[:, tf.newaxis] for points in (unmoved, joints))
     tips = tf.gather(vertices, hand.tips, axis=1)
     posed = {
         keys.VERTICES: vertices,
@@ -73,7 +73,7 @@ def pose_hand(
     if bone_transforms:
         posed[keys.BONE_TRANSFORMS] = _homogeneous(rotations, joints)
     if normals:
-        posed[keys.NORMALS] = batch_vertex_normals(vertices, hand.faces)
+        posed[keys.NORMALS] = batch_vertex_normals(unmoved, hand.faces)
     return posed
 
 
