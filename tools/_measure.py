@@ -25,7 +25,7 @@ class Part(NamedTuple):
 def open_model(path: str):
     """(predict, side of its crops) of the folder of a run, a .tflite file or a SavedModel folder."""
     from hiu_tf.evaluation.predictors import exported_predictor, network_predictor
-    from hiu_tf.training.run import RECIPE, load_run
+    from hiu_tf.training.folder import RECIPE, load_run
 
     if (Path(path) / RECIPE).is_file():
         run = load_run(path)

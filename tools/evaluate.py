@@ -36,7 +36,7 @@ from tools._program import names, positive, program
 
 
 def evaluate_run(run, part: Part, every_stack: bool = False) -> dict:
-    """{data set: {predictor: {figure: value}}} of a `training.run.Run` and the baselines on each set."""
+    """{data set: {predictor: {figure: value}}} of a `training.folder.Run` and the baselines on each set."""
     from hiu_tf.evaluation.figures import FIGURES
 
     return results_of(measure_sets(run_predictors(run, every_stack), run.config.image_size, part, FIGURES), FIGURES)
@@ -229,7 +229,7 @@ def _measure_models(args) -> int:
 def _predictors(args):
     """{name: predict} and the side of the crops."""
     from hiu_tf.errors import UserError
-    from hiu_tf.training.run import load_run
+    from hiu_tf.training.folder import load_run
 
     if args.run:
         run = load_run(args.run)

@@ -29,7 +29,7 @@ SAVED = "SavedModel"
 
 
 def export_run(run, out: Path, metrics: dict | None, training: str, precisions, examples, **options) -> list[Path]:
-    """Writes all artefacts of a `training.run.Run` and their cards; returns their paths.
+    """Writes all artefacts of a `training.folder.Run` and their cards; returns their paths.
 
     Args:
       precisions: of the TFLite files.
@@ -175,7 +175,7 @@ def parse_args(argv):
 def main(argv=None) -> int:
     """Runs the program; returns the exit code."""
     args = parse_args(argv)
-    from hiu_tf.training.run import load_run
+    from hiu_tf.training.folder import load_run
 
     metrics = _read_metrics(Path(args.metrics)) if args.metrics else None
     run = load_run(args.run)

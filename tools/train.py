@@ -77,7 +77,7 @@ def run_stages(recipe, root: str, folder: Path) -> None:
         run_stage(stage, root, own)
         before = str(own)
     if before != str(folder):
-        from hiu_tf.training.run import adopt
+        from hiu_tf.training.folder import adopt
 
         adopt(Path(before), folder)
 

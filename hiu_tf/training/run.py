@@ -1,26 +1,21 @@
-"""A training run as a folder: recipe, checkpoints, journal, and in the end the network's weights."""
+"""A training run from its recipe to the network's weights; the same call goes on where an earlier one stopped."""
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 from collections.abc import Callable
 from contextlib import contextmanager
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from hiu_tf.atomic import written_whole
 from hiu_tf.config.presets import model_config
-from hiu_tf.config.schema import ConfigError, ModelConfig, Recipe
+from hiu_tf.config.schema import ConfigError, Recipe
 from hiu_tf.errors import UserError
-from hiu_tf.hand.model import HandModel
 from hiu_tf.hand.procedural import hand_model
 from hiu_tf.models.encoder import load_resnet50
 from hiu_tf.models.hiu import build_hiu
@@ -28,26 +23,18 @@ from hiu_tf.training.bad_batch import FOLDER as BAD_BATCHES
 from hiu_tf.training.bad_batch import report_bad_batch
 from hiu_tf.training.checkpoints import RunState, SaveState
 from hiu_tf.training.distribution import distributed, worker
+from hiu_tf.training.folder import WEIGHTS, Run, changed_settings, load_weights, save_weights, write_recipe
 from hiu_tf.training.journal import Journal, note_start
 from hiu_tf.training.monitor import EpochRecord, Progress
 from hiu_tf.training.optimizer import build_optimizer, take_average
 from hiu_tf.training.pictures import prediction_sheet
-from hiu_tf.training.report import REPORT, write_report
+from hiu_tf.training.report import write_report
 from hiu_tf.training.schedules import learning_rate
 from hiu_tf.training.trainer import HIUTrainer
 from hiu_tf.training.validation import KeepBest, ValidateAverage, forget_other_best
 
-RECIPE, WEIGHTS, BOARD = "recipe.json", "network.weights.h5", "tensorboard"
+BOARD = "tensorboard"
 _SHOWN = 6  # pictures on the sheet
-
-
-class Run(NamedTuple):
-    """What a training run has made, and what is needed to use it."""
-
-    network: keras.Model
-    preset: str
-    config: ModelConfig
-    hand: HandModel
 
 
 def train(
@@ -78,22 +65,22 @@ def train(
     hand = hand_model(recipe.hand)
     # Reading some values takes all workers. So all do the same, and what others than the first write is thrown away.
     own = folder if number == 0 else Path(tempfile.mkdtemp(prefix="hiu_worker"))
-    changed = _changed_settings(recipe, own)
+    changed = changed_settings(recipe, own)
     trainer = _trainer(recipe, hand, own, finish)
     state = RunState(trainer, folder, own)
     if not state.restore() and settings.start_from:
-        _load_weights(trainer.network, Path(settings.start_from))
+        load_weights(trainer.network, Path(settings.start_from))
     run = Run(trainer.network, recipe.model, model_config(recipe.model, recipe.network), hand)
     start = state.step
     if start >= settings.steps and (folder / WEIGHTS).is_file():  # finished: averaged and measured anew it would change
-        _load_weights(trainer.network, folder)
+        load_weights(trainer.network, folder)
         _throw_away(own, folder)
         if changed:
             print(f"{folder} is finished; these settings were not used: {', '.join(changed)}")
         return run
     if changed:
         print(f"{folder} goes on with other settings than before: {', '.join(changed)}")
-    _write_recipe(recipe, own)
+    write_recipe(recipe, own)
     note_start(own, start)
     (own / WEIGHTS).unlink(missing_ok=True)  # of fewer steps: a kill before the end must not leave them as the result
     shown = _pictures(data(0, number, workers), trainer.finish)
@@ -202,35 +189,6 @@ def _recalibrate(trainer, data, batches):
         look(*batch)
 
 
-def save_weights(network: keras.Model, folder: Path) -> None:
-    """Writes the network's weights, whole or not at all."""
-    with written_whole(folder / WEIGHTS) as scratch:
-        network.save_weights(str(scratch))
-
-
-def adopt(stage: Path, folder: Path) -> None:
-    """Makes `folder` a finished run with the recipe, weights and (if nobody took it away) report of its last stage."""
-    for name in (RECIPE, REPORT, WEIGHTS) if (stage / REPORT).is_file() else (RECIPE, WEIGHTS):
-        with written_whole(folder / name) as scratch:
-            shutil.copyfile(stage / name, scratch)
-
-
-def load_run(folder: str | Path) -> Run:
-    """A finished run from its folder.
-
-    Raises:
-      UserError: the folder is no finished run.
-    """
-    recipe, weights = Path(folder) / RECIPE, Path(folder) / WEIGHTS
-    if not recipe.is_file() or not weights.is_file():
-        raise UserError(f"{folder} is no finished run: it lacks {RECIPE} or {WEIGHTS}")
-    settings = _read_recipe(recipe)
-    config = model_config(settings["model"], settings["network"])
-    network = build_hiu(config)
-    _load_weights(network, Path(folder))
-    return Run(network, settings["model"], config, hand_model(settings["hand"]))
-
-
 def _load_encoder(network, path):
     try:
         count = load_resnet50(network, path)
@@ -238,55 +196,6 @@ def _load_encoder(network, path):
         raise UserError(f"{path} holds no weights of ResNet-50 without its top: {error}") from error
     if not count:
         raise ConfigError("train.encoder_weights is of use with network.encoder=resnet50 alone")
-
-
-def _load_weights(network, folder):
-    """The weights of a finished run, which must be of the same network."""
-    path = folder / WEIGHTS
-    try:
-        network.load_weights(str(path))
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"{path} does not hold the weights of this network: {error}") from error
-
-
-def _read_recipe(path):
-    try:
-        settings = json.loads(path.read_text())
-        return {"network": {}} | settings | {"model": settings["model"], "hand": settings["hand"]}
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is no recipe of a run: {error!r}") from error
-
-
-def _changed_settings(recipe, folder):
-    """What differs from the folder's recipe, in words; refuses weights of another network or hand."""
-    path, settings = folder / RECIPE, json.loads(json.dumps(asdict(recipe)))
-    if not path.exists():
-        return []
-    before = _read_recipe(path)
-    for name in ("model", "network", "hand"):
-        if before[name] != settings[name]:
-            raise UserError(
-                f"{folder} holds a run with {name} {before[name]}, not {settings[name]}: use another folder"
-            )
-    return _changed(before, settings)
-
-
-def _write_recipe(recipe, folder):
-    folder.mkdir(parents=True, exist_ok=True)
-    with written_whole(folder / RECIPE) as scratch:
-        scratch.write_text(json.dumps(asdict(recipe), indent=1))
-
-
-def _changed(before, now, prefix=""):
-    """Settings that differ between two recipes, in words."""
-    found = []
-    for name, value in now.items():
-        old = before.get(name)
-        if isinstance(value, dict) and isinstance(old, dict):
-            found += _changed(old, value, f"{prefix}{name}.")
-        elif old != value:
-            found.append(f"{prefix}{name} {old} -> {value}")
-    return found
 
 
 def _refuse_divergence(trainer, folder):

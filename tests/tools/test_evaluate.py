@@ -18,7 +18,7 @@ from hiu_tf.export.tflite import export_tflite
 from hiu_tf.hand.mano import read_mano
 from hiu_tf.models.hiu import build_hiu
 from hiu_tf.runtime.predictor import Predictor
-from hiu_tf.training.run import Run
+from hiu_tf.training.folder import Run
 from tests.hand.test_mano import mano_arrays, write
 from tools._measure import run_predictors
 from tools.evaluate import main

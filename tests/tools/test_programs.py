@@ -124,7 +124,7 @@ def test_what_differs_too_much_is_not_published(rendered_records, tmp_path, monk
     from hiu_tf.export import parity
     from hiu_tf.hand.procedural import hand_model
     from hiu_tf.models.hiu import build_hiu
-    from hiu_tf.training.run import Run
+    from hiu_tf.training.folder import Run
 
     export = importlib.import_module("tools.export")
     run = Run(build_hiu(model_config("tiny")), "tiny", model_config("tiny"), hand_model("procedural"))

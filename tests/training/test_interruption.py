@@ -30,7 +30,7 @@ def train(root, out, *settings, **options):
 
 
 def weights(folder):
-    from hiu_tf.training.run import load_run
+    from hiu_tf.training.folder import load_run
 
     return np.concatenate([np.ravel(weight) for weight in load_run(folder).network.get_weights()])
 

@@ -18,10 +18,11 @@ from hiu_tf.models.hiu import build_hiu
 from hiu_tf.training import run as run_module
 from hiu_tf.training.bad_batch import FOLDER as BAD_BATCHES
 from hiu_tf.training.checkpoints import SaveState
+from hiu_tf.training.folder import RECIPE, WEIGHTS, adopt, load_run
 from hiu_tf.training.journal import CSV_LOG, STARTS, Journal, read_journal
 from hiu_tf.training.optimizer import build_optimizer
 from hiu_tf.training.report import REPORT
-from hiu_tf.training.run import RECIPE, WEIGHTS, adopt, freeze, load_run, train
+from hiu_tf.training.run import freeze, train
 from hiu_tf.training.schedules import learning_rate
 from hiu_tf.training.trainer import HIUTrainer
 from hiu_tf.training.validation import BEST, BEST_WEIGHTS
