@@ -7,7 +7,7 @@
 
 TFLite files: float32; float16 (half the size, the one that `hiu predict` takes); dynamic and int8 (a quarter). int8
 measures its ranges on training pictures of --data, or on rendered ones. Every file is compared with the network over
-held-out pictures; where one differs by more than its precision may, the program fails and nothing is published.
+held-out pictures; one that differs by more than its precision may is not published, and the program fails.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ def export_run(run, out: Path, metrics: dict | None, training: str, precisions, 
       options: of `export.tflite.export_tflite`: batch, mask.
 
     Raises:
-      UserError: a file differs too much from the network; nothing has been published.
+      UserError: a file differs too much from the network and was left out; nothing is published if that is the SavedModel.
     """
     from hiu_tf.atomic import PARTIAL
     from hiu_tf.conventions import keys
     from hiu_tf.evaluation.report import markdown
     from hiu_tf.export.card import card_text, model_card, write_card
     from hiu_tf.export.module import HIUModule
-    from hiu_tf.export.parity import parity_table
+    from hiu_tf.export.parity import beyond_limits, parity_table
     from hiu_tf.export.saved_model import export_saved_model, next_version
     from hiu_tf.export.tflite import export_tflite
     from hiu_tf.runtime.results import write_text
@@ -62,31 +62,32 @@ def export_run(run, out: Path, metrics: dict | None, training: str, precisions, 
             print(f"converting {made[precision].name} ...", flush=True)
             export_tflite(module, made[precision], precision, crops, card, **options)
         found = _held_against(run, made, examples, module.size) if examples else {}
-        paths = [next_version(out), *(out / made[precision].name for precision in precisions)]
-        for path, target in zip(made.values(), paths):
+        wrong = beyond_limits(found)
+        why = "; ".join(f"{name}: {text}" for name, text in wrong.items())
+        if SAVED in wrong:
+            raise UserError(f"nothing is published, for the SavedModel differs too much from the network: {why}")
+        good = {name: path for name, path in made.items() if name not in wrong}
+        paths = [next_version(out) if name == SAVED else out / path.name for name, path in good.items()]
+        for path, target in zip(good.values(), paths):
             path.replace(target)
     write_card(out, card)
     sizes = {path.name: path.stat().st_size for path in paths[1:]}
     tables = [markdown(results) if results else "", parity_table(found) if found else ""]
     write_text(out / "card.md", card_text(card, sizes, tables, training))
+    if wrong:
+        raise UserError(f"{out} is complete but for what differs too much from the network: {why}")
     return paths
 
 
 def _held_against(run, made, examples, size):
-    """Parity of everything that was made with the network; refuses what is beyond its limits."""
+    """Parity of everything that was made with the network."""
     from hiu_tf.evaluation.predictors import exported_predictor, network_predictor
-    from hiu_tf.export.parity import beyond_limits, parity, parity_table
+    from hiu_tf.export.parity import parity, parity_table
 
     print("comparing with the network ...", flush=True)
     candidates = {name: exported_predictor(str(path))[0] for name, path in made.items()}
     found = parity(network_predictor(run.network, run.hand), candidates, examples("val", None), size)
     print(parity_table(found))
-    wrong = beyond_limits(found)
-    if wrong:
-        raise UserError(
-            "nothing was published, for these differ too much from the network (--precisions leaves some out): "
-            + "; ".join(wrong)
-        )
     return found
 
 

@@ -12,7 +12,7 @@ from hiu_tf.evaluation.evaluate import measure, values
 from hiu_tf.evaluation.figures import mean
 from hiu_tf.evaluation.predictors import Predict
 
-#: How much a file may change errors: the mean 2D error in pixels of a crop of 256, those of the mesh in millimetres.
+#: Pixels of a crop of 256 and millimetres: how far half of the points may move, and how much mean errors may change.
 LIMITS = {
     "SavedModel": (0.05, 0.05),
     "float32": (0.05, 0.05),
@@ -28,16 +28,16 @@ class Parity(NamedTuple):
     """Of one file against the Keras network, over some pictures.
 
     Attributes:
-      pixels, metres: (mean, max) distance of 2D joints in pixels of a crop of 256, and of vertices from their
-        wrists in millimetres.
+      pixels, millimetres: (median, mean, max) distance of 2D joints in pixels of a crop of 256, and of vertices from
+        their wrists in millimetres.
       mask: mean absolute difference of the mask.
       pixel_error: change of the mean 2D error, pixels of a crop of 256; NaN without 2D labels.
       changes: figure -> its value by the file minus its value by the network.
       pictures: how many.
     """
 
-    pixels: tuple[float, float]
-    millimetres: tuple[float, float]
+    pixels: tuple[float, float, float]
+    millimetres: tuple[float, float, float]
     mask: float
     pixel_error: float
     changes: dict[str, float]
@@ -69,27 +69,26 @@ def parity(reference: Predict, candidates: dict[str, Predict], batches: Iterable
     for name in candidates:
         flat, deep, mask = (np.concatenate(parts) for parts in zip(*differences[name]))
         changes = {figure: value - expected[figure] for figure, value in values(measured[name]).items()}
-        pairs = [(float(d.mean()), float(d.max())) for d in (flat, deep)]
+        moved = [(float(np.median(d)), float(d.mean()), float(d.max())) for d in (flat, deep)]
         pixel_error = _pixel_error(measured[name]) - _pixel_error(measured[""])
-        found[name] = Parity(*pairs, float(mask.mean()), pixel_error, changes, len(samples.ids))
+        found[name] = Parity(*moved, float(mask.mean()), pixel_error, changes, len(samples.ids))
     return found
 
 
-def beyond_limits(found: dict[str, Parity]) -> list[str]:
-    """What changes errors more than its precision may, in words; without labels, what moves predictions so far."""
-    wrong = []
+def beyond_limits(found: dict[str, Parity]) -> dict[str, str]:
+    """Which files move predictions or change errors more than their precision may: {name: in words}."""
+    wrong = {}
     for name, part in found.items():
-        pixels, millimetres = LIMITS[name]
-        changed = [(f"{figure} changes", part.changes[figure]) for figure in _MESH if figure in part.changes]
-        checks = [
-            (what, value, millimetres, "mm") for what, value in changed or [("the mesh moves", part.millimetres[0])]
+        limits = dict(zip(("px", "mm"), LIMITS[name]))
+        checks = [("2D joints move", part.pixels[0], "px"), ("the mesh moves", part.millimetres[0], "mm")]
+        checks += [("the 2D error changes", part.pixel_error, "px")] if not np.isnan(part.pixel_error) else []
+        checks += [(f"{figure} changes", part.changes[figure], "mm") for figure in _MESH if figure in part.changes]
+        texts = [
+            f"{what} by {value:.3g} {unit} (limit {limits[unit]:g})"
+            for what, value, unit in checks
+            if not abs(value) <= limits[unit]  # NaN is no pass
         ]
-        flat = ("the 2D error changes", part.pixel_error)
-        if np.isnan(part.pixel_error):
-            flat = ("2D joints move", part.pixels[0])
-        for what, value, limit, unit in [(*flat, pixels, "px"), *checks]:
-            if not abs(value) <= limit:  # NaN is no pass
-                wrong.append(f"{name}: {what} by {value:+.3g} {unit} (limit {limit:g})")
+        wrong |= {name: ", ".join(texts)} if texts else {}
     return wrong
 
 
@@ -99,18 +98,19 @@ def parity_table(found: dict[str, Parity]) -> str:
     header = [
         "file",
         "pictures",
-        "2D px of 256 (mean / max)",
-        "mesh mm (mean / max)",
+        "2D px of 256 (median / mean / max)",
+        "mesh mm (median / mean / max)",
         "mask",
+        "Δ 2D error (px)",
         *(f"Δ {f}" for f in figures),
     ]
     lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
     for name, part in found.items():
-        pairs = [f"{middle:.3g} / {most:.3g}" for middle, most in (part.pixels, part.millimetres)]
+        moved = [" / ".join(f"{value:.3g}" for value in part_of) for part_of in (part.pixels, part.millimetres)]
         changes = [f"{part.changes[f]:+.4f}" if f in part.changes else "-" for f in figures]
         lines.append(
             "| "
-            + " | ".join([name, str(part.pictures), *pairs, f"{part.mask:.2g}", f"{part.pixel_error:+.3f}", *changes])
+            + " | ".join([name, str(part.pictures), *moved, f"{part.mask:.2g}", f"{part.pixel_error:+.3f}", *changes])
             + " |"
         )
     return "\n".join(lines)

@@ -72,17 +72,16 @@ def test_int8_computes_convolutions_in_int8_and_geometry_in_float():
 
 
 def test_a_file_beyond_its_limits_is_named():
-    bad = Parity((3.0, 9.0), (5.0, 80.0), 0.1, -1.7, {"mesh_root": 2.0, "mesh_aligned": -0.2}, 208)
-    assert beyond_limits({"int8": bad}) == [
-        "int8: the 2D error changes by -1.7 px (limit 1.5)", "int8: mesh_root changes by +2 mm (limit 1.5)",
-    ]  # fmt: skip
-    assert not beyond_limits({"int8": bad._replace(pixel_error=1.4, changes={"mesh_root": -1.4})})
-    unlabelled = bad._replace(pixel_error=np.nan, changes={})
-    assert beyond_limits({"int8": unlabelled}) == [
-        "int8: 2D joints move by +3 px (limit 1.5)", "int8: the mesh moves by +5 mm (limit 1.5)",
-    ]  # fmt: skip
-    assert beyond_limits({"int8": unlabelled._replace(pixels=(np.nan, 0.0), millimetres=(0.1, 0.1))})
-    assert not beyond_limits({"int8": unlabelled._replace(pixels=(1.0, 9.0), millimetres=(0.1, 0.1))})
+    bad = Parity((0.5, 3.0, 9.0), (0.9, 5.0, 80.0), 0.1, -1.7, {"mesh_root": 2.0, "mesh_aligned": -0.2}, 208)
+    assert beyond_limits({"int8": bad}) == {
+        "int8": "the 2D error changes by -1.7 px (limit 1.5), mesh_root changes by 2 mm (limit 1.5)"
+    }
+    good = bad._replace(pixel_error=1.4, changes={"mesh_root": -1.4})
+    assert not beyond_limits({"int8": good})
+    assert "the mesh moves by 1.6 mm" in beyond_limits({"int8": good._replace(millimetres=(1.6, 5.0, 80.0))})["int8"]
+    unlabelled = good._replace(pixel_error=np.nan, changes={})
+    assert not beyond_limits({"int8": unlabelled})
+    assert "2D joints move by nan px" in beyond_limits({"int8": unlabelled._replace(pixels=(np.nan,) * 3)})["int8"]
 
 
 def test_int8_of_a_fresh_network_runs_on_the_light_interpreter(tiny_network, hand, tmp_path):

@@ -133,9 +133,14 @@ def test_what_differs_too_much_is_not_published(rendered_records, tmp_path, monk
     monkeypatch.setitem(parity.LIMITS, "SavedModel", (-1.0, -1.0))
     with export.example_source(64, str(rendered_records), ["synthetic"], 2) as examples:
         assert sum(len(batch["image"]) for batch in examples("val", None)) == 2
-        with pytest.raises(UserError, match="nothing was published.*SavedModel: the 2D error changes by"):
+        with pytest.raises(UserError, match="nothing is published.*SavedModel: 2D joints move by"):
             export.export_run(run, out, None, "", ("float32",), examples)
-    assert [path.name for path in out.iterdir()] == ["3"]
+        assert [path.name for path in out.iterdir()] == ["3"]
+        monkeypatch.undo()
+        monkeypatch.setitem(parity.LIMITS, "float16", (-1.0, -1.0))
+        with pytest.raises(UserError, match="complete but for what differs too much from the network: float16: 2D"):
+            export.export_run(run, out, None, "", ("float32", "float16"), examples)
+    assert {path.name for path in out.iterdir()} == {"3", "4", "tiny_float32.tflite", "model.json", "card.md"}
 
 
 def test_unwritable_output_is_one_line(tmp_path, capsys):
