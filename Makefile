@@ -24,7 +24,7 @@ test-slow: $(READY)
 # The client tests against the real server, where Docker is at hand.
 serving-check: $(READY)
 	@docker run -d --rm --name hiu-serving-check -p 8501:8501 -e MODEL_NAME=hiu \
-	  -v "$(CURDIR)/savedmodels/hiu_small:/models/hiu:ro" tensorflow/serving:2.15.1 >/dev/null
+	  -v "$(CURDIR)/savedmodels/hiu_mobile:/models/hiu:ro" tensorflow/serving:2.15.1 >/dev/null
 	@trap 'docker stop hiu-serving-check >/dev/null' EXIT; \
 	for k in $$(seq 60); do curl -s localhost:8501/v1/models/hiu | grep -q AVAILABLE && break; sleep 1; done; \
 	HIU_SERVER=localhost:8501 $(BIN)/python -m pytest -q tests/serving -k real_server

@@ -4,7 +4,7 @@
     hiu predict photos/ clip.mp4 --out predictions --side left
     hiu info
     hiu info --presets
-    hiu benchmark savedmodels/hiu_small/*.tflite --threads 1,2
+    hiu benchmark savedmodels/hiu_mobile/*.tflite --threads 1,2
     hiu info --preset hiu_1stack --set encoder_repetitions=[3,4,6,3]
 
 Each picture gives NAME.png (picture, skeleton, mask, mesh), NAME.json (all outputs with units) and

@@ -1,7 +1,7 @@
 """Measures a model on labelled records: tables, JSON, CSV, a page; beside baselines, or beside another model.
 
     python tools/evaluate.py --run runs/first --data data --sets synthetic,digits --json metrics.json --html page.html
-    python tools/evaluate.py --model savedmodels/hiu_small --data data --sets synthetic --csv samples.csv
+    python tools/evaluate.py --model savedmodels/hiu_mobile --data data --sets synthetic --csv samples.csv
     python tools/evaluate.py --compare runs/first runs/second --data data --sets synthetic
     python tools/evaluate.py --run runs/first --data data --corrupt all
 

@@ -1,9 +1,9 @@
 """Exports a trained network: SavedModel (TF Serving layout) and TFLite files, each held against the network.
 
-    python tools/export.py --run runs/first --out savedmodels/hiu_small
-    python tools/export.py --run runs/first --out savedmodels/hiu_small --metrics metrics.json --data data --sets synthetic,digits
-    python tools/export.py --run runs/first --out savedmodels/hiu_small --precisions float16
-    python tools/export.py --run runs/first --out savedmodels/hiu_small --serving serving
+    python tools/export.py --run runs/first --out savedmodels/mine
+    python tools/export.py --run runs/first --out savedmodels/mine --metrics metrics.json --data data --sets synthetic,digits
+    python tools/export.py --run runs/first --out savedmodels/mine --precisions float16
+    python tools/export.py --run runs/first --out savedmodels/mine --serving serving
 
 TFLite files: float32; float16 (half the size, the one that `hiu predict` takes); dynamic and int8 (a quarter). int8
 measures its ranges on training pictures of --data, or on rendered ones. Every file is compared with the network over

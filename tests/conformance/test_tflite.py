@@ -11,19 +11,19 @@ from hiu_tf.export.tflite import PRECISIONS, delegated_share, export_tflite
 from hiu_tf.runtime.backend import ModelError, load_network
 from pipelines.build import evaluation_data
 
-MODEL = "savedmodels/hiu_small"
+MODEL = "savedmodels/hiu_mobile"
 
 
 @pytest.fixture(scope="module")
 def batches(rendered_records):
-    return list(evaluation_data(rendered_records / "synthetic", "val", 128, 4).as_numpy_iterator())
+    return list(evaluation_data(rendered_records / "synthetic", "val", 160, 4).as_numpy_iterator())
 
 
 @pytest.fixture(scope="module")
 def found(batches):
     """The shipped files against the shipped SavedModel."""
-    candidates = {name: exported_predictor(f"{MODEL}/hiu_small_{name}.tflite")[0] for name in PRECISIONS}
-    return parity(exported_predictor(MODEL)[0], candidates, batches, 128)
+    candidates = {name: exported_predictor(f"{MODEL}/hiu_mobile_{name}.tflite")[0] for name in PRECISIONS}
+    return parity(exported_predictor(MODEL)[0], candidates, batches, 160)
 
 
 def test_float_files_equal_the_network(found):
@@ -47,18 +47,18 @@ def test_small_files_stay_near(name, found):
 def test_the_fast_path_takes_every_convolution(name, least, request):
     from pathlib import Path
 
-    assert delegated_share(Path(f"{MODEL}/hiu_small_{name}.tflite")) >= least
+    assert delegated_share(Path(f"{MODEL}/hiu_mobile_{name}.tflite")) >= least
 
 
 @pytest.mark.parametrize("name", PRECISIONS)
 def test_built_in_operations_alone(name):
-    interpreter = tf.lite.Interpreter(f"{MODEL}/hiu_small_{name}.tflite")
+    interpreter = tf.lite.Interpreter(f"{MODEL}/hiu_mobile_{name}.tflite")
     assert not [op["op_name"] for op in interpreter._get_ops_details() if op["op_name"].startswith("Flex")]
 
 
 def test_int8_computes_convolutions_in_int8_and_geometry_in_float():
     interpreter = tf.lite.Interpreter(
-        f"{MODEL}/hiu_small_int8.tflite",
+        f"{MODEL}/hiu_mobile_int8.tflite",
         experimental_op_resolver_type=tf.lite.experimental.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
     )
     types = {tensor["index"]: tensor["dtype"] for tensor in interpreter.get_tensor_details()}
@@ -109,7 +109,7 @@ def test_a_file_carries_its_card(name, tmp_path):
     import subprocess
     import sys
 
-    shutil.copy(f"{MODEL}/hiu_small_{name}.tflite", tmp_path / "alone.tflite")
+    shutil.copy(f"{MODEL}/hiu_mobile_{name}.tflite", tmp_path / "alone.tflite")
     _, card, _ = load_network(tmp_path / "alone.tflite")
     code = "import sys, zipfile, json; print(json.loads(zipfile.ZipFile(sys.argv[1]).read('model.json'))['joint_names'][4])"
     found = subprocess.run(
@@ -120,7 +120,7 @@ def test_a_file_carries_its_card(name, tmp_path):
 
 def test_outputs_are_numbered_by_the_alphabet():
     """What docs/mobile.md tells those whose interpreter has no signatures."""
-    interpreter = tf.lite.Interpreter(f"{MODEL}/hiu_small_float16.tflite")
+    interpreter = tf.lite.Interpreter(f"{MODEL}/hiu_mobile_float16.tflite")
     shapes = {tensor["name"]: tensor["shape"].tolist() for tensor in interpreter.get_output_details()}
     runner = interpreter.get_signature_runner("tensor")
     for number, name in enumerate(sorted(runner.get_output_details())):

@@ -222,6 +222,6 @@ def test_a_clip_follows_no_box_that_the_predictor_would_refuse(spread, followed)
 def test_a_box_that_is_none_is_refused_in_words(box):
     from hiu_tf.runtime.predictor import Predictor
 
-    predictor = Predictor("savedmodels/hiu_small/hiu_small_float16.tflite")
+    predictor = Predictor("savedmodels/hiu_mobile/hiu_mobile_float16.tflite")
     with pytest.raises(UserError, match="box"):
         predictor.predict(np.zeros((50, 60, 3), np.uint8), box)

@@ -5,7 +5,7 @@ does, replays warm-up records, and answers errors with the server's codes. Reque
 scheduler that TensorFlow and TF Serving share, as a graph's operation instead of around a session. What it cannot show:
 the real server's HTTP layer and its version manager.
 
-    python -m tests.serving.double savedmodels/hiu_small [serving/config/batching.config]
+    python -m tests.serving.double savedmodels/hiu_mobile [serving/config/batching.config]
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from tests.hand.test_mano import mano_arrays, write
 from tools._measure import run_predictors
 from tools.evaluate import main
 
-MODEL = "savedmodels/hiu_small"
+MODEL = "savedmodels/hiu_mobile"
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def outputs(rendered_records, tmp_path_factory):
     folder = tmp_path_factory.mktemp("evaluation") / "made" / "for it"
     files = [part for kind in ("json", "csv", "html") for part in (f"--{kind}", str(folder / f"out.{kind}"))]
     arguments = ["--data", str(rendered_records), "--protocols", "zhou,nsrm", "--corrupt", "dark", *files]
-    assert main(["--model", f"{MODEL}/hiu_small_float16.tflite", *arguments]) == 0
+    assert main(["--model", f"{MODEL}/hiu_mobile_float16.tflite", *arguments]) == 0
     return folder
 
 
@@ -65,11 +65,11 @@ def test_the_page_holds_everything(outputs):
 
 
 def test_a_model_is_compared_with_its_twin(rendered_records, capsys):
-    models = [f"{MODEL}/hiu_small_float16.tflite", f"{MODEL}/1"]
+    models = [f"{MODEL}/hiu_mobile_float16.tflite", f"{MODEL}/1"]
     assert main(["--compare", *models, "--data", str(rendered_records)]) == 0
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| joints_3d_root |")]
     assert "(95% interval)" not in lines[0]
-    assert "hiu_small/1" not in lines[0]
+    assert "hiu_mobile/1" not in lines[0]
     samples, one, other = map(float, lines[-1].split("|")[2:5])
     assert samples == 6
     assert one == pytest.approx(other, abs=0.5)
@@ -130,7 +130,7 @@ def test_another_mesh_is_refused_before_the_server_does(freihand, tmp_path):
         main(
             [
                 "--model",
-                f"{MODEL}/hiu_small_float16.tflite",
+                f"{MODEL}/hiu_mobile_float16.tflite",
                 "--freihand",
                 str(freihand),
                 "--pred",
@@ -153,7 +153,7 @@ def test_published_numbers_are_whole():
 
 
 def test_a_limit_is_exact(rendered_records, tmp_path):
-    arguments = ["--model", f"{MODEL}/hiu_small_float16.tflite", "--data", str(rendered_records)]
+    arguments = ["--model", f"{MODEL}/hiu_mobile_float16.tflite", "--data", str(rendered_records)]
     assert main([*arguments, "--limit", "5", "--csv", str(tmp_path / "five.csv")]) == 0
     assert len((tmp_path / "five.csv").read_text().splitlines()) == 1 + 5
 
