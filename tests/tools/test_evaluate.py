@@ -61,7 +61,7 @@ def test_the_page_holds_everything(outputs):
     ):
         assert text in page, text
     assert page.count("data:image/png;base64,") >= 6
-    assert "http" not in page, "it opens without a network"
+    assert "://" not in page, "it opens without a network"  # four letters can come about in base64
 
 
 def test_a_model_is_compared_with_its_twin(rendered_records, capsys):
