@@ -117,8 +117,9 @@ def test_interrupted_it_ends_at_once(tmp_path):
         "--workers",
         "1",
     ]
+    heard = lambda: signal.signal(signal.SIGINT, signal.default_int_handler)  # nohup and & leave it ignored
     process = subprocess.Popen(
-        [*command, "--out", str(tmp_path)], start_new_session=True, stderr=subprocess.PIPE, text=True
+        [*command, "--out", str(tmp_path)], start_new_session=True, stderr=subprocess.PIPE, text=True, preexec_fn=heard
     )
     deadline = time.time() + 120
     while not list(tmp_path.glob("partial-*")) and time.time() < deadline:
