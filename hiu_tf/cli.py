@@ -17,6 +17,7 @@ import sys
 from pathlib import Path
 
 from hiu_tf.errors import UserError
+from hiu_tf.serving import SERVER_MODEL
 
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 CLIPS = (".mp4", ".avi", ".mov", ".mkv")
@@ -50,7 +51,7 @@ def parse_args(argv):
     predict.add_argument("--K", help="fx,fy,cx,cy in pixels: 3D in the camera's frame")
     predict.add_argument("--threads", type=int, default=2, help="of the TFLite interpreter (default 2)")
     predict.add_argument("--server", help="HOST:PORT (REST) or grpc://HOST:PORT of a TF Serving server that computes")
-    predict.add_argument("--server-model", default="hiu", help="the model's name on that server (default hiu)")
+    predict.add_argument("--server-model", default=SERVER_MODEL, help="the model's name on that server (default hiu)")
     predict.add_argument("--debug", action="store_true", help="show the traceback of an error")
     info = commands.add_parser("info", help="what a model takes and gives, or what a network costs")
     info.add_argument("--presets", action="store_true", help="parameters, MACs and memory of every preset")
@@ -62,7 +63,7 @@ def parse_args(argv):
     bench.add_argument("models", nargs="+", help=".tflite files, SavedModel folders, or http:// or grpc:// servers")
     bench.add_argument("--threads", default="1,2", help="of the TFLite interpreter (default 1,2)")
     bench.add_argument("--clients", default="1", help="of a server, at the same time (default 1)")
-    bench.add_argument("--server-model", default="hiu", help="the model's name on the server (default hiu)")
+    bench.add_argument("--server-model", default=SERVER_MODEL, help="the model's name on the server (default hiu)")
     bench.add_argument(
         "--crop", type=int, default=0, help="side of the model's crops: time float crops on the wire too"
     )
@@ -139,7 +140,7 @@ def _benchmark(args) -> int:
     missing = [model for model in args.models if "://" not in model and not Path(model).exists()]
     if missing:
         raise UserError(f"there is no model at {missing[0]}")
-    threads, clients = _counts(args.threads, "--threads"), _counts(args.clients, "--clients")
+    threads, clients = whole_numbers(args.threads, "--threads"), whole_numbers(args.clients, "--clients")
     noise = np.random.default_rng(0).integers(0, 255, (480, 640, 3), np.uint8)
     picture = read_picture(Path(args.picture)) if args.picture else noise
     height, width = picture.shape[:2]
@@ -201,7 +202,8 @@ def _refuse_overwriting(files, out, names):
                 raise UserError(f"the result {out / (name + suffix)} would overwrite an input: give another --out")
 
 
-def _counts(text, option):
+def whole_numbers(text: str, option: str) -> list[int]:
+    """Whole numbers above 0 with commas between them, as an option takes them."""
     counts = [int(part) if part.strip().isdigit() else 0 for part in text.split(",")]
     if min(counts) < 1:
         raise UserError(f"{option} takes whole numbers above 0 with commas between them, got {text!r}")

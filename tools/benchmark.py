@@ -19,8 +19,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from hiu_tf.cli import whole_numbers
 from hiu_tf.config.schema import TRAIN_CHOICES
-from hiu_tf.errors import UserError
 from tools._program import positive, program
 
 _BATCHES = {"hand": "1,32,256", "render": "1,8,32", "input": "16", "train": "4"}
@@ -31,24 +31,17 @@ def tables(args) -> list[list[dict]]:
     """The tables of one part, each a list of rows."""
     from tools.benchmarks import hand, input, render, train
 
-    batches = _whole_numbers(args.batches or _BATCHES[args.part], "--batches")
-    sizes = _whole_numbers(args.sizes or _SIZES[args.part], "--sizes") if args.part in ("render", "input") else []
+    batches = whole_numbers(args.batches or _BATCHES[args.part], "--batches")
+    sizes = whole_numbers(args.sizes or _SIZES[args.part], "--sizes") if args.part in ("render", "input") else []
     if args.part == "hand":
         return [hand.hand_table(args.hand, batches)]
     if args.part == "train":
-        stacks = _whole_numbers(args.stacks, "--stacks") if args.stacks else []
+        stacks = whole_numbers(args.stacks, "--stacks") if args.stacks else []
         return train.train_tables(args.preset, batches, stacks, args.precision, args.data)
     if args.part == "render":
         return [render.render_table(args.hand, batches, sizes)]
     found = [input.input_table(args.data, batches, sizes), input.parts_table(args.data, batches, sizes)]
     return [*found, [input.endurance(args.data, args.samples)]] if args.samples else found
-
-
-def _whole_numbers(text, option):
-    numbers = [int(part) if part.strip().isdigit() else 0 for part in text.split(",")]
-    if min(numbers) < 1:
-        raise UserError(f"{option} takes whole numbers above 0 with commas between them, got {text!r}")
-    return numbers
 
 
 def markdown(rows: list[dict]) -> str:

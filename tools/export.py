@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from hiu_tf.errors import UserError
+from hiu_tf.serving import SERVER_MODEL
 from tools._program import names, positive, program
 
 _CALIBRATION, _BATCH = 128, 16
@@ -102,11 +103,11 @@ def example_source(size: int, data: str | None, sets: list[str], pictures: int):
         if data is None:
             for split, count in (("train", _CALIBRATION), ("val", pictures)):
                 prepare("synthetic", str(count), split, f"{scratch}/synthetic", workers=2)
-        root, names = (scratch, ["synthetic"]) if data is None else (data, sets)
+        root, chosen = (scratch, ["synthetic"]) if data is None else (data, sets)
 
         def examples(split, count):
-            each = -(-(count or pictures) // len(names))
-            for name in names:
+            each = -(-(count or pictures) // len(chosen))
+            for name in chosen:
                 folder = data_folder(root, name)
                 yield from evaluation_data(folder, split, size, _BATCH, limit=each).as_numpy_iterator()
 
@@ -160,7 +161,7 @@ def parse_args(argv):
     parser.add_argument("--pictures", type=positive, default=208, help="to compare on (default 208)")
     parser.add_argument("--no-parity", action="store_true", help="compare nothing: for networks that are not trained")
     parser.add_argument("--serving", metavar="DIR", help="write a TF Serving server's files there, and warm-up records")
-    parser.add_argument("--name", default="hiu", help="of the model on that server (default hiu)")
+    parser.add_argument("--name", default=SERVER_MODEL, help="of the model on that server (default hiu)")
     parser.add_argument("--metrics", help="JSON of tools/evaluate.py, for the card")
     parser.add_argument("--training", default="", help="a sentence for the card: how the model was trained")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")

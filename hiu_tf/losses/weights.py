@@ -15,23 +15,22 @@ JOINT_IMPORTANCE = tf.constant(
     [2.5 if name == "WRIST" else 1.7 if name[-1] in "14" else 1.0 for name in Joint.__members__], tf.float32
 )
 
+#: The weight of each label, and its shape beside the label's.
 _WEIGHT_OF = {
-    keys.HEATMAPS: keys.HEATMAPS_WEIGHT, keys.POF: keys.POF_WEIGHT, keys.MASK: keys.MASK_WEIGHT,
-    keys.JOINTS_2D: keys.JOINTS_2D_WEIGHT, keys.JOINTS_3D: keys.JOINTS_3D_WEIGHT,
-}  # fmt: skip
+    keys.HEATMAPS: (keys.HEATMAPS_WEIGHT, [-1, 1, 1, NUM_JOINTS]),
+    keys.POF: (keys.POF_WEIGHT, [-1, 1, 1, 3 * len(BONES)]),
+    keys.MASK: (keys.MASK_WEIGHT, [-1, 1, 1, 1]),
+    keys.JOINTS_2D: (keys.JOINTS_2D_WEIGHT, [-1, NUM_JOINTS, 1]),
+    keys.JOINTS_3D: (keys.JOINTS_3D_WEIGHT, [-1, NUM_JOINTS, 1]),
+}
 
 
 def without_unlabelled(gt: dict) -> dict:
     """The labels with 0 where they weigh nothing, whatever stood there: 0 times the gradient of NaN would be NaN."""
-    return gt | {name: _where_labelled(gt[name], gt[weight], name) for name, weight in _WEIGHT_OF.items()}
-
-
-def _where_labelled(label, weight, name):
-    entries = -2 if name in (keys.JOINTS_2D, keys.JOINTS_3D) else -1  # the axis of joints, or of channels
-    shape = [1] * label.shape.rank
-    shape[entries] = weight.shape[1] if weight.shape.rank == 2 else 1
-    weight = tf.reshape(weight, [-1, *shape[1:]])
-    return tf.where(weight > 0, label, tf.zeros_like(label))
+    labels = {
+        name: tf.where(tf.reshape(gt[key], shape) > 0, gt[name], 0.0) for name, (key, shape) in _WEIGHT_OF.items()
+    }
+    return gt | labels
 
 
 def of_label(name: str):

@@ -16,8 +16,6 @@ from hiu_tf.errors import UserError
 INTERPRETERS = ("ai_edge_litert.interpreter", "tflite_runtime.interpreter", "tensorflow.lite.python.interpreter")
 SIGNATURE = "tensor"
 CARD = "model.json"
-#: The name of a model on a TF Serving server, unless another is given.
-SERVER_MODEL = "hiu"
 #: What a model's card must say for the runtime to use it.
 _CARD = ("name", "hiu_tf", "image_size", "input", "outputs", "camera", "faces", "hand")
 

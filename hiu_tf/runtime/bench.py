@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from hiu_tf.runtime.backend import SERVER_MODEL, newest_version
+from hiu_tf.runtime.backend import newest_version
+from hiu_tf.serving import SERVER_MODEL
 
 _PRODUCT, _PRODUCTS = 1024, 15
 _LEAST_RUNS, _SECONDS = 20, 2.0
@@ -95,14 +96,15 @@ def _server_rows(address, picture, clients, model, crop):
     encoded = [cv2.imencode(".jpg", picture[..., ::-1])[1].tobytes()]
     requests = {
         "whole ms": ("serving_default", {"image_bytes": encoded}), "with mesh ms": ("mesh", {"image_bytes": encoded}),
-        "float crop ms": ("tensor", {"image": np.zeros((1, crop, crop, 3), np.float32)}),
     }  # fmt: skip
+    if crop:
+        requests["float crop ms"] = ("tensor", {"image": np.zeros((1, crop, crop, 3), np.float32)})
     started, rows = time.time(), []
     connect(address, model).predict("serving_default", image_bytes=encoded)
     first = time.time() - started
     for count in clients:
         rows.append({"model": address, "engine": "server", "clients": count, "first result s": first})
-        for name, (signature, inputs) in requests.items() if crop else list(requests.items())[:2]:
+        for name, (signature, inputs) in requests.items():
             found = _timed_together(lambda: connect(address, model), signature, inputs, count)
             rows[-1] |= {name: found["median"], name.replace("ms", "p90 ms"): found["p90"]}
             rows[-1][name.replace("ms", "a second")] = found["rate"]

@@ -17,6 +17,7 @@ import urllib.request
 import numpy as np
 
 from hiu_tf.errors import UserError
+from hiu_tf.serving import SERVER_MODEL
 
 _TIMEOUT_S, _RETRIES, _WAIT_S = 10.0, 3, 0.2
 #: Replies with meshes or maps of some pictures are larger than gRPC's 4 MB.
@@ -28,7 +29,7 @@ class ServingError(UserError):
     """The server cannot be reached, or says no; the message says what to look at."""
 
 
-def connect(address: str, model: str = "hiu", timeout: float = _TIMEOUT_S):
+def connect(address: str, model: str = SERVER_MODEL, timeout: float = _TIMEOUT_S):
     """A client for HOST:PORT or http://HOST:PORT (REST), or grpc://HOST:PORT."""
     kind, _, place = address.rpartition("://")
     if kind not in ("", "http", "https", "grpc"):

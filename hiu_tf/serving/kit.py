@@ -10,6 +10,7 @@ from pathlib import Path
 
 from hiu_tf.atomic import written_whole
 from hiu_tf.errors import UserError
+from hiu_tf.serving import SERVER_MODEL
 
 #: Of the server's container; flags below are those of this release.
 IMAGE = "tensorflow/serving:2.15.1"
@@ -95,7 +96,7 @@ _FLAGS = (
 )  # fmt: skip
 
 
-def write_kit(model: Path, out: Path, name: str = "hiu") -> list[Path]:
+def write_kit(model: Path, out: Path, name: str = SERVER_MODEL) -> list[Path]:
     """Writes config/ (models, batching, monitoring), docker-compose.yaml and kubernetes.yaml for an exported model.
 
     Batching is written but not switched on: on CPUs it costs more than it brings. With GPUs add
@@ -139,7 +140,7 @@ def write_kit(model: Path, out: Path, name: str = "hiu") -> list[Path]:
     return [out / path for path in files]
 
 
-def write_warmup(version: Path, size: int, picture: bytes, name: str = "hiu") -> Path:
+def write_warmup(version: Path, size: int, picture: bytes, name: str = SERVER_MODEL) -> Path:
     """Writes the requests that a server replays before it calls a version available, one per signature and batch size.
 
     Args:

@@ -82,6 +82,8 @@ def train(
         print(f"{folder} goes on with other settings than before: {', '.join(changed)}")
     write_recipe(recipe, own)
     note_start(own, start)
+    if settings.validate:
+        forget_other_best(state, settings.best, settings.validate, folder)
     (own / WEIGHTS).unlink(missing_ok=True)  # of fewer steps: a kill before the end must not leave them as the result
     shown = _pictures(data(0, number, workers), trainer.finish)
     parts = _epochs(start, settings)
@@ -93,7 +95,7 @@ def train(
             steps_per_epoch=steps,
             validation_data=validation,
             validation_freq=_validated(parts, settings.validate_every),
-            callbacks=_callbacks(recipe, state, folder, own, shown, verbose and number == 0),
+            callbacks=_callbacks(recipe, state, own, shown, verbose and number == 0),
             verbose=0,
         )
         _refuse_divergence(trainer, folder)
@@ -209,15 +211,14 @@ def _refuse_divergence(trainer, folder):
         )
 
 
-def _callbacks(recipe, state, folder, own, shown, verbose):
+def _callbacks(recipe, state, folder, shown, verbose):
     """In the order in which they act after an epoch: the record is written before the checkpoint that it belongs to."""
     settings = recipe.train
-    board = tf.summary.create_file_writer(str(own / BOARD))
-    journal, rate = Journal(own, state.step), learning_rate(settings)
+    board = tf.summary.create_file_writer(str(folder / BOARD))
+    journal, rate = Journal(folder, state.step), learning_rate(settings)
     found = [EpochRecord(rate, settings.batch_size, journal, board, shown)]
     if settings.validate:
-        forget_other_best(state, settings.best, settings.validate, folder)
-        found += [ValidateAverage(), KeepBest(state, settings.best, settings.validate, own)]
+        found += [ValidateAverage(), KeepBest(state, settings.best, settings.validate, folder)]
     found += [SaveState(state)]
     if settings.on_nan == "stop":
         found.append(keras.callbacks.TerminateOnNaN())
