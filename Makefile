@@ -1,5 +1,5 @@
 # make demo   everything once: data, training, evaluation, export, predictions
-# make test   the test suite (9 minutes on 2 cores)
+# make test   the test suite (11 minutes on 2 cores)
 # make lint   ruff
 # make test-slow, make serving-check   longer checks; the client tests against a real server (Docker)
 # Each sets itself up first: a Python 3.9-3.11 is found, .venv is made, the pinned packages are installed.

@@ -16,8 +16,8 @@ import math
 import sys
 from pathlib import Path
 
+from hiu_tf.conventions import SERVER_MODEL
 from hiu_tf.errors import UserError
-from hiu_tf.serving import SERVER_MODEL
 
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 CLIPS = (".mp4", ".avi", ".mov", ".mkv")

@@ -21,8 +21,8 @@ from pathlib import Path
 
 import numpy as np
 
+from hiu_tf.conventions import SERVER_MODEL
 from hiu_tf.errors import UserError
-from hiu_tf.serving import SERVER_MODEL
 from tools._program import names, positive, program
 
 _CALIBRATION, _BATCH = 128, 16

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from hiu_tf.conventions import SERVER_MODEL
 from hiu_tf.runtime.backend import newest_version
-from hiu_tf.serving import SERVER_MODEL
 
 _PRODUCT, _PRODUCTS = 1024, 15
 _LEAST_RUNS, _SECONDS = 20, 2.0

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from hiu_tf.conventions import keys
+from hiu_tf.conventions import SERVER_MODEL, keys
 from hiu_tf.errors import UserError
 from hiu_tf.runtime.backend import load_network, read_card, server_network
 from hiu_tf.runtime.crop import Crop, around_box, box_of, search_windows
-from hiu_tf.serving import SERVER_MODEL
 
 _REFINEMENTS = 2
 

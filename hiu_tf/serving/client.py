@@ -16,8 +16,8 @@ import urllib.request
 
 import numpy as np
 
+from hiu_tf.conventions import SERVER_MODEL
 from hiu_tf.errors import UserError
-from hiu_tf.serving import SERVER_MODEL
 
 _TIMEOUT_S, _RETRIES, _WAIT_S = 10.0, 3, 0.2
 #: Replies with meshes or maps of some pictures are larger than gRPC's 4 MB.

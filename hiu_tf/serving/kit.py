@@ -9,8 +9,8 @@ import re
 from pathlib import Path
 
 from hiu_tf.atomic import written_whole
+from hiu_tf.conventions import SERVER_MODEL
 from hiu_tf.errors import UserError
-from hiu_tf.serving import SERVER_MODEL
 
 #: Of the server's container; flags below are those of this release.
 IMAGE = "tensorflow/serving:2.15.1"
