@@ -13,20 +13,19 @@ import tensorflow as tf
 
 from hiu_tf.config.schema import AugmentConfig
 from hiu_tf.conventions import keys
-from hiu_tf.geometry.camera import MIN_DEPTH, inplane_rotation, look_at_rotation, transform_intrinsics
+from hiu_tf.geometry.camera import MIN_DEPTH
+from hiu_tf.geometry.tensor.camera import inplane_rotation, look_at_rotation, transform_intrinsics
+from hiu_tf.geometry.tensor.window import around_boxes, similarity
+from hiu_tf.geometry.window import SCALE
 from pipelines.schema import LEFT
 from pipelines.warp import cut
 
-#: Side of a crop without augmentation, relative to the longer side of the hand's box.
-PLAIN_CROP = 1.5
-#: No hand's box is smaller than this, in pixels of its picture.
-_MIN_SIDE = 4.0
 _AT_ONCE = 16  # pictures of one batch that are decoded side by side
 #: Key of the similarity [B, 3, 3] from the stored picture to the crop.
 AFFINE = "affine"
 
 
-def place(batch: dict, size: int, config: AugmentConfig | None = None, seed=None, scale: float = PLAIN_CROP) -> dict:
+def place(batch: dict, size: int, config: AugmentConfig | None = None, seed=None, scale: float = SCALE) -> dict:
     """Decides on a crop for every record of a batch and moves the labels into it.
 
     Args:
@@ -40,16 +39,19 @@ def place(batch: dict, size: int, config: AugmentConfig | None = None, seed=None
       the crop set to 0, and `affine` [B, 3, 3] for `cut_pictures`. intrinsics become the matrix P of the
       crop: pixels ~ P X for X in the virtual camera (P is K times a rotation, all zero if unknown).
     """
-    centre, side, mirror = _boxes(batch)
+    boxes, is_left = _boxes(batch), batch[keys.SIDE] == LEFT
     if config is None:
-        affine = _similarity(centre, scale * side, tf.zeros_like(side), size) @ mirror
+        centre, side = around_boxes(boxes, scale)
+        affine = similarity(centre, side, tf.zeros_like(side), is_left, size)
     else:
-        angle_seed, scale_seed, offset_seed = tf.unstack(tf.random.experimental.stateless_split(seed, 3))
-        turn = math.radians(config.rotation_deg)
-        angle = tf.random.stateless_uniform(tf.shape(side), angle_seed, -turn, turn)
+        centre, side = around_boxes(boxes, scale=1.0)
+        angle_seed, any_seed, scale_seed, offset_seed = tf.unstack(tf.random.experimental.stateless_split(seed, 4))
+        anywhere = tf.random.stateless_uniform(tf.shape(side), any_seed) < config.any_rotation_probability
+        turn = tf.where(anywhere, math.pi, math.radians(config.rotation_deg))
+        angle = turn * tf.random.stateless_uniform(tf.shape(side), angle_seed, -1.0, 1.0)
         side *= tf.random.stateless_uniform(tf.shape(side), scale_seed, *map(float, config.crop_scale))
         offset = tf.random.stateless_uniform(tf.shape(centre), offset_seed, -config.translation, config.translation)
-        affine = _similarity(centre + offset * side[:, tf.newaxis], side, angle, size) @ mirror
+        affine = similarity(centre + offset * side[:, tf.newaxis], side, angle, is_left, size)
     return batch | _move_labels(batch, affine, size) | {AFFINE: affine}
 
 
@@ -79,31 +81,12 @@ def to_float(batch: dict) -> dict:
 
 
 def _boxes(batch):
-    """Centre [B, 2] and longer side [B] of each hand's box after the mirror [B, 3, 3] of left hands."""
-    width = tf.cast(batch[keys.PICTURE_SIZE][:, 1], tf.float32)
-    zero, one = tf.zeros_like(width), tf.ones_like(width)
-    is_left = batch[keys.SIDE] == LEFT
-    rows = [tf.where(is_left, -one, one), zero, tf.where(is_left, width - 1, zero), zero, one, zero, zero, zero, one]
-    mirror = tf.reshape(tf.stack(rows, axis=-1), [-1, 3, 3])
-    points = _apply(mirror, batch[keys.JOINTS_2D])
+    """The box [B, 4] of each hand: the given one, or the tight one of its labelled joints."""
+    points, given = batch[keys.JOINTS_2D], batch[keys.BOX]
     labelled = batch[keys.JOINTS_2D_WEIGHT][..., tf.newaxis] > 0
-    given = batch[keys.BOX]
-    corners = _apply(mirror, tf.stack([given[:, :2], given[:, :2] + given[:, 2:]], axis=1))
-    is_given = (given[:, 2:] > 0)[:, tf.newaxis]
-    low = tf.reduce_min(tf.where(is_given, corners[:, :1], tf.where(labelled, points, math.inf)), axis=1)
-    high = tf.reduce_max(tf.where(is_given, corners[:, 1:], tf.where(labelled, points, -math.inf)), axis=1)
-    low, high = tf.minimum(low, high), tf.maximum(low, high)
-    return (low + high) / 2, tf.maximum(tf.reduce_max(high - low, axis=-1), _MIN_SIDE), mirror
-
-
-def _similarity(centre, side, angle, size):
-    """Turns about `centre`, scales `side` to `size`, and puts centre in the middle of the crop, [B, 3, 3]."""
-    a, b = tf.cos(angle) * size / side, tf.sin(angle) * size / side
-    middle = 0.5 * (size - 1)
-    x, y = centre[:, 0], centre[:, 1]
-    zero, one = tf.zeros_like(a), tf.ones_like(a)
-    rows = [a, -b, middle - a * x + b * y, b, a, middle - b * x - a * y, zero, zero, one]
-    return tf.reshape(tf.stack(rows, axis=-1), [-1, 3, 3])
+    low = tf.reduce_min(tf.where(labelled, points, math.inf), axis=1)
+    high = tf.reduce_max(tf.where(labelled, points, -math.inf), axis=1)
+    return tf.where(given[:, 2:3] > 0, given, tf.concat([low, high - low], axis=1))
 
 
 def _move_labels(batch, affine, size):

@@ -26,7 +26,7 @@ ALLOWED = {
     "training": BASE | {"config", "geometry", "hand", "render", "models", "losses", "metrics", "runtime"},
     "evaluation": BASE | {"geometry", "hand", "render", "models", "metrics", "runtime"},
     "export": BASE | {"geometry", "hand", "models", "runtime", "evaluation"},
-    "runtime": BASE | {"serving"},
+    "runtime": BASE | {"geometry", "serving"},
     "serving": BASE,
     "cli": BASE | {"runtime", "config", "models"},
 }

@@ -60,7 +60,8 @@ def fit(truth, start, with_joints: bool, levels: int, steps: int):
     import tf_keras as keras
     from tqdm import tqdm
 
-    from hiu_tf.geometry.camera import project, virtual_intrinsics
+    from hiu_tf.geometry.camera import virtual_intrinsics
+    from hiu_tf.geometry.tensor.camera import project
     from hiu_tf.hand.layer import pose_hand
     from hiu_tf.hand.prior import pose_log_likelihood
     from hiu_tf.hand.procedural import procedural_hand

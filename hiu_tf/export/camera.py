@@ -1,4 +1,4 @@
-"""3D from the crop's virtual camera to the real one, in a graph: runtime/predictor.py's way."""
+"""3D from the crop's virtual camera to the real one, in a graph: as `geometry.window.Window.to_camera` does."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import tensorflow as tf
 
 from hiu_tf.conventions import keys
 from hiu_tf.export.pictures import Windows
-from hiu_tf.geometry.camera import project, virtual_intrinsics
+from hiu_tf.geometry.camera import virtual_intrinsics
+from hiu_tf.geometry.tensor.camera import look_at_rotation, project
 
 
 def to_camera(outputs: dict, windows: Windows, intrinsics: tf.Tensor, size: int) -> dict[str, tf.Tensor]:
@@ -27,11 +28,10 @@ def to_camera(outputs: dict, windows: Windows, intrinsics: tf.Tensor, size: int)
     wrist = windows.to_picture(project(joints[:, :1], virtual), size)[:, 0]
     depth = joints[:, 0, 2:] * camera[:, 0, :1] * size / windows.side[:, tf.newaxis] / virtual[0, 0]
     root = tf.concat([_ray(wrist, camera), tf.ones_like(depth)], axis=1) * depth
-    centre = tf.concat([_ray(windows.centre, camera), tf.ones_like(depth)], axis=1)
-    turn = _rotation_to(tf.linalg.l2_normalize(centre, axis=1))
+    look = look_at_rotation(camera, windows.centre)
 
     def moved(points):
-        real = tf.linalg.matmul((points - joints[:, :1]) * mirror, turn, transpose_b=True) + root[:, tf.newaxis]
+        real = tf.linalg.matmul((points - joints[:, :1]) * mirror, look) + root[:, tf.newaxis]
         return tf.where(known[:, tf.newaxis, tf.newaxis], real, points * mirror)
 
     return {name: moved(outputs[name]) for name in (keys.JOINTS_3D, keys.VERTICES)}
@@ -41,11 +41,3 @@ def _ray(pixel, camera):
     """(x / z, y / z) of pixels [B, 2]."""
     focal = tf.stack([camera[:, 0, 0], camera[:, 1, 1]], axis=1)
     return (pixel - camera[:, :2, 2]) / focal
-
-
-def _rotation_to(ray):
-    """The smallest rotation [B, 3, 3] that takes (0, 0, 1) to unit rays [B, 3]."""
-    x, y, z = tf.unstack(ray, axis=1)
-    k = 1 / (1 + z)
-    rows = [1 - k * x * x, -k * x * y, x, -k * x * y, 1 - k * y * y, y, -x, -y, z]
-    return tf.reshape(tf.stack(rows, axis=1), [-1, 3, 3])

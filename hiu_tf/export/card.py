@@ -9,6 +9,7 @@ import hiu_tf
 from hiu_tf.conventions.skeleton import BONES, JOINT_NAMES
 from hiu_tf.export.contract import contract
 from hiu_tf.geometry.camera import virtual_intrinsics
+from hiu_tf.geometry.window import SCALE
 from hiu_tf.hand.model import HandModel
 
 #: What the runtime reads: the outputs of the signature "tensor".
@@ -24,7 +25,8 @@ def model_card(preset: str, image_size: int, hand: HandModel, metrics: dict | No
         "name": preset,
         "hiu_tf": hiu_tf.__version__,
         "image_size": image_size,
-        "input": f"image [B, {image_size}, {image_size}, 3] float32, RGB in [0, 1], one right hand at 1 / 1.6 of the side",
+        "window_scale": SCALE,
+        "input": f"image [B, {image_size}, {image_size}, 3] float32, RGB in [0, 1], one right hand at 1 / {SCALE} of the side",
         "outputs": OUTPUT_UNITS,
         "signatures": contract(),
         "camera": virtual_intrinsics(image_size).tolist(),

@@ -1,6 +1,6 @@
 """Encoded pictures in a graph: decoded one by one, upright, cut out around the hand; and the way back.
 
-The same square window as runtime/crop.py's, in TensorFlow's basic operations, so that servers need no Python.
+The window of geometry/window.py, in TensorFlow's basic operations, so that servers need no Python.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from hiu_tf.runtime.crop import CROP_SCALE
+from hiu_tf.geometry.tensor.window import around_boxes
 
 #: EXIF says how a picture must be turned: tag 0x0112, type 3 (short), count 1, little and big endian.
 _EXIF_LITTLE = (0x12, 0x01, 0x03, 0x00, 0x01, 0x00, 0x00, 0x00)
 _EXIF_BIG = (0x01, 0x12, 0x00, 0x03, 0x00, 0x00, 0x00, 0x01)
 _EXIF_MARKS = (b"Exif\0\0", b"eXIf")  # of JPEG and PNG
 _EXIF_BYTES = 4096  # the tag stands in the first bytes of the file
-_MIN_BOX, _SHRINK_AT, _MOST_SHRINK = 4.0, 1.5, 16.0
+_SHRINK_AT, _MOST_SHRINK = 1.5, 16.0
 _BLANK = 2  # side of the picture that stands for one that cannot be decoded
 
 
@@ -114,16 +114,18 @@ def _cut(picture, box, mirrored, size):
     """A window of one picture: crop, centre, side."""
     whole = tf.cast(tf.shape(picture)[1::-1], tf.float32)  # (width, height)
     given = tf.reduce_all(box[2:] > 0)
-    centre = tf.where(given, box[:2] + 0.5 * (box[2:] - 1), 0.5 * (whole - 1))
-    side = tf.where(given, CROP_SCALE * tf.maximum(tf.reduce_max(box[2:]), _MIN_BOX), tf.reduce_max(whole))
+    of_box, of_side = around_boxes(box)
+    centre = tf.where(given, of_box, 0.5 * (whole - 1))
+    side = tf.where(given, of_side, tf.reduce_max(whole))
     # Averaging first keeps large pictures from aliasing.
     shrink = tf.cast(tf.clip_by_value(side / size / _SHRINK_AT, 1.0, _MOST_SHRINK), tf.int32)
     small = tf.maximum(tf.shape(picture)[:2] // shrink, 1)
     pixels = tf.image.resize(picture[tf.newaxis], small, method="area")
     ratio = whole / tf.cast(small[::-1], tf.float32)
+    pixels = tf.pad(pixels, [[0, 0], [1, 1], [1, 1], [0, 0]])  # its border fades to black, as OpenCV's does
     reach = 0.5 * side * (size - 1) / size
-    first, last = ((centre + sign * reach + 0.5) / ratio - 0.5 for sign in (-1.0, 1.0))
-    extent = tf.maximum(tf.cast(small[::-1], tf.float32) - 1, 1.0)
+    first, last = ((centre + sign * reach + 0.5) / ratio + 0.5 for sign in (-1.0, 1.0))
+    extent = tf.cast(small[::-1], tf.float32) + 1
     first, last = first / extent, last / extent
     left, right = tf.where(mirrored, last[0], first[0]), tf.where(mirrored, first[0], last[0])
     ends = tf.stack([first[1], left, last[1], right])[tf.newaxis]

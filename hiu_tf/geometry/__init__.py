@@ -1,1 +1,1 @@
-"""Cameras, rotations and alignments."""
+"""Windows, cameras, alignment, meshes in NumPy; `tensor/` has what networks and pipelines need in TensorFlow."""

@@ -12,8 +12,8 @@ import tf_keras as keras
 
 from hiu_tf.conventions import keys
 from hiu_tf.conventions.skeleton import MODEL_TO_KEYPOINTS
-from hiu_tf.geometry.mesh import batch_vertex_normals
-from hiu_tf.geometry.rotation import rotation_matrix
+from hiu_tf.geometry.tensor.mesh import batch_vertex_normals
+from hiu_tf.geometry.tensor.rotation import rotation_matrix
 from hiu_tf.hand.model import HandModel
 
 #: What theta may be given as.

@@ -4,7 +4,8 @@ import tensorflow as tf
 
 from hiu_tf.codecs import heatmap
 from hiu_tf.conventions import keys
-from hiu_tf.geometry.camera import project, virtual_intrinsics
+from hiu_tf.geometry.camera import virtual_intrinsics
+from hiu_tf.geometry.tensor.camera import project
 from hiu_tf.hand.layer import pose_hand
 from hiu_tf.hand.model import HandModel
 

@@ -11,7 +11,7 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from hiu_tf.geometry.camera import project
+from hiu_tf.geometry.tensor.camera import project
 from hiu_tf.render.rasterizer import nearest_surface
 
 _SIDE = math.exp(-2.0)  # of the Gaussian (variance 1/4) one pixel away

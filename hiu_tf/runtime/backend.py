@@ -20,6 +20,8 @@ CARD = "model.json"
 _CARD = ("name", "hiu_tf", "image_size", "input", "outputs", "camera", "faces", "hand")
 
 Network = Callable[[np.ndarray], dict[str, np.ndarray]]
+#: Side of the window around a hand's box, where a card does not say it: cards before 0.2 did not.
+_OLD_SCALE = 1.6
 
 
 class ModelError(UserError):
@@ -140,7 +142,8 @@ def _parsed(content, path):
     try:
         card = json.loads(content)
         missing = [name for name in _CARD if name not in card]
-    except (ValueError, TypeError) as error:
+        card.setdefault("window_scale", _OLD_SCALE)
+    except (ValueError, TypeError, AttributeError) as error:
         raise ModelError(f"{path} is no model card: {error}") from error
     if missing or not isinstance(card, dict):
         raise ModelError(f"{path} is no model card: it lacks {', '.join(missing)}")

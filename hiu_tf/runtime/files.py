@@ -8,7 +8,7 @@ import numpy as np
 
 from hiu_tf.atomic import written_whole
 from hiu_tf.errors import UserError
-from hiu_tf.runtime.crop import box_of
+from hiu_tf.geometry.window import box_of
 from hiu_tf.runtime.draw import draw_prediction
 from hiu_tf.runtime.predictor import Predictor
 from hiu_tf.runtime.results import prediction_json, write_json, write_obj

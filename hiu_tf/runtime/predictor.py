@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,10 +10,16 @@ import numpy as np
 
 from hiu_tf.conventions import SERVER_MODEL, keys
 from hiu_tf.errors import UserError
+from hiu_tf.geometry.camera import project
+from hiu_tf.geometry.window import Window, around_box, around_hand
 from hiu_tf.runtime.backend import load_network, read_card, server_network
-from hiu_tf.runtime.crop import Crop, around_box, box_of, search_windows
+from hiu_tf.runtime.crop import cut, mask_to_picture, search_windows
 
+#: Looks at a hand that was searched for, after the first, each through a window around what the last one saw.
 _REFINEMENTS = 2
+#: A hand in a given box is looked at again through an upright window where it is turned by more than this
+#: (radians), or where the box and what was seen in it differ by more than these shares of its side.
+_TURNED, _MOVED, _RESIZED = math.radians(30), 0.15, 1.25
 
 
 @dataclass(frozen=True)
@@ -26,9 +33,10 @@ class Prediction:
       mask: [H, W] in [0, 1], the whole picture.
       joints_3d: [21, 3] and vertices: [V, 3], in the frame that `frame` names.
       joints_2d_projected: [21, 2] and vertices_2d: [V, 2], pixels of the picture.
-      shape, pose, rotation, translation: parameters of the right hand that was posed; for a left
-        hand they describe its mirror image.
-      frame: "camera" where K was given, else "crop": the virtual camera that looks at the crop.
+      shape, pose, rotation, translation: parameters of the right hand that was posed, in the crop's virtual
+        camera; for a left hand they describe its mirror image, and a turned crop turns them.
+      frame: "camera" where K was given, else "crop": a virtual camera that looks at the crop, with the
+        picture's axes.
       hand: name of the hand model that shape and pose belong to.
       crop: where the network looked.
     """
@@ -47,7 +55,7 @@ class Prediction:
     translation: np.ndarray
     frame: str
     hand: str
-    crop: Crop
+    crop: Window
 
     @property
     def score(self) -> float:
@@ -75,8 +83,11 @@ class Predictor:
         self.size = self.card["image_size"]
         self.faces = np.array(self.card["faces"], np.int32)
         self.camera = np.array(self.card["camera"], np.float64)
+        self.scale = float(self.card["window_scale"])
 
-    def predict(self, picture: np.ndarray, box=None, side: str | None = None, K=None) -> Prediction:
+    def predict(
+        self, picture: np.ndarray, box=None, side: str | None = None, K=None, upright: bool = True
+    ) -> Prediction:
         """Finds and reads the hand in a picture.
 
         Args:
@@ -84,6 +95,8 @@ class Predictor:
           box: (x, y, width, height) of the hand in pixels; without it the whole picture is searched.
           side: "right" or "left"; without it both are tried and the surer one is kept.
           K: [3, 3] intrinsics in pixels; with it 3D is in the real camera's frame.
+          upright: look again, through a window that turns the fingers up, where the first look at the box shows a
+            hand that is turned, or that is not in the middle of it.
 
         Raises:
           UserError: an argument has the wrong type, shape or range.
@@ -92,73 +105,61 @@ class Predictor:
         mirrors = {None: (False, True), "right": (False,), "left": (True,)}
         if side not in mirrors:
             raise UserError(f"side must be right, left or None, got {side!r}")
-        windows = []
-        for mirrored in mirrors[side]:
-            if box is None:
-                windows += search_windows(*picture.shape[:2], mirrored, self.size)
-            else:
-                windows.append(around_box(_checked_box(box, picture), mirrored, self.size))
+        if box is None:
+            windows = [w for m in mirrors[side] for w in search_windows(*picture.shape[:2], self.size, m)]
+        else:
+            box = _checked_box(box, picture)
+            windows = [around_box(box, self.size, mirrored, scale=self.scale) for mirrored in mirrors[side]]
         crop, raw = self._best(picture, windows)
-        for _ in range(_REFINEMENTS if box is None else 0):
-            closer = around_box(box_of(crop.to_picture(raw[keys.JOINTS_2D])), crop.mirrored, self.size)
+        for _ in range(_REFINEMENTS if box is None else int(upright)):
+            closer = around_hand(crop.to_picture(raw[keys.JOINTS_2D]), crop, self.scale)
+            if box is not None and not _differs(closer, crop):
+                break
             crop, raw = self._best(picture, [closer])
         return self._in_picture(picture, crop, raw, K)
 
     def _best(self, picture, windows):
         """The window that the network is surest of, and its raw outputs."""
-        outputs = self.network(np.stack([window.cut(picture) for window in windows]))
+        outputs = self.network(np.stack([cut(picture, window) for window in windows]))
         best = int(np.argmax(outputs[keys.SCORES].mean(axis=1)))
         return windows[best], {name: values[best] for name, values in outputs.items()}
 
     def _in_picture(self, picture, crop, raw, K):
-        vertices_2d = _project(raw[keys.VERTICES], self.camera)
-        frame, points = "crop", [raw[keys.JOINTS_3D], raw[keys.VERTICES]]
-        if K is not None:
-            frame, points = "camera", _to_real_camera(points, crop, self.camera, np.asarray(K, float))
-        elif crop.mirrored:
-            points = [p * np.array([-1, 1, 1], np.float32) for p in points]
+        joints, vertices = raw[keys.JOINTS_3D], raw[keys.VERTICES]
+        if K is None:
+            move = lambda points: points @ crop.camera_axes().T
+        else:
+            K = _checked_camera(K)
+            move = lambda points: crop.to_camera(points, joints[0], K)
         parameters = {name: raw[name] for name in (keys.SHAPE, keys.POSE, keys.ROTATION, keys.TRANSLATION)}
         return Prediction(
             side="left" if crop.mirrored else "right",
             joints_2d=crop.to_picture(raw[keys.JOINTS_2D]),
             joint_scores=raw[keys.SCORES],
-            mask=crop.mask_to_picture(raw[keys.MASK], *picture.shape[:2]) if keys.MASK in raw else None,
-            joints_3d=points[0],
-            vertices=points[1],
+            mask=mask_to_picture(raw[keys.MASK], crop, *picture.shape[:2]) if keys.MASK in raw else None,
+            joints_3d=move(joints),
+            vertices=move(vertices),
             joints_2d_projected=crop.to_picture(raw[keys.JOINTS_2D_PROJECTED]),
-            vertices_2d=crop.to_picture(vertices_2d),
-            frame=frame,
+            vertices_2d=crop.to_picture(project(vertices, self.camera)),
+            frame="crop" if K is None else "camera",
             hand=self.card["hand"]["name"],
             crop=crop,
             **parameters,
         )
 
 
-def _to_real_camera(points, crop, virtual, K):
-    """Virtual camera -> the camera of K: the wrist keeps its pixel, depth scales with the focal length."""
-    joints = points[0]
+def _differs(closer, window):
+    """Whether a window around what was seen shows something else than the window through which it was seen."""
+    moved = math.dist(closer.centre, window.centre) > _MOVED * window.side
+    resized = not 1 / _RESIZED < closer.side / window.side < _RESIZED
+    return moved or resized or abs(math.remainder(closer.angle, 2 * math.pi)) > _TURNED
+
+
+def _checked_camera(K):
+    K = np.asarray(K, float)
     if K.shape != (3, 3) or not np.all(np.isfinite(K)) or min(K[0, 0], K[1, 1]) <= 0:
         raise UserError(f"K must be a 3x3 matrix of finite intrinsics with focal lengths > 0, got {K.tolist()}")
-    flip = np.array([-1.0, 1, 1]) if crop.mirrored else np.ones(3)
-    wrist = crop.to_picture(_project(joints[:1], virtual))[0]
-    focal = K[0, 0] * crop.size / crop.side
-    depth = joints[0, 2] * focal / virtual[0, 0]
-    root = np.array([*((wrist - K[:2, 2]) / np.diag(K)[:2]), 1.0]) * depth
-    ray = np.array([*((np.array(crop.centre) - K[:2, 2]) / np.diag(K)[:2]), 1.0])
-    turn = _rotation_to(ray / np.linalg.norm(ray))
-    return [((p - joints[0]) * flip) @ turn.T + root for p in points]
-
-
-def _rotation_to(ray):
-    """The smallest rotation [3, 3] that takes (0, 0, 1) to a unit ray."""
-    x, y, z = ray
-    cross = np.array([[0, 0, x], [0, 0, y], [-x, -y, 0]])
-    return np.eye(3) + cross + cross @ cross / (1 + z)
-
-
-def _project(points, camera):
-    flat = points @ camera.T
-    return flat[:, :2] / np.maximum(flat[:, 2:], 1e-3)
+    return K
 
 
 def _checked_picture(picture):

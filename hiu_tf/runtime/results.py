@@ -37,6 +37,7 @@ def prediction_json(prediction: Prediction) -> dict:
         "centre": [round(float(v), 3) for v in crop.centre],
         "side": round(float(crop.side), 3),
         "mirrored": crop.mirrored,
+        "angle": round(float(crop.angle), 4),
     }
     return header | {"crop": where, "units": UNITS} | values
 

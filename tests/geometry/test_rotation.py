@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 from scipy.spatial.transform import Rotation
 
-from hiu_tf.geometry.rotation import compose, rotation_matrix
+from hiu_tf.geometry.tensor.rotation import compose, rotation_matrix
 
 
 def random_rotations(rng, count=200):

@@ -8,7 +8,8 @@ from hiu_tf.codecs import pof
 from hiu_tf.config.schema import AugmentConfig
 from hiu_tf.conventions import keys
 from hiu_tf.conventions.skeleton import BONES
-from pipelines.crop import AFFINE, PLAIN_CROP, cut_pictures, place, to_float
+from hiu_tf.geometry.window import SCALE
+from pipelines.crop import AFFINE, cut_pictures, place, to_float
 from pipelines.records import parse, read_index
 from pipelines.schema import LEFT, RIGHT
 from pipelines.warp import cut
@@ -97,7 +98,7 @@ def test_mask_moves_with_the_joints(records):
 
 def test_plain_crop_fits_the_box(records):
     extent = np.ptp(place(records, SIZE)[keys.JOINTS_2D].numpy(), axis=1).max(axis=1)
-    np.testing.assert_allclose(extent, SIZE / PLAIN_CROP, rtol=1e-3)
+    np.testing.assert_allclose(extent, SIZE / SCALE, rtol=1e-3)
 
 
 def test_joints_outside_lose_their_weight(records):
@@ -111,7 +112,7 @@ def test_joints_outside_lose_their_weight(records):
 def test_a_given_box_decides_over_the_joints(records):
     boxed = records | {keys.BOX: tf.constant([[40.0, 60, 100, 50]] * len(records[keys.SIDE]))}
     placed = place(boxed, SIZE)
-    scale = SIZE / (PLAIN_CROP * 100)
+    scale = SIZE / (SCALE * 100)
     np.testing.assert_allclose(np.sqrt(np.linalg.det(placed[AFFINE][:, :2, :2])), scale, rtol=1e-4)
     middle = placed[AFFINE].numpy() @ [90.0, 85.0, 1.0]
     np.testing.assert_allclose(middle[:, :2], 0.5 * (SIZE - 1), atol=1e-3)

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from hiu_tf.geometry.camera import project, virtual_intrinsics
+from hiu_tf.geometry.camera import virtual_intrinsics
 from hiu_tf.geometry.mesh import close_holes
+from hiu_tf.geometry.tensor.camera import project
 from hiu_tf.hand.layer import pose_hand
 from hiu_tf.hand.poses import sample_pose
 from hiu_tf.render.kernel import rasterizer_backend

@@ -14,8 +14,9 @@ from hiu_tf.export.module import HIUModule
 from hiu_tf.export.saved_model import export_saved_model
 from hiu_tf.export.tflite import export_tflite
 from hiu_tf.geometry.camera import virtual_intrinsics
+from hiu_tf.geometry.window import Window, box_of
 from hiu_tf.runtime import files
-from hiu_tf.runtime.crop import Crop, around_box, box_of, search_windows
+from hiu_tf.runtime.crop import cut, search_windows
 from hiu_tf.runtime.predictor import Predictor
 
 
@@ -35,27 +36,18 @@ def picture(rng):
     return cv2.resize(rng.integers(0, 255, (20, 30, 3), dtype=np.uint8), (180, 120))
 
 
-@pytest.mark.parametrize("mirrored", [False, True])
-def test_crop_and_back(mirrored, rng):
-    crop = Crop((70.3, 41.9), 55.0, mirrored, 64)
-    points = rng.uniform(0, 63, (10, 2))
-    there = np.c_[crop.to_picture(points), np.ones(10)] @ crop.affine.T
-    np.testing.assert_allclose(there, points, atol=1e-9)
-
-
 def test_crop_shows_what_is_there(picture):
     """At scale 1 on whole pixels the crop is the picture itself; mirrored it is its mirror image."""
-    plain = Crop((79.5, 59.5), 64.0, False, 64).cut(picture)
+    plain = cut(picture, Window((79.5, 59.5), 64.0, 64))
     np.testing.assert_allclose(plain, picture[28:92, 48:112] / 255.0, atol=1e-3)
-    np.testing.assert_allclose(Crop((79.5, 59.5), 64.0, True, 64).cut(picture), plain[:, ::-1], atol=1e-3)
+    np.testing.assert_allclose(cut(picture, Window((79.5, 59.5), 64.0, 64, True)), plain[:, ::-1], atol=1e-3)
+    turned = cut(picture, Window((79.5, 59.5), 64.0, 64, angle=np.pi / 2))
+    np.testing.assert_allclose(turned, np.rot90(plain, -1), atol=1e-3)
 
 
-def test_box_and_windows():
-    crop = around_box((10, 20, 40, 30), False, 64)
-    assert crop.centre == (29.5, 34.5)
-    assert box_of(np.array([[10.0, 20], [49, 49]])) == (10, 20, 40, 30)
+def test_searched_windows_cover_the_picture():
     for height, width in ((100, 300), (300, 100), (80, 80)):
-        windows = search_windows(height, width, False, 64)
+        windows = search_windows(height, width, 64, False)
         covered = np.zeros((height, width), bool)
         for window in windows:
             (x, y), half = window.centre, window.side / 2
@@ -65,8 +57,8 @@ def test_box_and_windows():
 
 def test_both_routes_agree(model, picture):
     """TFLite and SavedModel: joints within 0.1 px and 0.1 mm."""
-    first = Predictor(model).predict(picture, box=(40, 20, 80, 80), side="right")
-    second = Predictor(model.parent / "saved").predict(picture, box=(40, 20, 80, 80), side="right")
+    first = Predictor(model).predict(picture, box=(40, 20, 80, 80), side="right", upright=False)
+    second = Predictor(model.parent / "saved").predict(picture, box=(40, 20, 80, 80), side="right", upright=False)
     np.testing.assert_allclose(first.joints_2d, second.joints_2d, atol=0.1)
     np.testing.assert_allclose(first.joints_3d, second.joints_3d, atol=1e-4)
     np.testing.assert_allclose(first.vertices, second.vertices, atol=1e-4)
@@ -76,8 +68,10 @@ def test_both_routes_agree(model, picture):
 def test_left_is_the_mirror_image_of_right(model, picture):
     predictor = Predictor(model)
     width = picture.shape[1]
-    right = predictor.predict(picture, box=(40, 20, 81, 80), side="right")
-    left = predictor.predict(np.ascontiguousarray(picture[:, ::-1]), box=(width - 1 - 120, 20, 81, 80), side="left")
+    right = predictor.predict(picture, box=(40, 20, 80, 80), side="right", upright=False)
+    left = predictor.predict(
+        np.ascontiguousarray(picture[:, ::-1]), box=(width - 1 - 120, 20, 80, 80), side="left", upright=False
+    )
     np.testing.assert_allclose(left.joints_2d, [width - 1, 0] + right.joints_2d * [-1, 1], atol=0.05)
     np.testing.assert_allclose(left.vertices, right.vertices * [-1, 1, 1], atol=1e-4)
     np.testing.assert_allclose(left.mask, right.mask[:, ::-1], atol=0.02)
@@ -86,7 +80,7 @@ def test_left_is_the_mirror_image_of_right(model, picture):
 @pytest.mark.parametrize("side", ["right", "left"])
 def test_with_K_the_wrist_projects_where_it_is_seen(model, picture, side):
     camera = np.array([[300.0, 0, 90], [0, 300, 60], [0, 0, 1]])
-    found = Predictor(model).predict(picture, box=(40, 20, 80, 80), side=side, K=camera)
+    found = Predictor(model).predict(picture, box=(40, 20, 80, 80), side=side, K=camera, upright=False)
     assert found.frame == "camera"
     wrist = camera @ found.joints_3d[0]
     np.testing.assert_allclose(wrist[:2] / wrist[2], found.joints_2d_projected[0], atol=0.05)
@@ -95,12 +89,12 @@ def test_with_K_the_wrist_projects_where_it_is_seen(model, picture, side):
 def test_K_of_the_crop_changes_nothing(model, picture):
     """A real camera that is the virtual one gives the same 3D."""
     predictor = Predictor(model)
-    plain = predictor.predict(picture, box=(58, 28, 64 / 1.6, 64 / 1.6), side="right")
+    plain = predictor.predict(picture, box=(58, 28, 64 / 1.5, 64 / 1.5), side="right", upright=False)
     scale = plain.crop.side / plain.crop.size
     camera = virtual_intrinsics(64).astype(float)
     camera[:2] *= scale
     camera[:2, 2] = plain.crop.centre
-    same = predictor.predict(picture, box=(58, 28, 64 / 1.6, 64 / 1.6), side="right", K=camera)
+    same = predictor.predict(picture, box=(58, 28, 64 / 1.5, 64 / 1.5), side="right", K=camera, upright=False)
     np.testing.assert_allclose(same.joints_3d, plain.joints_3d, atol=1e-3)
 
 

@@ -59,7 +59,7 @@ def plain_pose_hand(hand, shape, pose, rotation, translation):
     """The equations of the hand layer, one after the other, joint by joint: what ours is compared with."""
     import tensorflow as tf
 
-    from hiu_tf.geometry.rotation import rotation_matrix
+    from hiu_tf.geometry.tensor.rotation import rotation_matrix
 
     vertices = hand.vertices + tf.einsum("vcn,bn->bvc", hand.shape_directions, shape)
     rest = tf.einsum("jv,bvc->bjc", hand.joint_regressor, vertices)

@@ -24,7 +24,8 @@ def _time_render(hand_name, batch, size):
     import numpy as np
     import tensorflow as tf
 
-    from hiu_tf.geometry.camera import project, virtual_intrinsics
+    from hiu_tf.geometry.camera import virtual_intrinsics
+    from hiu_tf.geometry.tensor.camera import project
     from hiu_tf.hand.layer import pose_hand
     from hiu_tf.hand.poses import sample_pose
     from hiu_tf.hand.procedural import hand_model
@@ -66,7 +67,7 @@ def splat_silhouette(vertices, faces, intrinsics, size):
     """The mask by tensorflow-graphics' own differentiable renderer: what ours is compared with."""
     import tensorflow as tf
 
-    from hiu_tf.geometry.camera import project
+    from hiu_tf.geometry.tensor.camera import project
     from hiu_tf.render.kernel import rasterizer_backend
 
     rasterizer_backend()  # builds the kernel and puts it where tensorflow-graphics looks

@@ -1,0 +1,57 @@
+"""Pinhole cameras for batches: project, and move with a crop. TensorFlow twin of geometry/camera.py.
+
+Pixels: (0, 0) is the centre of the first pixel. Camera frame: x right, y down, z forward, metres.
+"""
+
+import tensorflow as tf
+
+from hiu_tf.geometry.camera import MIN_DEPTH
+
+
+def project(points: tf.Tensor, intrinsics) -> tf.Tensor:
+    """Camera-frame points [..., N, 3] and K [..., 3, 3] (broadcast) -> pixels [..., N, 2].
+
+    Points nearer than MIN_DEPTH are projected as if they were at MIN_DEPTH.
+    """
+    depth = tf.maximum(points[..., 2:], MIN_DEPTH)
+    on_plane = points[..., :2] / depth
+    return tf.linalg.matmul(on_plane, intrinsics[..., :2, :2], transpose_b=True) + intrinsics[..., tf.newaxis, :2, 2]
+
+
+def transform_intrinsics(affine, intrinsics):
+    """K after the picture was moved by the similarity `affine` [..., 3, 3] (pixels -> pixels).
+
+    Valid for equal focal lengths, which every data set of the paper has to within a pixel. The
+    rotation of the similarity goes into the points (see `inplane_rotation`), so that the result is
+    an upright camera again.
+    """
+    moved = tf.linalg.matmul(affine, intrinsics)
+    focal = tf.sqrt(tf.abs(tf.linalg.det(moved[..., :2, :2])))
+    zero, one = tf.zeros_like(focal), tf.ones_like(focal)
+    rows = [focal, zero, moved[..., 0, 2], zero, focal, moved[..., 1, 2], zero, zero, one]
+    return tf.reshape(tf.stack(rows, axis=-1), tf.shape(moved))
+
+
+def inplane_rotation(affine):
+    """The rotation about the optical axis [..., 3, 3] that a similarity of the picture means for 3D points."""
+    scale = tf.sqrt(tf.abs(tf.linalg.det(affine[..., :2, :2])))[..., tf.newaxis, tf.newaxis]
+    rotation = affine[..., :2, :2] / scale
+    padded = tf.pad(rotation, [[0, 0]] * (len(affine.shape) - 2) + [[0, 1], [0, 1]])
+    return padded + tf.constant([[0, 0, 0], [0, 0, 0], [0, 0, 1.0]])
+
+
+def look_at_rotation(intrinsics, pixel):
+    """Rotation [..., 3, 3] that turns the camera's rays so that `pixel` [..., 2] lies on the optical axis.
+
+    It takes 3D labels from the real camera of a crop into the crop's virtual camera. The smallest
+    such rotation is taken (no roll).
+    """
+    centre = tf.stack([intrinsics[..., 0, 2], intrinsics[..., 1, 2]], axis=-1)
+    focal = tf.stack([intrinsics[..., 0, 0], intrinsics[..., 1, 1]], axis=-1)
+    xy = (pixel - centre) / focal
+    ray = tf.linalg.l2_normalize(tf.concat([xy, tf.ones_like(xy[..., :1])], axis=-1), axis=-1)
+    x, y, z = tf.unstack(ray, axis=-1)
+    # Rotation from ray to (0, 0, 1): I + [v] + [v]^2 / (1 + z), v = ray x (0, 0, 1) = (y, -x, 0).
+    k = 1 / (1 + z)
+    rows = [1 - k * x * x, -k * x * y, -x, -k * x * y, 1 - k * y * y, -y, x, y, z]
+    return tf.reshape(tf.stack(rows, axis=-1), tf.concat([tf.shape(ray), [3]], axis=0))

@@ -1,0 +1,132 @@
+"""One window for all: NumPy, its twin in a graph, what the pipeline does with labels, and the ways back."""
+
+import math
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from hiu_tf.conventions import keys
+from hiu_tf.conventions.skeleton import NUM_JOINTS, Joint
+from hiu_tf.geometry.camera import project, virtual_intrinsics
+from hiu_tf.geometry.tensor import window as twin
+from hiu_tf.geometry.window import MIN_SIDE, SCALE, Window, around_box, around_hand, box_of
+from pipelines.crop import AFFINE, place
+from pipelines.schema import LEFT, RIGHT
+
+SIZE = 160
+
+
+def random_windows(rng, count):
+    for _ in range(count):
+        box = (*rng.uniform(-50, 500, 2), *rng.uniform(30, 400, 2))
+        yield box, around_box(box, SIZE, bool(rng.random() < 0.5), rng.uniform(-4, 4))
+
+
+def test_box_to_window_closed_form():
+    """The box (100, 50, 80, 60) is looked at from its middle (140, 80), SCALE times its longer side wide."""
+    window = around_box((100, 50, 80, 60), SIZE)
+    assert (window.centre, window.side) == ((140, 80), SCALE * 80)
+    np.testing.assert_allclose(window.to_crop(np.array([140.0, 80.0])), [(SIZE - 1) / 2] * 2)
+    assert around_box((1, 1, 0, 1), SIZE).side == SCALE * MIN_SIDE
+    assert box_of(np.array([[10.0, 20], [49, 49]])) == (10, 20, 39, 29)
+
+
+def test_there_and_back(rng):
+    for _, window in random_windows(rng, 50):
+        points = rng.uniform(0, SIZE, (10, 2))
+        np.testing.assert_allclose(window.to_crop(window.to_picture(points)), points, atol=1e-9)
+
+
+def test_mirroring_twice_is_the_identity(rng):
+    """A mirrored window of the mirrored picture is the plain window of the picture."""
+    width = 640
+    for _, window in random_windows(rng, 20):
+        points = rng.uniform(0, 500, (10, 2))
+        (x, y), mirror = window.centre, np.array([-1.0, 1.0])
+        other = Window((width - 1 - x, y), window.side, SIZE, not window.mirrored, window.angle)
+        np.testing.assert_allclose(window.to_crop(points), other.to_crop([width - 1, 0] + mirror * points), atol=1e-9)
+
+
+def test_the_twin_agrees(rng):
+    """Random boxes, angles and sides: 1e-4 px."""
+    boxes, windows = zip(*random_windows(rng, 300))
+    centre, side = twin.around_boxes(tf.constant(boxes, tf.float32))
+    angle = tf.constant([w.angle for w in windows], tf.float32)
+    mirrored = tf.constant([w.mirrored for w in windows])
+    affine = twin.similarity(centre, side, angle, mirrored, SIZE).numpy().astype(float)
+    for k, window in enumerate(windows):
+        near = window.to_picture(rng.uniform(0, SIZE - 1, (5, 2))) - window.centre
+        found = near @ affine[k, :2, :2].T + affine[k, :2, :2] @ window.centre + affine[k, :2, 2]
+        np.testing.assert_allclose(found, window.to_crop(near + window.centre), atol=6e-4)
+        np.testing.assert_allclose(centre[k], window.centre, rtol=1e-6)
+        np.testing.assert_allclose(side[k], window.side, rtol=1e-6)
+
+
+def records(rng, count):
+    """Hands of a real camera in the pipeline's form."""
+    joints = rng.normal(0, 0.05, (count, NUM_JOINTS, 3)) + [0.1, -0.05, 0.7]
+    camera = np.array([[500.0, 0, 300], [0, 500, 220], [0, 0, 1]])
+    ones = tf.ones([count, NUM_JOINTS])
+    return (
+        {
+            keys.JOINTS_2D: tf.constant(project(joints, camera), tf.float32),
+            keys.JOINTS_2D_WEIGHT: ones,
+            keys.JOINTS_3D: tf.constant(joints, tf.float32),
+            keys.JOINTS_3D_WEIGHT: ones,
+            keys.INTRINSICS: tf.constant(np.tile(camera, (count, 1, 1)), tf.float32),
+            keys.BOX: tf.zeros([count, 4]),
+            keys.SIDE: tf.constant([RIGHT, LEFT] * (count // 2)),
+            keys.PICTURE_SIZE: tf.constant([[440, 600]] * count, tf.int64),
+        },
+        joints,
+        camera,
+    )
+
+
+def test_the_pipeline_cuts_the_same_window_and_3d_comes_back(rng):
+    """Evaluation's crop is the runtime's; the runtime's way back undoes what the pipeline does to 3D labels."""
+    batch, joints, camera = records(rng, 6)
+    placed = place(batch, SIZE)
+    for k in range(6):
+        window = around_box(box_of(batch[keys.JOINTS_2D][k].numpy()), SIZE, mirrored=bool(k % 2))
+        np.testing.assert_allclose(placed[AFFINE][k, :2], window.affine, rtol=1e-4, atol=1e-3)
+        back = placed[keys.JOINTS_3D][k].numpy() @ window.rotation_to_camera(camera).T
+        np.testing.assert_allclose(back, joints[k], atol=1e-5)
+
+
+def test_3d_of_turned_and_mirrored_windows(rng):
+    """The crop's virtual camera and the real one see the same pixels; the way back keeps the hand's shape."""
+    camera = np.array([[500.0, 0, 300], [0, 500, 220], [0, 0, 1]])
+    hand = rng.normal(0, 0.03, (NUM_JOINTS, 3)) + [0, 0, 0.6]
+    for _, window in random_windows(rng, 20):
+        real = window.to_camera(hand, hand[0], camera)
+        wrist = window.to_picture(project(hand[0], virtual_intrinsics(SIZE)))
+        np.testing.assert_allclose(project(real[0], camera), wrist, atol=1e-3)
+        lengths = [np.linalg.norm(points - points[0], axis=1) for points in (hand, real)]
+        np.testing.assert_allclose(*lengths, atol=1e-9)
+        handed = np.linalg.det(window.rotation_to_camera(camera))
+        assert handed == pytest.approx(-1.0 if window.mirrored else 1.0)
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_a_hand_is_turned_upright_into_the_middle(rng, mirrored):
+    """Whatever window showed it: wrist below the middle finger, the tight box in the middle, 1 / SCALE of the side."""
+    for _ in range(20):
+        joints = rng.uniform(0, 80, (NUM_JOINTS, 2)) + [200, 100]
+        first = around_box(box_of(joints), SIZE, mirrored, rng.uniform(-3, 3))
+        found = around_hand(joints, first).to_crop(joints)
+        across, up = found[Joint.MIDDLE1] - found[Joint.WRIST]
+        assert abs(across) < 1e-6 and up < 0
+        x, y, width, height = box_of(found)
+        np.testing.assert_allclose([x + width / 2, y + height / 2], (SIZE - 1) / 2, atol=1e-6)
+        assert max(width, height) == pytest.approx(SIZE / SCALE)
+
+
+def test_an_upright_hand_stays(rng):
+    joints = rng.uniform(0, 80, (NUM_JOINTS, 2))
+    joints[Joint.WRIST], joints[Joint.MIDDLE1] = (40, 90), (40, 50)
+    plain = around_box(box_of(joints), SIZE)
+    found = around_hand(joints, plain)
+    assert math.remainder(found.angle, 2 * math.pi) == pytest.approx(0, abs=1e-9)
+    np.testing.assert_allclose(found.affine, plain.affine, atol=1e-9)
