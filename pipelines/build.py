@@ -13,7 +13,9 @@ import tensorflow as tf
 
 from hiu_tf.config.schema import ConfigError, Recipe
 from hiu_tf.conventions import keys
-from pipelines.crop import AFFINE, PLAIN_CROP, cut_pictures, place, to_float
+from hiu_tf.geometry.window import SCALE
+from hiu_tf.hand.procedural import hand_model
+from pipelines.crop import AFFINE, cut_pictures, place, to_float
 from pipelines.mixing import data_folder, in_fold, mixed_records
 from pipelines.recolour import recolour
 from pipelines.records import parse, read_index
@@ -24,6 +26,7 @@ _TRAINING_KEYS = (
     keys.IMAGE, keys.MASK, keys.MASK_WEIGHT, keys.JOINTS_2D, keys.JOINTS_2D_WEIGHT,
     keys.JOINTS_3D, keys.JOINTS_3D_WEIGHT, keys.SSL_WEIGHT, keys.SET_NUMBER, keys.SAMPLE_NAME,
 )  # fmt: skip
+_MESH_KEYS = (keys.VERTICES, keys.HAS_MESH)
 _NAME_BYTES = 96
 
 
@@ -55,12 +58,15 @@ def training_data(
     records = mixed_records(recipe, root, worker, workers).skip(start * batch_size).batch(batch_size, True)
     seeds = _seeds(recipe, worker).skip(start)
     supervision = _supervision(recipe)
+    mesh_size = _mesh_size(recipe)
+    wanted = (*_TRAINING_KEYS, AFFINE, *(_MESH_KEYS if mesh_size else ()))
 
     def prepare(records, seed):
         serialized, numbers = records
-        batch = _supervise(place(parse(serialized), size, recipe.augment, seed[0]), tf.gather(supervision, numbers))
+        batch = place(_read(serialized, mesh_size), size, recipe.augment, seed[0])
+        batch = _supervise(batch, tf.gather(supervision, numbers))
         batch |= {keys.SET_NUMBER: numbers, keys.SAMPLE_NAME: _as_numbers(batch[keys.SAMPLE_ID])}
-        batch = {name: batch[name] for name in _TRAINING_KEYS} | {AFFINE: batch[AFFINE]}
+        batch = {name: batch[name] for name in wanted}
         batch = cut_pictures(batch, size)
         return (batch, seed[1]) if recipe.train.finish_on_device else finish(batch, seed[1], recipe, size)
 
@@ -87,7 +93,7 @@ def evaluation_data(
     split: str,
     size: int,
     batch_size: int,
-    scale: float = PLAIN_CROP,
+    scale: float = SCALE,
     fold: tuple = (0.0, 1.0),
     limit: int = -1,
 ) -> tf.data.Dataset:
@@ -119,10 +125,13 @@ def validation_data(recipe: Recipe, root: str | Path, size: int) -> tf.data.Data
     names = list(recipe.data)
     paths = [recipe.data[name].path if name in names else name for name in recipe.train.validate]
     parts = [evaluation_data(data_folder(root, path), "val", size, recipe.train.batch_size) for path in paths]
+    mesh_size = _mesh_size(recipe)
+    wanted = (*_TRAINING_KEYS, *(_MESH_KEYS if mesh_size else ()))
 
     def prepare(batch, number):
         ones = tf.ones_like(batch[keys.MASK_WEIGHT])
-        batch = {key: batch[key] for key in _TRAINING_KEYS if key in batch} | {keys.SSL_WEIGHT: ones}
+        batch = _fitting_meshes(batch, mesh_size) if mesh_size else batch
+        batch = {key: batch[key] for key in wanted if key in batch} | {keys.SSL_WEIGHT: ones}
         batch[keys.SET_NUMBER] = tf.repeat(number, tf.shape(ones)[0])
         return batch[keys.IMAGE], targets(batch, size, recipe.pof_encoding)
 
@@ -135,6 +144,24 @@ def validation_data(recipe: Recipe, root: str | Path, size: int) -> tf.data.Data
     # Every worker measures everything: shares of unequal length would wait for each other for ever.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     return data.with_options(options)
+
+
+def _mesh_size(recipe):
+    """Vertices of the recipe's hand where a loss compares meshes, else 0: they are most of a record's bytes."""
+    return len(hand_model(recipe.hand).vertices) if recipe.loss.vertices else 0
+
+
+def _read(serialized, mesh_size):
+    return _fitting_meshes(parse(serialized, mesh=True), mesh_size) if mesh_size else parse(serialized)
+
+
+def _fitting_meshes(batch, count):
+    """Vertices [B, count, 3]; meshes of other hands, or none at all, become zeros that do not count."""
+    fits = tf.shape(batch[keys.VERTICES])[1] == count
+    blank = tf.zeros([tf.shape(batch[keys.HAS_MESH])[0], count, 3])
+    vertices = tf.cond(fits, lambda: batch[keys.VERTICES], lambda: blank)
+    has_mesh = batch[keys.HAS_MESH] * tf.cast(fits, tf.float32)
+    return batch | {keys.VERTICES: tf.ensure_shape(vertices, [None, count, 3]), keys.HAS_MESH: has_mesh}
 
 
 def _as_numbers(texts):

@@ -14,8 +14,6 @@ from hiu_tf.conventions import keys
 _LUMA = (0.299, 0.587, 0.114)
 _PERMUTATIONS = [[[float(c == p) for c in range(3)] for p in order] for order in
                  ((0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0))]  # fmt: skip
-#: Side of the grey square of a cut-out, relative to the crop.
-_CUTOUT = 1 / 8
 
 
 def recolour(batch: dict, config: AugmentConfig, seed) -> dict:
@@ -25,9 +23,9 @@ def recolour(batch: dict, config: AugmentConfig, seed) -> dict:
     image = new_background(image, batch[keys.MASK], batch[keys.MASK_WEIGHT], config.background_probability, next(seeds))
     image = tf.clip_by_value(change_colours(image, config, next(seeds)), 1e-4, 1.0)
     image = change_gamma(image, config.gamma, next(seeds))
-    image = blur(image, config.blur_probability, next(seeds))
+    image = blur(image, config.blur_probability, config.blur_factor, next(seeds))
     image = add_noise(image, config.noise, next(seeds))
-    image = cut_out(image, config.cutout_probability, next(seeds))
+    image = cut_out(image, config.cutout_probability, config.cutout_side, next(seeds))
     return batch | {keys.IMAGE: tf.clip_by_value(image, 0.0, 1.0)}
 
 
@@ -71,13 +69,15 @@ def new_background(image, mask, mask_weight, probability, seed):
     return image + share * (clouds - image)
 
 
-def blur(image, probability, seed):
-    """Halves and doubles the size of some pictures."""
+def blur(image, probability, factors, seed):
+    """Makes some pictures smaller by a factor, the same for the whole batch, and large again."""
     size = image.shape[1]
-    chosen = tf.where(_chance(tf.shape(image)[0], seed, probability))
-    some = tf.gather_nd(image, chosen)
-    soft = tf.image.resize(tf.nn.avg_pool2d(some, 2, 2, "VALID"), [size, size])
-    return tf.tensor_scatter_nd_update(image, chosen, soft)
+    chance_seed, factor_seed = tf.unstack(tf.random.experimental.stateless_split(seed, 2))
+    factor = tf.random.stateless_uniform([], factor_seed, *map(float, factors))
+    chosen = tf.where(_chance(tf.shape(image)[0], chance_seed, probability))
+    small = tf.cast(tf.round(size / factor), tf.int32)
+    few = tf.image.resize(tf.gather_nd(image, chosen), [small, small], antialias=True)
+    return tf.tensor_scatter_nd_update(image, chosen, tf.image.resize(few, [size, size]))
 
 
 def add_noise(image, most, seed):
@@ -90,13 +90,14 @@ def add_noise(image, most, seed):
     return image + _uniform(tf.shape(image)[0], strength_seed, -most, most)[:, None, None, None] * field
 
 
-def cut_out(image, probability, seed):
-    """One grey square on some pictures."""
+def cut_out(image, probability, sides, seed):
+    """One grey square on some pictures, of a side between two shares of the crop's."""
     size, count = image.shape[1], tf.shape(image)[0]
-    value_seed, chance_seed = tf.unstack(tf.random.experimental.stateless_split(seed, 2))
+    value_seed, chance_seed, side_seed = tf.unstack(tf.random.experimental.stateless_split(seed, 3))
     x, y, grey = tf.unstack(tf.random.stateless_uniform([3, count, 1], value_seed))
+    half = 0.5 * size * tf.random.stateless_uniform([count, 1], side_seed, *map(float, sides))
     grid = tf.range(size, dtype=tf.float32)
-    columns, rows = (tf.abs(grid - size * middle) < 0.5 * _CUTOUT * size for middle in (x, y))
+    columns, rows = (tf.abs(grid - size * middle) < half for middle in (x, y))
     square = rows[:, :, None] & columns[:, None] & _chance(count, chance_seed, probability)[:, None, None]
     return tf.where(square[..., None], grey[..., None, None], image)
 

@@ -115,6 +115,9 @@ def main(argv=None) -> int:
     args = parse_args(argv)
 
     import hiu_tf  # noqa: F401  (before tensorflow: selects tf_keras)
+    from hiu_tf.training.memory import keep_freed_memory
+
+    keep_freed_memory()
     from hiu_tf.config.load import load_recipe, stages
     from hiu_tf.config.presets import model_config
     from hiu_tf.training.distribution import strategy

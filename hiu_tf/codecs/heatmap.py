@@ -8,6 +8,8 @@ SIGMA_AT_128 = 16 * 128 / 368
 #: code reads everything above 0, which pulls every joint towards the middle of the picture as soon
 #: as the background is not exactly 0.
 FLOOR = 0.25
+#: Peak from which on the place that a map says is believed; an empty map would say its corner.
+READABLE = 0.2
 
 
 def encode(joints: tf.Tensor, crop_size: int, map_size: int) -> tf.Tensor:

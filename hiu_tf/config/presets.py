@@ -20,7 +20,18 @@ _SMALL = ModelConfig(
     regressor_hidden=(256, 256),
 )
 
-# For phones: chosen by the time of one thread of tflite-runtime (docs/networks.md).
+# For phones, from ImageNet's weights (docs/networks.md).
+_LITE = replace(
+    _SMALL,
+    image_size=160,
+    encoder="efficientnet_lite0",
+    feature_channels=48,
+    decoder_convolutions=1,
+    predict_kernel=1,
+    regressor_channels=(48, 96, 160, 256),
+    regressor_extra=("encoder", "joints"),
+)
+# Of our own blocks: chosen by the time of one thread of tflite-runtime (docs/networks.md).
 _MOBILE = replace(
     _SMALL,
     image_size=160,
@@ -60,6 +71,7 @@ PRESETS = {
         stacks=2, encoder_channels=_TIMES_3_4, regressor_channels=_TIMES_3_4, feature_channels=176
     ),
     "hiu_4stack_equal": ModelConfig(encoder_channels=_TIMES_1_2, regressor_channels=_TIMES_1_2, feature_channels=128),
+    "hiu_lite": _LITE,
     "hiu_mobile": _MOBILE,
     "hiu_edge": _EDGE,
     "hiu_small": _SMALL,

@@ -14,11 +14,15 @@ class ConfigError(UserError):
 #: Settings of the network that are one of a few words.
 CHOICES = {
     "fusion": ("attention", "mean", "concat", "none"),
-    "encoder": ("hiu", "resnet50"),
+    "encoder": ("hiu", "resnet50", "efficientnet_lite0"),
     "convolution": ("full", "separable"),
     "cascade": ("stem_and_fused", "fused", "stem_fused_and_maps"),
     "regressor": ("shared", "per_stack"),
 }
+
+
+#: What the regressor can see beside the paper's features.
+REGRESSOR_EXTRA = ("encoder", "joints")
 
 
 @dataclass(frozen=True)
@@ -29,8 +33,10 @@ class ModelConfig:
       image_size: side S of the input; a multiple of 32. Heat maps and POF come at S/2, masks at S.
       stacks: number of cascaded stacks.
       stem_channels, stem_kernel: of the two stride-2 convolutions.
-      encoder: "hiu" (groups of our own bottlenecks) or "resnet50": the body of keras.applications' ResNet-50,
-        which can start from its ImageNet weights (train.encoder_weights).
+      encoder: "hiu" (groups of our own bottlenecks), "resnet50" (the body of keras.applications' ResNet-50) or
+        "efficientnet_lite0" (its first stages are the stem then); the last two can start from ImageNet's weights
+        (train.encoder_weights).
+      encoder_stages: of "efficientnet_lite0": 7, or 5 for one without its last resolution.
       encoder_channels, encoder_repetitions: the four groups conv2_x..conv5_x of encoder "hiu".
       bottleneck_ratio: channels in the middle of a block, relative to its output.
       convolution: 3x3 convolutions "full" or "separable" (for phones).
@@ -40,9 +46,12 @@ class ModelConfig:
         (the ablations of it), or "none": of the encoder's finest level, past all tasks.
       cascade: what the next stack sees: the stem's features and tam_ft, tam_ft alone, or the predicted maps too.
       head_convolutions: 3x3 convolutions before each prediction.
+      predict_kernel: side of the convolution that predicts.
       head_stride: predictions are made at S/4 or S/2 and enlarged to their size.
       regressor: one head "shared" by all stacks, or "per_stack".
       regressor_channels, regressor_repetitions, regressor_hidden: that head.
+      regressor_extra: what it sees beside the paper's features: "encoder" (the coarsest level, pooled), "joints"
+        (2D joints and scores read off the heat maps of its stack; no gradient flows back through them).
       batch_norm_momentum: 0.9 follows short runs; 0.99 is Keras' default.
       batch_norm_synchronized: statistics over all replicas instead of each replica's own.
     """
@@ -54,6 +63,7 @@ class ModelConfig:
     encoder: str = "hiu"
     encoder_channels: tuple[int, ...] = (256, 512, 1024, 2048)
     encoder_repetitions: tuple[int, ...] = (3, 4, 5, 6)
+    encoder_stages: int = 7
     bottleneck_ratio: float = 0.25
     convolution: str = "full"
     feature_channels: int = 256
@@ -61,11 +71,13 @@ class ModelConfig:
     fusion: str = "attention"
     cascade: str = "stem_and_fused"
     head_convolutions: int = 2
+    predict_kernel: int = 3
     head_stride: int = 4
     regressor: str = "shared"
     regressor_channels: tuple[int, ...] = (256, 512, 1024, 2048)
     regressor_repetitions: tuple[int, ...] = (3, 3, 3, 3)
     regressor_hidden: tuple[int, ...] = (512, 512, 512)
+    regressor_extra: tuple[str, ...] = ()
     batch_norm_momentum: float = 0.9
     batch_norm_synchronized: bool = False
 
@@ -78,6 +90,9 @@ class ModelConfig:
         for name, words in CHOICES.items():
             _require(getattr(self, name) in words, f"model.{name}", " or ".join(words), getattr(self, name))
         _require(self.head_stride in (2, 4), "model.head_stride", "2 or 4", self.head_stride)
+        _require(self.encoder_stages in (5, 7), "model.encoder_stages", "5 or 7", self.encoder_stages)
+        extra = set(self.regressor_extra) <= set(REGRESSOR_EXTRA)
+        _require(extra, "model.regressor_extra", f"some of {', '.join(REGRESSOR_EXTRA)}", self.regressor_extra)
         _require(0 < self.bottleneck_ratio <= 8, "model.bottleneck_ratio", "in (0, 8]", self.bottleneck_ratio)
         for name in ("encoder_channels", "encoder_repetitions", "regressor_channels", "regressor_repetitions"):
             _require(len(getattr(self, name)) == 4, f"model.{name}", "four numbers", getattr(self, name))
@@ -113,10 +128,16 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """Strength of each augmentation; probabilities are per sample. Defaults: facts of the method."""
+    """Strength of each augmentation; probabilities are per sample. Defaults: facts of the method.
+
+    Hands are turned by up to rotation_deg either way, and a share of any_rotation_probability by any angle.
+    Squares that are cut out, and the factor by which blurred pictures are made smaller, are drawn between two
+    numbers: cutout_side (of the crop's side) and blur_factor.
+    """
 
     crop_scale: tuple[float, float] = (1.5, 1.9)
     rotation_deg: float = 30.0
+    any_rotation_probability: float = 0.0
     translation: float = 0.06
     brightness: float = 0.2
     contrast: float = 0.25
@@ -127,17 +148,19 @@ class AugmentConfig:
     blur_probability: float = 0.15
     noise: float = 0.02
     shuffle_probability: float = 0.05
+    blur_factor: tuple[float, float] = (2.0, 2.0)
     cutout_probability: float = 0.3
+    cutout_side: tuple[float, float] = (0.125, 0.125)
     background_probability: float = 0.5
 
     def __post_init__(self):
         for name in ("brightness", "contrast", "saturation"):
             _require_range(self, "augment", name, 0, 1)
-        for name in ("grey", "blur", "shuffle", "cutout", "background"):
+        for name in ("grey", "blur", "shuffle", "cutout", "background", "any_rotation"):
             _require_range(self, "augment", f"{name}_probability", 0, 1)
         for name, most in (("rotation_deg", 180), ("translation", 1), ("hue", 0.5), ("noise", 1)):
             _require_range(self, "augment", name, 0, most)
-        for name in ("crop_scale", "gamma"):
+        for name in ("crop_scale", "gamma", "blur_factor", "cutout_side"):
             low, high = getattr(self, name)
             _require(0 < low <= high < 100, f"augment.{name}", "two numbers, 0 < low <= high", (low, high))
 
@@ -146,6 +169,8 @@ class AugmentConfig:
 class LossConfig:
     """Weight of each loss. Defaults: facts/paper 3.2 (the authors' earlier code), see docs/paper.md.
 
+    Beyond the paper, and 0 unless a recipe asks: `joints_3d` (root-relative 3D), `joints_2d_read` (what
+    Equation 1 reads off the heat maps against the 2D labels), `vertices` (root-relative mesh, where it is known).
     `ssl_warmup_steps` lets self-supervision grow from 0; `ssl_both_sides` says whether it moves the
     dense branch too (as in the paper) or the mesh alone.
     """
@@ -156,6 +181,8 @@ class LossConfig:
     joints_2d: float = 20.0
     bone_direction: float = 10.0
     joints_3d: float = 0.0
+    joints_2d_read: float = 0.0
+    vertices: float = 0.0
     silhouette: float = 0.01
     ssl_mask: float = 1.0
     ssl_joints: float = 10.0
@@ -202,7 +229,8 @@ class TrainConfig:
       freeze: parts of the network that keep their weights.
       on_nan: "stop" at a loss that is not finite, or "skip" the step; both write a report of the batch.
       start_from: folder of a finished run whose weights a new run starts with, "" for random ones.
-      encoder_weights: ResNet-50's "notop" .h5 for network.encoder "resnet50", "" for random ones.
+      encoder_weights: for network.encoder "resnet50" the path of its "notop" .h5; for "efficientnet_lite0"
+        "imagenet" or the path of its .pth; "" for random ones.
       validate: sets whose val split is measured every `validate_every` epochs; the weights that do best by
         `best` are kept beside the last ones.
       steps_per_execution: steps between two looks at the outside (log, Ctrl-C).

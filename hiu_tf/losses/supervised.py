@@ -6,6 +6,7 @@ What each error weighs says `weights.py`; `total.py` joins the two.
 import tensorflow as tf
 
 from hiu_tf.codecs import pof as codec
+from hiu_tf.codecs.heatmap import READABLE
 from hiu_tf.conventions import keys
 from hiu_tf.conventions.skeleton import BONES
 
@@ -42,6 +43,21 @@ def bone_direction(gt, pred):
 def joints_3d(gt, pred):
     """Distance of the joints in 3D after both wrists are put in the origin, metres, [B, 21]."""
     return distance(_from_wrist(pred[keys.JOINTS_3D]), _from_wrist(gt[keys.JOINTS_3D]))
+
+
+def joints_2d_read(gt, pred):
+    """Distance of the joints read off the heat maps (Equation 1) to the labels, share of the crop, [B, 21].
+
+    0 where a map's peak is too low to be read (heatmap.READABLE).
+    """
+    error = distance(pred[keys.JOINTS_2D], gt[keys.JOINTS_2D]) / side(pred)
+    return tf.where(pred[keys.SCORES] > READABLE, error, 0.0)
+
+
+def vertices(gt, pred):
+    """Mean distance of the vertices in 3D after both wrists are put in the origin, metres, [B]."""
+    found = pred[keys.VERTICES] - pred[keys.JOINTS_3D][:, :1]
+    return tf.reduce_mean(distance(found, gt[keys.VERTICES] - gt[keys.JOINTS_3D][:, :1]), axis=1)
 
 
 def pose_prior(gt, pred):

@@ -26,6 +26,8 @@ LOSSES = {
     keys.LOSS_JOINTS_2D: Loss(supervised.joints_2d, weights.important_joints),
     keys.LOSS_BONE_DIRECTION: Loss(supervised.bone_direction, weights.whole_bones),
     keys.LOSS_JOINTS_3D: Loss(supervised.joints_3d, weights.joints_with_wrist),
+    keys.LOSS_JOINTS_2D_READ: Loss(supervised.joints_2d_read, weights.of_label(keys.JOINTS_2D_WEIGHT)),
+    keys.LOSS_VERTICES: Loss(supervised.vertices, weights.whole_meshes),
     keys.LOSS_SILHOUETTE: Loss(self_supervised.silhouette, weights.of_label(keys.MASK_WEIGHT)),
     keys.LOSS_SSL_MASK: Loss(self_supervised.ssl_mask, weights.of_label(keys.SSL_WEIGHT)),
     keys.LOSS_SSL_JOINTS: Loss(self_supervised.ssl_joints, weights.every_joint_of_ssl),

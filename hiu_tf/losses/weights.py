@@ -22,13 +22,16 @@ _WEIGHT_OF = {
     keys.MASK: (keys.MASK_WEIGHT, [-1, 1, 1, 1]),
     keys.JOINTS_2D: (keys.JOINTS_2D_WEIGHT, [-1, NUM_JOINTS, 1]),
     keys.JOINTS_3D: (keys.JOINTS_3D_WEIGHT, [-1, NUM_JOINTS, 1]),
+    keys.VERTICES: (keys.HAS_MESH, [-1, 1, 1]),
 }
 
 
 def without_unlabelled(gt: dict) -> dict:
     """The labels with 0 where they weigh nothing, whatever stood there: 0 times the gradient of NaN would be NaN."""
     labels = {
-        name: tf.where(tf.reshape(gt[key], shape) > 0, gt[name], 0.0) for name, (key, shape) in _WEIGHT_OF.items()
+        name: tf.where(tf.reshape(gt[key], shape) > 0, gt[name], 0.0)
+        for name, (key, shape) in _WEIGHT_OF.items()
+        if name in gt
     }
     return gt | labels
 
@@ -51,6 +54,11 @@ def whole_bones(gt):
 def joints_with_wrist(gt):
     """3D joints of hands whose wrist is labelled, [B, 21]."""
     return gt[keys.JOINTS_3D_WEIGHT] * gt[keys.JOINTS_3D_WEIGHT][:, :1]
+
+
+def whole_meshes(gt):
+    """Meshes whose wrist is labelled too, [B]."""
+    return gt[keys.HAS_MESH] * gt[keys.JOINTS_3D_WEIGHT][:, 0]
 
 
 def every_joint_of_ssl(gt):

@@ -22,7 +22,9 @@ def decoder(levels, out_channels: int, out_size: int, config: ModelConfig, name:
         x = _enlarge(x, 2, f"{name}_head_resize")
     # Maps are mostly 0: starting there saves the steps that would unlearn random ones.
     start = keras.initializers.RandomNormal(stddev=0.001)
-    x = layers.Conv2D(out_channels, 3, padding="same", kernel_initializer=start, name=f"{name}_predict")(x)
+    x = layers.Conv2D(
+        out_channels, config.predict_kernel, padding="same", kernel_initializer=start, name=f"{name}_predict"
+    )(x)
     return features, _enlarge(x, out_size // x.shape[1], name, dtype="float32")
 
 

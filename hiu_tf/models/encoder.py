@@ -1,8 +1,11 @@
-"""Encoder: the body of ResNet-50, conv2_x to conv5_x (supplement 1.1)."""
+"""Encoder: the body of ResNet-50, conv2_x to conv5_x (supplement 1.1), or EfficientNet-Lite0's."""
+
+from __future__ import annotations
 
 import tf_keras as keras
 
 from hiu_tf.config.schema import ModelConfig
+from hiu_tf.models import efficientnet
 from hiu_tf.models.blocks import convolution, residual_groups
 
 #: Where each group of keras.applications' ResNet-50 ends, and what comes before the first.
@@ -12,11 +15,23 @@ _BODY = "resnet50"
 
 
 def encoder(x, config: ModelConfig, name: str):
-    """[B, S/4, S/4, C] -> four levels at S/4, S/8, S/16, S/32."""
+    """[B, S/4, S/4, C] -> levels at S/4, S/8, S/16, S/32."""
+    if config.encoder == efficientnet.NAME:
+        return efficientnet.lite0_encoder(x, config, name)
     if config.encoder == _BODY:
         x = convolution(x, _RESNET50_CHANNELS, 1, config, f"{name}_enter")
         return _resnet50_body(x.shape[1:], f"{name}_{_BODY}")(x)
     return residual_groups(x, config.encoder_channels, config.encoder_repetitions, config, name)
+
+
+def load_encoder(network: keras.Model, encoder_name: str, path: str) -> int:
+    """Starts the encoder of a network from weights that were trained elsewhere; returns how many parts were set.
+
+    Raises:
+      UserError, OSError, ValueError: the file cannot be read or holds another network.
+    """
+    loaders = {_BODY: load_resnet50, efficientnet.NAME: efficientnet.load_lite0}
+    return loaders[encoder_name](network, path) if encoder_name in loaders else 0
 
 
 def load_resnet50(network: keras.Model, path: str) -> int:

@@ -29,9 +29,8 @@ def build_hiu(config: ModelConfig) -> keras.Model:
     }
     image = keras.Input((size, size, 3), name=keys.IMAGE)
     stem_features = stem(layers.Rescaling(2.0, offset=-1.0, name="centre")(image), config)
-    regressors = _regressors((size // 4, size // 4, stem_features.shape[-1] + config.feature_channels), config)
 
-    x, outputs = stem_features, []
+    x, outputs, regressors = stem_features, [], []
     for k in range(1, config.stacks + 1):
         name = f"stack{k}"
         levels = encoder(x, config, f"{name}_encoder")
@@ -39,7 +38,9 @@ def build_hiu(config: ModelConfig) -> keras.Model:
         fused = fuse([features for features, _ in decoded.values()], levels[0], config, f"{name}_attention")
         maps = {task: prediction for task, (_, prediction) in decoded.items()}
         both = layers.Concatenate(name=f"{name}_out")([stem_features, fused])
-        outputs.append(maps | regressors[k - 1](both))
+        seen = _seen_by_regressor(both, levels, maps, config)
+        regressors.append(_regressor(k, regressors, {key: value.shape[1:] for key, value in seen.items()}, config))
+        outputs.append(maps | regressors[-1](list(seen.values())))
         x = _next_input(both, fused, maps, config, name) if k < config.stacks else None
     return keras.Model(image, outputs, name="hiu")
 
@@ -53,11 +54,17 @@ def inference_network(network: keras.Model) -> keras.Model:
     return keras.Model(network.input, answer, name="hiu_inference")
 
 
-def _regressors(input_shape, config):
-    """The regressor of each stack: one for all, or one for each."""
+def _seen_by_regressor(features, levels, maps, config):
+    """The paper's features, and what config.regressor_extra adds."""
+    extra = {"encoder": levels[-1], "joints": maps[keys.HEATMAPS]}
+    return {"features": features} | {name: extra[name] for name in config.regressor_extra}
+
+
+def _regressor(k, before, shapes, config):
+    """The regressor of stack k: one for all, or one for each."""
     if config.regressor == "shared":
-        return [build_regressor(input_shape, config)] * config.stacks
-    return [build_regressor(input_shape, config, f"stack{k}_regressor") for k in range(1, config.stacks + 1)]
+        return before[0] if before else build_regressor(shapes, config)
+    return build_regressor(shapes, config, f"stack{k}_regressor")
 
 
 def _next_input(both, fused, maps, config, name):

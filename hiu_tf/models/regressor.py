@@ -10,9 +10,10 @@ import tensorflow as tf
 import tf_keras as keras
 from tf_keras import layers
 
+from hiu_tf.codecs import heatmap
 from hiu_tf.config.schema import ModelConfig
 from hiu_tf.conventions import keys
-from hiu_tf.geometry.rotation import compose
+from hiu_tf.geometry.tensor.rotation import compose
 from hiu_tf.models.blocks import convolution, residual_groups
 
 NUM_PARAMETERS = 10 + 45 + 3 + 3
@@ -45,11 +46,44 @@ class HandParameters(layers.Layer):
         }
 
 
-def build_regressor(input_shape, config: ModelConfig, name: str = "regressor") -> keras.Model:
-    """The head as a model of its own, so that stacks can share it: [B, S/4, S/4, C] -> dictionary of hand parameters."""
-    features = keras.Input(input_shape, name="features")
-    x = residual_groups(features, config.regressor_channels, config.regressor_repetitions, config, "regressor")[-1]
+@keras.saving.register_keras_serializable("hiu_tf")
+class ReadJoints(layers.Layer):
+    """Heat maps [B, H, H, 21] -> [B, 1, 1, 63]: x and y in [-1, 1] of the crop, and score; no gradient flows back."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**{**kwargs, "dtype": "float32"})
+
+    def call(self, heatmaps):
+        """Reads each map by Equation 1."""
+        heatmaps = tf.stop_gradient(tf.cast(heatmaps, tf.float32))
+        middle = 0.5 * (heatmaps.shape[1] - 1)
+        place = (heatmap.decode(heatmaps, heatmaps.shape[1]) - middle) / middle
+        seen = heatmap.scores(heatmaps)[..., tf.newaxis]
+        # The place of a joint that no map shows is not known: 0, as its score says.
+        read = tf.concat([place * tf.minimum(seen / heatmap.READABLE, 1.0), seen], axis=-1)
+        return tf.reshape(read, [-1, 1, 1, 3 * heatmaps.shape[-1]])
+
+
+def build_regressor(input_shapes: dict[str, tuple], config: ModelConfig, name: str = "regressor") -> keras.Model:
+    """The head as a model of its own, so that stacks can share it.
+
+    Args:
+      input_shapes: of "features" [S/4, S/4, C] and of what config.regressor_extra adds.
+
+    Returns:
+      A model from a list of these inputs to the dictionary of hand parameters.
+    """
+    inputs = {key: keras.Input(shape, name=key) for key, shape in input_shapes.items()}
+    x = residual_groups(
+        inputs["features"], config.regressor_channels, config.regressor_repetitions, config, "regressor"
+    )[-1]
     x = layers.GlobalAveragePooling2D(keepdims=True, name="regressor_pool")(x)
+    extra = [x]
+    if "encoder" in inputs:
+        extra.append(layers.GlobalAveragePooling2D(keepdims=True, name="regressor_encoder_pool")(inputs["encoder"]))
+    if "joints" in inputs:
+        extra.append(ReadJoints(name="regressor_joints")(inputs["joints"]))
+    x = layers.Concatenate(name="regressor_all")(extra) if len(extra) > 1 else x
     for k, channels in enumerate(config.regressor_hidden, start=1):
         x = convolution(x, channels, 1, config, f"regressor_hidden{k}")
     raw = layers.Conv2D(
@@ -59,4 +93,4 @@ def build_regressor(input_shape, config: ModelConfig, name: str = "regressor") -
         dtype="float32",
         name="regressor_raw",
     )(x)
-    return keras.Model(features, HandParameters(name="parameters")(raw), name=name)
+    return keras.Model(list(inputs.values()), HandParameters(name="parameters")(raw), name=name)

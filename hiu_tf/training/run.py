@@ -17,7 +17,7 @@ from hiu_tf.config.presets import model_config
 from hiu_tf.config.schema import ConfigError, Recipe
 from hiu_tf.errors import UserError
 from hiu_tf.hand.procedural import hand_model
-from hiu_tf.models.encoder import load_resnet50
+from hiu_tf.models.encoder import load_encoder
 from hiu_tf.models.hiu import build_hiu
 from hiu_tf.training.bad_batch import FOLDER as BAD_BATCHES
 from hiu_tf.training.bad_batch import report_bad_batch
@@ -133,9 +133,10 @@ def _trainer(recipe, hand, folder, finish):
     settings = recipe.train
     keras.utils.set_random_seed(settings.seed)
     with precision_policy(settings.precision):
-        network = build_hiu(model_config(recipe.model, recipe.network))
+        config = model_config(recipe.model, recipe.network)
+        network = build_hiu(config)
     if settings.encoder_weights:
-        _load_encoder(network, settings.encoder_weights)
+        _load_encoder(network, config.encoder, settings.encoder_weights)
     freeze(network, settings.freeze)
     sets = tuple(recipe.data)
     report = partial(report_bad_batch, folder, sets)
@@ -191,13 +192,13 @@ def _recalibrate(trainer, data, batches):
         look(*batch)
 
 
-def _load_encoder(network, path):
+def _load_encoder(network, name, path):
     try:
-        count = load_resnet50(network, path)
+        count = load_encoder(network, name, path)
     except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"{path} holds no weights of ResNet-50 without its top: {error}") from error
+        raise UserError(f"{path} holds no weights of {name}: {error}") from error
     if not count:
-        raise ConfigError("train.encoder_weights is of use with network.encoder=resnet50 alone")
+        raise ConfigError("train.encoder_weights is of use with network.encoder resnet50 or efficientnet_lite0 alone")
 
 
 def _refuse_divergence(trainer, folder):

@@ -9,8 +9,12 @@ from pycocotools import mask as coco_mask
 
 from hiu_tf.conventions.skeleton import NUM_JOINTS
 from pipelines.datasets import DataSetError, Split, read_json
+from pipelines.lift import lift, orthographic_fit
 from pipelines.schema import SIDES
 from pipelines.store import read_picture, store
+
+#: Share of the box by which `world` may miss the 2D labels, on average; what misses by more is no 3D label.
+_MOST_WORLD_ERROR = 0.08
 
 
 def open_split(source: str, split: str) -> Split:
@@ -75,7 +79,7 @@ def _sample(folder, name, image, annotation, alone, where):
         joints_2d=points[:, :2] - 0.5,
         joints_2d_weight=(points[:, 2] > 0).astype(np.float32),
         visible=(points[:, 2] != 1).astype(np.float32),  # COCO: 1 is labelled but hidden
-        **_joints_3d(image, annotation, where),
+        **(_joints_3d(image, annotation, where) or _lifted(points, annotation, where)),
     )
 
 
@@ -92,6 +96,21 @@ def _joints_3d(image, annotation, where):
     camera = np.array(camera, np.float32)
     camera[:2, 2] -= 0.5
     return {"joints_3d": joints, "joints_3d_weight": ones, "intrinsics": camera}
+
+
+def _lifted(points, annotation, where):
+    """3D labels from `world`, joints without a camera as other networks say them, where they fit the 2D labels."""
+    if annotation.get("world") is None or not (points[:, 2] > 0).all():
+        return {}
+    world = np.asarray(annotation["world"], np.float64)
+    if world.shape != (NUM_JOINTS, 3) or not np.isfinite(world).all():
+        raise DataSetError(f"{where}: world has shape {world.shape}, expected finite ({NUM_JOINTS}, 3), metres")
+    joints_2d = points[:, :2].astype(np.float64) - 0.5
+    scale, error = orthographic_fit(joints_2d, world)
+    if scale <= 0 or error > _MOST_WORLD_ERROR:
+        return {}
+    joints, camera = lift(joints_2d, world, scale)
+    return {"joints_3d": joints, "joints_3d_weight": np.ones(NUM_JOINTS, np.float32), "intrinsics": camera}
 
 
 def _mask(folder, image, annotation, alone, where):
