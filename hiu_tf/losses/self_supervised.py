@@ -7,7 +7,7 @@ against a labelled mask stands here too: it needs the same rendering.
 import tensorflow as tf
 
 from hiu_tf.conventions import keys
-from hiu_tf.losses.supervised import distance, side
+from hiu_tf.losses.supervised import distance, side, where_readable
 
 #: Key of the rendered mask [B, S, S] among a stack's predictions.
 RENDERED = "rendered_mask"
@@ -21,9 +21,12 @@ def ssl_mask(gt, pred):
 
 
 def ssl_joints(gt, pred):
-    """Distance between joints read off the heat maps (Equation 1) and projected ones, share of the crop, [B, 21]."""
+    """Distance between joints read off the heat maps (Equation 1) and projected ones, share of the crop, [B, 21].
+
+    0 where a map's peak is too low to be read (heatmap.READABLE): an empty map would draw the mesh to its corner.
+    """
     del gt
-    return distance(pred[keys.JOINTS_2D], pred[keys.JOINTS_2D_PROJECTED]) / side(pred)
+    return where_readable(pred, distance(pred[keys.JOINTS_2D], pred[keys.JOINTS_2D_PROJECTED]) / side(pred))
 
 
 def silhouette(gt, pred):

@@ -50,8 +50,7 @@ def joints_2d_read(gt, pred):
 
     0 where a map's peak is too low to be read (heatmap.READABLE).
     """
-    error = distance(pred[keys.JOINTS_2D], gt[keys.JOINTS_2D]) / side(pred)
-    return tf.where(pred[keys.SCORES] > READABLE, error, 0.0)
+    return where_readable(pred, distance(pred[keys.JOINTS_2D], gt[keys.JOINTS_2D]) / side(pred))
 
 
 def vertices(gt, pred):
@@ -75,6 +74,11 @@ def shape_prior(gt, pred):
 def distance(a, b):
     """Euclidean distance over the last axis with a finite gradient at 0."""
     return tf.sqrt(tf.reduce_sum(tf.square(a - b), axis=-1) + 1e-12)
+
+
+def where_readable(pred, errors):
+    """Errors [B, 21] of joints whose heat map has a peak that can be read, 0 for the others."""
+    return tf.where(pred[keys.SCORES] > READABLE, errors, 0.0)
 
 
 def side(pred):

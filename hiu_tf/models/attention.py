@@ -48,5 +48,6 @@ def task_attention(features, config: ModelConfig, name: str):
         x = layers.Conv2D(channels, 1, use_bias=False, kernel_initializer="he_normal", name=f"{name}_point{k}")(x)
         x = batch_norm(x, config, f"{name}_point{k}_bn", epsilon=1e-3)  # of 1x1 maps: few numbers, small variances
         x = layers.ReLU(name=f"{name}_point{k}_relu")(x)
-    scores = layers.Conv2D(3 * width, 1, name=f"{name}_scores")(x)
+    # All tasks count alike at first.
+    scores = layers.Conv2D(3 * width, 1, kernel_initializer="zeros", name=f"{name}_scores")(x)
     return TaskMixture(name=f"{name}_mix")([features, scores])

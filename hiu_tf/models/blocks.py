@@ -5,15 +5,22 @@ from tf_keras import layers
 from hiu_tf.config.schema import ModelConfig
 
 
-def batch_norm(x, config: ModelConfig, name: str, epsilon: float = 1e-5):
-    """Batch normalisation; over all replicas where the network says so."""
+def batch_norm(x, config: ModelConfig, name: str, epsilon: float = 1e-5, silent: bool = False):
+    """Batch normalisation; over all replicas where the network says so. `silent`: its output starts as 0."""
     return layers.BatchNormalization(
-        momentum=config.batch_norm_momentum, epsilon=epsilon, synchronized=config.batch_norm_synchronized, name=name
+        momentum=config.batch_norm_momentum,
+        epsilon=epsilon,
+        gamma_initializer="zeros" if silent else "ones",
+        synchronized=config.batch_norm_synchronized,
+        name=name,
     )(x)
 
 
-def convolution(x, channels: int, size: int, config: ModelConfig, name: str, stride=1, activation=True):
-    """Convolution without bias, batch normalisation, ReLU (unless activation is False)."""
+def convolution(x, channels: int, size: int, config: ModelConfig, name: str, stride=1, activation=True, silent=False):
+    """Convolution without bias, batch normalisation, ReLU (unless activation is False).
+
+    A `silent` one starts as 0: what is added to something else then lets it through unchanged at first.
+    """
     x = layers.Conv2D(
         channels,
         size,
@@ -23,7 +30,7 @@ def convolution(x, channels: int, size: int, config: ModelConfig, name: str, str
         kernel_initializer="he_normal",
         name=f"{name}_conv",
     )(x)
-    x = batch_norm(x, config, f"{name}_bn")
+    x = batch_norm(x, config, f"{name}_bn", silent=silent)
     return layers.ReLU(name=f"{name}_relu")(x) if activation else x
 
 
@@ -39,7 +46,9 @@ def bottleneck(x, channels: int, stride: int, config: ModelConfig, name: str):
     """ResNet's 1x1, 3x3, 1x1 block; a strided shortcut averages before its 1x1 (ResNet-D).
 
     With separable convolutions the 3x3 stays within each channel, as in MobileNet's inverted residuals: a
-    bottleneck_ratio above 1 then widens in the middle.
+    bottleneck_ratio above 1 then widens in the middle. The branch starts silent, so that a new network is as
+    shallow as its shortcuts: with all branches speaking, gradients grow a thousandfold from stack to stack
+    (docs/paper.md).
     """
     middle = max(1, round(channels * config.bottleneck_ratio))
     y = convolution(x, middle, 1, config, f"{name}_reduce")
@@ -47,7 +56,7 @@ def bottleneck(x, channels: int, stride: int, config: ModelConfig, name: str):
         y = convolution(y, middle, 3, config, f"{name}_spatial", stride)
     else:
         y = _depthwise(y, config, f"{name}_spatial", stride)
-    y = convolution(y, channels, 1, config, f"{name}_expand", activation=False)
+    y = convolution(y, channels, 1, config, f"{name}_expand", activation=False, silent=True)
     if stride > 1:
         x = layers.AveragePooling2D(stride, padding="same", name=f"{name}_shortcut_pool")(x)
     if x.shape[-1] != channels:

@@ -29,7 +29,7 @@ def decoder(levels, out_channels: int, out_size: int, config: ModelConfig, name:
 
 
 def _top_down(levels, config, name):
-    """Coarse to fine; each step adds the encoder's level of that resolution."""
+    """Coarse to fine; each step adds to the encoder's level of that resolution, nothing at first."""
     width = config.feature_channels
     laterals = [convolution(x, width, 1, config, f"{name}_lateral{k}") for k, x in enumerate(levels)]
     x = laterals[-1]
@@ -37,7 +37,7 @@ def _top_down(levels, config, name):
         for c in range(1, config.decoder_convolutions + 1):
             x = spatial(x, width, config, f"{name}_up{k}_{c}")
         x = _enlarge(x, 2, f"{name}_up{k}_resize")
-        x = convolution(x, width, 1, config, f"{name}_up{k}_project", activation=False)
+        x = convolution(x, width, 1, config, f"{name}_up{k}_project", activation=False, silent=True)
         x = layers.Add(name=f"{name}_up{k}_add")([laterals[k], x])
     return x
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from hiu_tf.codecs.heatmap import READABLE
 from hiu_tf.conventions import keys
 from hiu_tf.losses.self_supervised import RENDERED
 from hiu_tf.losses.total import LOSSES, loss_values, sample_errors, sample_weights
@@ -12,6 +13,7 @@ BATCH, SIZE = 3, 32
 WEIGHTS = {
     keys.HEATMAPS_WEIGHT: (BATCH, 21), keys.POF_WEIGHT: (BATCH, 60), keys.MASK_WEIGHT: (BATCH,),
     keys.JOINTS_2D_WEIGHT: (BATCH, 21), keys.JOINTS_3D_WEIGHT: (BATCH, 21), keys.SSL_WEIGHT: (BATCH,),
+    keys.HAS_MESH: (BATCH,),
 }  # fmt: skip
 PRIORS = (keys.LOSS_POSE_PRIOR, keys.LOSS_SHAPE_PRIOR)
 
@@ -21,15 +23,18 @@ def predicted(rng):
     shapes = {
         keys.HEATMAPS: (BATCH, 16, 16, 21), keys.MASK: (BATCH, SIZE, SIZE, 1), keys.POF: (BATCH, 16, 16, 60),
         keys.SHAPE: (BATCH, 10), keys.POSE: (BATCH, 15, 3), keys.JOINTS_3D: (BATCH, 21, 3), keys.JOINTS_2D: (BATCH, 21, 2),
-        keys.JOINTS_2D_PROJECTED: (BATCH, 21, 2), RENDERED: (BATCH, SIZE, SIZE),
+        keys.JOINTS_2D_PROJECTED: (BATCH, 21, 2), RENDERED: (BATCH, SIZE, SIZE), keys.VERTICES: (BATCH, 50, 3),
+        keys.SCORES: (BATCH, 21),
     }  # fmt: skip
-    return {name: tf.Variable(rng.uniform(0.1, 0.9, shape), dtype=tf.float32) for name, shape in shapes.items()}
+    found = {name: tf.Variable(rng.uniform(0.1, 0.9, shape), dtype=tf.float32) for name, shape in shapes.items()}
+    found[keys.SCORES].assign(tf.maximum(found[keys.SCORES], READABLE + 0.01))
+    return found
 
 
 def labels(rng, weight):
     values = {
         keys.HEATMAPS: (BATCH, 16, 16, 21), keys.MASK: (BATCH, SIZE, SIZE, 1), keys.POF: (BATCH, 16, 16, 60),
-        keys.JOINTS_3D: (BATCH, 21, 3), keys.JOINTS_2D: (BATCH, 21, 2),
+        keys.JOINTS_3D: (BATCH, 21, 3), keys.JOINTS_2D: (BATCH, 21, 2), keys.VERTICES: (BATCH, 50, 3),
     }  # fmt: skip
     gt = {name: tf.constant(rng.uniform(0, 1, shape), tf.float32) for name, shape in values.items()}
     return gt | {name: tf.constant(np.full(shape, weight), tf.float32) for name, shape in WEIGHTS.items()}
@@ -95,7 +100,13 @@ def test_golden_numbers(predicted, rng):
     deep = np.linalg.norm(
         (p[keys.JOINTS_3D] - p[keys.JOINTS_3D][:, :1]) - (t[keys.JOINTS_3D] - t[keys.JOINTS_3D][:, :1]), axis=-1
     )
+    read = np.linalg.norm(p[keys.JOINTS_2D] - t[keys.JOINTS_2D], axis=-1) / SIZE
+    mesh = np.linalg.norm(
+        (p[keys.VERTICES] - p[keys.JOINTS_3D][:, :1]) - (t[keys.VERTICES] - t[keys.JOINTS_3D][:, :1]), axis=-1
+    )
     expected = {
+        keys.LOSS_JOINTS_2D_READ: read.mean(),
+        keys.LOSS_VERTICES: mesh.mean(),
         keys.LOSS_HEATMAPS: ((p[keys.HEATMAPS] - t[keys.HEATMAPS]) ** 2).mean(),
         keys.LOSS_POF: ((p[keys.POF] - t[keys.POF]) ** 2).mean(),
         keys.LOSS_MASK: (np.log1p(np.exp(logits)) - logits * target).mean(),
@@ -159,3 +170,12 @@ def test_parts_of_a_batch_add_up_to_the_whole(name, predicted, rng):
     ]  # fmt: skip
     whole = batch_values([name], gt, [predicted])[name]
     assert sum(float(part[name]) for part in parts) == pytest.approx(float(whole), rel=1e-5)
+
+
+@pytest.mark.parametrize("name", [keys.LOSS_JOINTS_2D_READ, keys.LOSS_SSL_JOINTS])
+def test_a_map_that_shows_nothing_pulls_nowhere(name, predicted, rng):
+    """Equation 1 reads the corner off an empty map: neither labels nor the mesh may be drawn there."""
+    empty = predicted | {keys.SCORES: tf.zeros([BATCH, 21])}
+    value, found = gradients(name, labels(rng, 1.0), empty | {})
+    assert value == 0
+    assert not any(gradient.any() for gradient in found)

@@ -144,13 +144,13 @@ def test_macs_of_a_depthwise_convolution_by_hand():
     assert macs(network) == 4 * 4 * 6 * 9
 
 
-@pytest.mark.parametrize("name", [name for name, cost in COSTS.items() if cost.parameters < 3e6])
+@pytest.mark.parametrize("name", [name for name, cost in COSTS.items() if cost.parameters < 4e6])
 def test_pinned_costs(name):
     assert_pinned(name)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name, cost in COSTS.items() if cost.parameters >= 3e6])
+@pytest.mark.parametrize("name", [name for name, cost in COSTS.items() if cost.parameters >= 4e6])
 def test_pinned_costs_of_large_networks(name):
     assert_pinned(name)
 
@@ -178,8 +178,8 @@ def test_the_trios_of_the_cascade_ablation_cost_the_same(trio):
 def test_phone_presets_keep_their_budgets():
     mobile, edge = COSTS["hiu_mobile"], COSTS["hiu_edge"]
     assert mobile.inference_macs <= 0.45e9
-    assert mobile.inference_parameters <= 3.5e6
-    assert edge.inference_macs <= 0.2e9
+    assert mobile.inference_parameters <= 4e6
+    assert edge.inference_macs <= 0.15e9
 
 
 def test_stacks_add_up():

@@ -106,7 +106,7 @@ def test_background_changes_only_behind_known_masks(batch):
 
 def test_blur_smooths_some_pictures_and_leaves_others(rng):
     noise = tf.constant(rng.uniform(size=(64, 16, 16, 3)), tf.float32)
-    found = ops.blur(noise, 0.5, SEED).numpy()
+    found = ops.blur(noise, 0.5, (2.0, 2.0), SEED).numpy()
     changed = np.abs(found - noise).max(axis=(1, 2, 3)) > 0
     assert 10 < changed.sum() < 54
     assert found[changed].std() < 0.7 * noise.numpy()[changed].std()
@@ -122,12 +122,12 @@ def test_noise_has_its_strength_and_no_mean(image):
 
 
 def test_cut_out_is_one_grey_square(image):
-    changed = np.abs(ops.cut_out(image, 1.0, SEED) - image).max(axis=-1) > 0
+    changed = np.abs(ops.cut_out(image, 1.0, (0.125, 0.125), SEED) - image).max(axis=-1) > 0
     for n in range(4):
         rows, columns = np.nonzero(changed[n])
         assert 0 < len(rows) <= 5 * 5
         assert max(np.ptp(rows), np.ptp(columns)) <= 4
-        assert len(np.unique(ops.cut_out(image, 1.0, SEED)[n].numpy()[changed[n]])) == 1
+        assert len(np.unique(ops.cut_out(image, 1.0, (0.125, 0.125), SEED)[n].numpy()[changed[n]])) == 1
 
 
 @pytest.mark.parametrize("grey", range(3))
