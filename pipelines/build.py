@@ -101,18 +101,22 @@ def evaluation_data(
 
     Batches of plain crops, `scale` times the box, with every label.
     """
-    shards, counts = read_index(folder, split)
 
     def prepare(serialized):
         return to_float(cut_pictures(place(parse(serialized, mesh=True), size, scale=scale), size))
 
+    return _parallel(raw_records(folder, split, fold, limit).batch(batch_size), prepare).prefetch(1)
+
+
+def raw_records(folder: str | Path, split: str, fold: tuple = (0.0, 1.0), limit: int = -1) -> tf.data.Dataset:
+    """Serialized records of a split in order: those of a fold, at most `limit` of them."""
+    shards, counts = read_index(folder, split)
     records = tf.data.TFRecordDataset(shards)
     if tuple(fold) == (0.0, 1.0):
         records = records.apply(tf.data.experimental.assert_cardinality(counts["samples"]))
     else:
         records = records.filter(in_fold(fold))
-    records = records.take(limit)
-    return _parallel(records.batch(batch_size), prepare).prefetch(1)
+    return records.take(limit)
 
 
 def validation_data(recipe: Recipe, root: str | Path, size: int) -> tf.data.Dataset | None:

@@ -39,12 +39,12 @@ def place(batch: dict, size: int, config: AugmentConfig | None = None, seed=None
       the crop set to 0, and `affine` [B, 3, 3] for `cut_pictures`. intrinsics become the matrix P of the
       crop: pixels ~ P X for X in the virtual camera (P is K times a rotation, all zero if unknown).
     """
-    boxes, is_left = _boxes(batch), batch[keys.SIDE] == LEFT
+    where, is_left = boxes(batch), batch[keys.SIDE] == LEFT
     if config is None:
-        centre, side = around_boxes(boxes, scale)
+        centre, side = around_boxes(where, scale)
         affine = similarity(centre, side, tf.zeros_like(side), is_left, size)
     else:
-        centre, side = around_boxes(boxes, scale=1.0)
+        centre, side = around_boxes(where, scale=1.0)
         angle_seed, any_seed, scale_seed, offset_seed = tf.unstack(tf.random.experimental.stateless_split(seed, 4))
         anywhere = tf.random.stateless_uniform(tf.shape(side), any_seed) < config.any_rotation_probability
         turn = tf.where(anywhere, math.pi, math.radians(config.rotation_deg))
@@ -80,7 +80,7 @@ def to_float(batch: dict) -> dict:
     return batch | {name: tf.cast(batch[name], tf.float32) / 255.0 for name in (keys.IMAGE, keys.MASK)}
 
 
-def _boxes(batch):
+def boxes(batch: dict) -> tf.Tensor:
     """The box [B, 4] of each hand: the given one, or the tight one of its labelled joints."""
     points, given = batch[keys.JOINTS_2D], batch[keys.BOX]
     labelled = batch[keys.JOINTS_2D_WEIGHT][..., tf.newaxis] > 0

@@ -66,9 +66,9 @@ def measure_sets(predictors: dict, size: int, part: Part, figures, with_mean: bo
         everyone = dict(predictors)
         if with_mean and has_split(folder, "train"):
             everyone["mean of training"] = mean_predictor(
-                _batches(folder, size, part._replace(split="train", fold=(0, 1), limit=MEAN_SAMPLES, corruption=""))
+                batches(folder, size, part._replace(split="train", fold=(0, 1), limit=MEAN_SAMPLES, corruption=""))
             )
-        found[name] = measure(everyone, _batches(folder, size, part), size, figures)
+        found[name] = measure(everyone, batches(folder, size, part), size, figures)
     return found
 
 
@@ -114,13 +114,14 @@ def write_page(path: Path, title: str, measured: dict, figures, comparisons: dic
     page.write(path)
 
 
-def _batches(folder, size, part):
+def batches(folder, size: int, part: Part):
+    """Labelled batches of one set's part, as arrays."""
     from hiu_tf.conventions import keys
     from hiu_tf.evaluation.corruption import corrupted
     from pipelines.build import evaluation_data
 
-    batches = evaluation_data(folder, part.split, size, _BATCH, fold=part.fold, limit=part.limit).as_numpy_iterator()
-    return corrupted(batches, part.corruption, keys.IMAGE) if part.corruption else batches
+    found = evaluation_data(folder, part.split, size, _BATCH, fold=part.fold, limit=part.limit).as_numpy_iterator()
+    return corrupted(found, part.corruption, keys.IMAGE) if part.corruption else found
 
 
 def _cell(value):

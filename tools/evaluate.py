@@ -4,10 +4,12 @@
     python tools/evaluate.py --model savedmodels/hiu_mobile --data data --sets synthetic --csv samples.csv
     python tools/evaluate.py --compare runs/first runs/second --data data --sets synthetic
     python tools/evaluate.py --run runs/first --data data --corrupt all
+    python tools/evaluate.py --model savedmodels/hiu_mobile --data data --sets photos --through predict
 
 The baselines of a run: the same network with random weights, and the mean label of the training split. --model takes
 the folder of a run, a .tflite file or a SavedModel folder. --compare says with a paired bootstrap whether a
-difference is more than the draw of the samples. --corrupt shows how figures fall on bad pictures.
+difference is more than the draw of the samples. --corrupt shows how figures fall on bad pictures. --through predict
+sends the whole pictures through what `hiu predict` runs: told box and side, told the box, told nothing.
 
 FreiHAND's server wants a pred.json of its evaluation pictures (a model with MANO's 778 vertices):
 
@@ -32,6 +34,7 @@ import sys
 from pathlib import Path
 
 from tools._measure import Part, measure_sets, open_model, results_of, run_predictors, write_csv, write_page
+from tools._product import measure_product, side_table
 from tools._program import names, positive, program
 
 
@@ -125,6 +128,7 @@ def parse_args(argv):
         "--pixels", type=_range, metavar="LOW,HIGH,STEPS", help="range of the 2D areas, pixels of 256 (default 0,30,20)"
     )
     add("--corrupt", choices=("all", *CORRUPTIONS), help="measure on corrupted pictures too")
+    add("--through", choices=("predict",), help="with --model: measure the product on whole pictures, not on crops")
     add("--every-stack", action="store_true", help="with --run: the answer of every stack, not the last alone")
     add("--json", help="write the figures there")
     add("--csv", help="write every sample's figures there")
@@ -154,6 +158,8 @@ def _check(parser, args):
     models = [args.run, args.model, args.compare]
     if not args.protocol and not args.freihand and not (sum(map(bool, models)) == 1 and args.data):
         parser.error("one of --run, --model, --compare is needed with --data, or --protocol")
+    if args.through and (not args.model or args.corrupt):
+        parser.error("--through predict needs --model, and takes no --corrupt")
     if args.every_stack and not args.run:
         parser.error("--every-stack needs --run")
 
@@ -206,14 +212,19 @@ def _measure_models(args) -> int:
 
     ours = with_range(FIGURES, *args.pixels) if args.pixels else FIGURES
     figures = (*ours, *named_figures([name for name in args.protocols.split(",") if name]))
-    predictors, size = _predictors(args)
-    part = Part(args.data, args.sets, args.split, args.fold, args.limit)
-    measured = measure_sets(predictors, size, part, figures, with_mean=bool(args.run))
+    part, sides = Part(args.data, args.sets, args.split, args.fold, args.limit), {}
+    if args.through:
+        measured, sides = measure_product(args.model, part, figures)
+    else:
+        predictors, size = _predictors(args)
+        measured = measure_sets(predictors, size, part, figures, with_mean=bool(args.run))
     if args.corrupt:
         _add_corrupted(args.corrupt, predictors, size, part, figures, measured)
     results = results_of(measured, figures)
     comparisons = _comparisons(args.compare, measured, figures) if args.compare else {}
     print(markdown(results, figures))
+    if sides:
+        print(f"\n{side_table(sides)}")
     for name, table in comparisons.items():
         print(f"\n**{name}**: paired bootstrap, * where the interval leaves out 0\n\n{table}")
     if args.json:

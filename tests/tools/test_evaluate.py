@@ -2,6 +2,7 @@
 
 import csv
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -23,7 +24,7 @@ from tests.hand.test_mano import mano_arrays, write
 from tools._measure import run_predictors
 from tools.evaluate import main
 
-MODEL = "savedmodels/hiu_mobile"
+MODEL = str(Path(__file__).parents[2] / "savedmodels/hiu_mobile")
 
 
 @pytest.fixture(scope="module")
@@ -163,3 +164,20 @@ def test_random_weights_are_the_same_ones_every_time(hand, rng):
     run, image = Run(network, "tiny", model_config("tiny"), hand), rng.random((1, 64, 64, 3), np.float32)
     found = [run_predictors(run)["random weights"](image)["joints_3d"] for _ in range(2)]
     np.testing.assert_array_equal(*found)
+
+
+def test_the_product_is_measured_on_whole_pictures(rendered_records, tmp_path, capsys):
+    """Told box and side, upright hands give what their crops give; every row has every 2D figure."""
+    common = ["--data", str(rendered_records), "--model", f"{MODEL}/hiu_mobile_float16.tflite", "--json"]
+    assert main([*common, str(tmp_path / "product.json"), "--through", "predict"]) == 0
+    assert "side said rightly" in capsys.readouterr().out
+    assert main([*common, str(tmp_path / "crops.json")]) == 0
+    product, crops = (
+        json.loads((tmp_path / f"{name}.json").read_text())["results"]["synthetic"] for name in ("product", "crops")
+    )
+    assert list(product) == ["box and side", "box", "whole picture"]
+    (on_crops,) = crops.values()
+    told = product["box and side"]
+    assert told["joints_2d_box_error"] == pytest.approx(on_crops["joints_2d_box_error"], rel=0.3)
+    assert told["joints_3d_aligned"] == pytest.approx(on_crops["joints_3d_aligned"], rel=0.3)
+    assert told["mask_iou"] == pytest.approx(on_crops["mask_iou"], abs=0.05)
