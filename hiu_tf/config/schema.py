@@ -228,7 +228,8 @@ class TrainConfig:
       precision: of convolutions; float16 scales its losses.
       freeze: parts of the network that keep their weights.
       on_nan: "stop" at a loss that is not finite, or "skip" the step; both write a report of the batch.
-      start_from: folder of a finished run whose weights a new run starts with, "" for random ones.
+      start_from: folder of a finished run or of an exported SavedModel whose weights a new run starts with, "" for
+        random ones.
       encoder_weights: for network.encoder "resnet50" the path of its "notop" .h5; for "efficientnet_lite0"
         "imagenet" or the path of its .pth; "" for random ones.
       validate: sets whose val split is measured every `validate_every` epochs; the weights that do best by

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import threading
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -91,11 +92,14 @@ def _load_tflite(path, threads):
     except (ValueError, RuntimeError) as error:
         raise ModelError(f"{engine} cannot read {path}: {error}") from error
 
+    # An interpreter has one set of tensors: two threads in it at once would read each other's answers.
+    turn = threading.Lock()
     fixed = int(runner.get_input_details()["image"]["shape_signature"][0])
 
     def network(crops):
         batch = fixed if fixed > 0 else max(len(crops), 1)
-        parts = [runner(image=_filled(crops[k : k + batch], batch)) for k in range(0, max(len(crops), 1), batch)]
+        with turn:
+            parts = [runner(image=_filled(crops[k : k + batch], batch)) for k in range(0, max(len(crops), 1), batch)]
         return {name: np.concatenate([part[name] for part in parts])[: len(crops)] for name in parts[0]}
 
     return network, read_card(path), engine

@@ -64,7 +64,7 @@ class Prediction:
 
 
 class Predictor:
-    """Predicts hands with an exported model.
+    """Predicts hands with an exported model. Threads may share one: they take turns in the interpreter.
 
     Args:
       path: .tflite file or SavedModel folder.

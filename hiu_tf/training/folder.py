@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
+import tensorflow as tf
 import tf_keras as keras
 
 from hiu_tf.atomic import written_whole
@@ -17,9 +18,12 @@ from hiu_tf.errors import UserError
 from hiu_tf.hand.model import HandModel
 from hiu_tf.hand.procedural import hand_model
 from hiu_tf.models.hiu import build_hiu
+from hiu_tf.runtime.backend import newest_version
 from hiu_tf.training.report import REPORT
 
 RECIPE, WEIGHTS = "recipe.json", "network.weights.h5"
+#: Where a SavedModel keeps its variables.
+SAVED_WEIGHTS = "variables/variables"
 
 
 class Run(NamedTuple):
@@ -61,12 +65,34 @@ def load_run(folder: str | Path) -> Run:
 
 
 def load_weights(network: keras.Model, folder: Path) -> None:
-    """The weights of a finished run, which must be of the same network."""
+    """The weights of a finished run or of an exported SavedModel, which must be of the same network.
+
+    Raises:
+      UserError: the folder holds no such weights.
+    """
+    if not (folder / WEIGHTS).is_file() and newest_version(folder).joinpath(SAVED_WEIGHTS + ".index").is_file():
+        _load_exported(network, newest_version(folder) / SAVED_WEIGHTS)
+        return
     path = folder / WEIGHTS
     try:
         network.load_weights(str(path))
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"{path} does not hold the weights of this network: {error}") from error
+
+
+def _load_exported(network, path):
+    """An exported model keeps the variables of the last stack's graph, in their order (export/module.py)."""
+    variables = keras.Model(network.input, network.output[-1]).variables
+    try:
+        saved = tf.train.load_checkpoint(str(path))
+        values = [saved.get_tensor(f"weights/{k}/.ATTRIBUTES/VARIABLE_VALUE") for k in range(len(variables))]
+    except (tf.errors.OpError, ValueError) as error:
+        raise UserError(f"{path} does not hold the weights of this network: {error}") from error
+    for variable, value in zip(variables, values):
+        if value.shape != tuple(variable.shape):
+            raise UserError(f"{path}: {variable.name} has shape {value.shape}, expected {tuple(variable.shape)}")
+    for variable, value in zip(variables, values):
+        variable.assign(value)
 
 
 def _read_recipe(path):

@@ -9,12 +9,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from hiu_tf.config.presets import model_config
 from hiu_tf.conventions import keys
+from hiu_tf.errors import UserError
 from hiu_tf.export.card import OUTPUT_UNITS, model_card, write_card
 from hiu_tf.export.module import OUTPUTS, HIUModule
 from hiu_tf.export.saved_model import export_saved_model
 from hiu_tf.export.tflite import export_tflite
+from hiu_tf.models.hiu import build_hiu
 from hiu_tf.runtime.backend import INTERPRETERS, ModelError, load_network
+from hiu_tf.training.folder import load_weights
 
 PIXELS = {keys.JOINTS_2D, keys.JOINTS_2D_PROJECTED}
 
@@ -111,3 +115,16 @@ def test_bad_models_are_refused(tmp_path, name):
     (tmp_path / "model.json").write_text("{}")
     with pytest.raises(ModelError):
         load_network(tmp_path / name)
+
+
+def test_a_training_starts_from_a_saved_model(exported, crops):
+    """An exported SavedModel gives another network of the same kind all its weights back, and no other kind."""
+    module, folder = exported
+    fresh = build_hiu(model_config("tiny"))
+    load_weights(fresh, folder)
+    expected = module.predict(tf.constant(crops))
+    found = HIUModule(fresh, module.hand).predict(tf.constant(crops))
+    for key in OUTPUTS:
+        np.testing.assert_array_equal(found[key], expected[key], err_msg=key)
+    with pytest.raises(UserError, match="does not hold|has shape"):
+        load_weights(build_hiu(model_config("tiny", {"stacks": 2})), folder)

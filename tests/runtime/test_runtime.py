@@ -1,6 +1,7 @@
 import json
 import shutil
 import types
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
@@ -219,3 +220,14 @@ def test_a_box_that_is_none_is_refused_in_words(box):
     predictor = Predictor("savedmodels/hiu_mobile/hiu_mobile_float16.tflite")
     with pytest.raises(UserError, match="box"):
         predictor.predict(np.zeros((50, 60, 3), np.uint8), box)
+
+
+def test_threads_may_share_a_predictor(model, rng):
+    """Four threads, two hundred pictures: each gets the answer that its picture gets alone."""
+    predictor = Predictor(model, threads=1)
+    pictures = [rng.integers(0, 255, (64, 64, 3), dtype=np.uint8) for _ in range(10)]
+    answer = lambda k: predictor.predict(pictures[k % 10], (8, 8, 40, 40), "right").joints_3d
+    alone = [answer(k) for k in range(10)]
+    with ThreadPoolExecutor(4) as pool:
+        for k, found in enumerate(pool.map(answer, range(200))):
+            np.testing.assert_array_equal(found, alone[k % 10])
