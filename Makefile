@@ -1,6 +1,7 @@
 # make demo   everything once: data, training, evaluation, export, predictions
 # make test   the test suite (11 minutes on 2 cores)
 # make lint   ruff
+# make models every precision of the model that ships, from its SavedModel, into models/
 # make test-slow, make serving-check   longer checks; the client tests against a real server (Docker)
 # Each sets itself up first: a Python 3.9-3.11 is found, .venv is made, the pinned packages are installed.
 # make PYTHON=... chooses the Python.
@@ -9,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-slow serving-check lint clean
+.PHONY: models demo test test-slow serving-check lint clean
 .DEFAULT_GOAL := demo
 
 demo: $(READY)
@@ -29,6 +30,9 @@ serving-check: $(READY)
 	for k in $$(seq 60); do curl -s localhost:8501/v1/models/hiu | grep -q AVAILABLE && break; sleep 1; done; \
 	HIU_SERVER=localhost:8501 $(BIN)/python -m pytest -q tests/serving -k real_server
 
+models: $(READY)
+	@$(BIN)/python tools/export.py --run savedmodels/hiu_mobile --out models
+
 lint: $(READY)
 	@$(BIN)/ruff check .
 
@@ -46,4 +50,4 @@ $(READY): setup.py
 	@touch $(READY)
 
 clean:
-	rm -rf demo build dist *.egg-info
+	rm -rf demo models build dist *.egg-info

@@ -147,7 +147,7 @@ def parse_args(argv):
     from hiu_tf.export.tflite import PRECISIONS
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--run", required=True, help="folder of a finished training run")
+    parser.add_argument("--run", required=True, help="folder of a finished training run, or of an exported SavedModel")
     parser.add_argument("--out", required=True, help="folder of the model; versions are numbered in it")
     parser.add_argument("--precisions", type=names, default=",".join(PRECISIONS), help="of TFLite files (default: all)")
     parser.add_argument(

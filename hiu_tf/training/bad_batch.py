@@ -15,13 +15,16 @@ FOLDER = "bad_batches"
 _MOST = 10  # reports of one run
 
 
-def report_bad_batch(folder: Path, sets: tuple[str, ...], step, image, targets: dict, errors: dict) -> None:
+def report_bad_batch(
+    folder: Path, sets: tuple[str, ...], step, image, targets: dict, errors: dict, norms: dict
+) -> None:
     """Writes step_N.json (samples and losses), .npz (all tensors) and .png (the pictures) into the run's folder.
 
     Args:
       folder: of the run.
       sets: names of the data sets by number.
       step, image, targets, errors: of the batch; errors are {loss: [K, B]}.
+      norms: {part of the network: norm of its gradient}.
     """
     folder = folder / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
@@ -35,8 +38,23 @@ def report_bad_batch(folder: Path, sets: tuple[str, ...], step, image, targets: 
     with written_whole(folder / f"{name}.png") as scratch:
         cv2.imwrite(str(scratch), (np.concatenate(list(shown), axis=1)[..., ::-1] * 255).astype(np.uint8))
     samples = [_sample(n, sets, image, targets, errors) for n in range(len(image))]
+    overflowed = [part for part, norm in norms.items() if not np.isfinite(float(norm))]
+    report = {"step": int(step), "gradients_not_finite": overflowed, "samples": samples}
     with written_whole(folder / f"{name}.json") as scratch:
-        scratch.write_text(json.dumps({"step": int(step), "samples": samples}, indent=1))
+        scratch.write_text(json.dumps(report, indent=1))
+
+
+def where_it_began(folder: Path) -> str:
+    """The last report in words: the step, and what was not finite there; "" where there is none."""
+    reports = sorted((folder / FOLDER).glob("*.json"))
+    if not reports:
+        return ""
+    report = json.loads(reports[-1].read_text())
+    losses = sorted({loss for sample in report["samples"] for loss in sample["losses_not_finite"]})
+    if losses:
+        return f" at step {report['step']}, where {', '.join(losses)} {'is' if len(losses) == 1 else 'are'} not finite"
+    parts = ", ".join(report["gradients_not_finite"])
+    return f" at step {report['step']}, where all losses are finite and the gradients of {parts} overflow"
 
 
 def _sample(n, sets, image, targets, errors):

@@ -16,9 +16,9 @@ from hiu_tf.config.presets import model_config
 from hiu_tf.config.schema import ModelConfig, Recipe
 from hiu_tf.errors import UserError
 from hiu_tf.hand.model import HandModel
-from hiu_tf.hand.procedural import hand_model
+from hiu_tf.hand.procedural import hand_model, procedural_hand
 from hiu_tf.models.hiu import build_hiu
-from hiu_tf.runtime.backend import newest_version
+from hiu_tf.runtime.backend import newest_version, read_card
 from hiu_tf.training.report import REPORT
 
 RECIPE, WEIGHTS = "recipe.json", "network.weights.h5"
@@ -49,19 +49,34 @@ def adopt(stage: Path, folder: Path) -> None:
 
 
 def load_run(folder: str | Path) -> Run:
-    """A finished run from its folder.
+    """A finished run from its folder, or the network of an exported SavedModel.
 
     Raises:
-      UserError: the folder is no finished run.
+      UserError: the folder is neither.
     """
     recipe, weights = Path(folder) / RECIPE, Path(folder) / WEIGHTS
-    if not recipe.is_file() or not weights.is_file():
+    if recipe.is_file() and weights.is_file():
+        settings = _read_recipe(recipe)
+    elif _is_exported(Path(folder)):
+        settings = _settings_of_card(folder)
+    else:
         raise UserError(f"{folder} is no finished run: it lacks {RECIPE} or {WEIGHTS}")
-    settings = _read_recipe(recipe)
     config = model_config(settings["model"], settings["network"])
     network = build_hiu(config)
     load_weights(network, Path(folder))
     return Run(network, settings["model"], config, hand_model(settings["hand"]))
+
+
+def _is_exported(folder):
+    return folder.is_dir() and (newest_version(folder) / (SAVED_WEIGHTS + ".index")).is_file()
+
+
+def _settings_of_card(folder):
+    """What an exported model's card says of its recipe."""
+    card = read_card(folder)
+    if card["hand"]["name"] != procedural_hand().name:
+        raise UserError(f"{folder} was made with the hand {card['hand']['name']}, which is not in its card")
+    return {"model": card["name"], "network": {"image_size": card["image_size"]}, "hand": "procedural"}
 
 
 def load_weights(network: keras.Model, folder: Path) -> None:
@@ -70,7 +85,7 @@ def load_weights(network: keras.Model, folder: Path) -> None:
     Raises:
       UserError: the folder holds no such weights.
     """
-    if not (folder / WEIGHTS).is_file() and newest_version(folder).joinpath(SAVED_WEIGHTS + ".index").is_file():
+    if not (folder / WEIGHTS).is_file() and _is_exported(folder):
         _load_exported(network, newest_version(folder) / SAVED_WEIGHTS)
         return
     path = folder / WEIGHTS

@@ -19,7 +19,7 @@ _REFRESH_S = 0.5
 
 
 class EpochRecord(keras.callbacks.Callback):
-    """After every epoch: all means, by stack and set, label counts, rates, as one record.
+    """After every epoch: all means, by stack and set, gradient norms by part, label counts, rates, as one record.
 
     Args:
       rate: learning rate by step.
@@ -58,7 +58,7 @@ class EpochRecord(keras.callbacks.Callback):
         record["images_per_second"] = (step - self._first) * self._batch_size / max(self._training_s, 1e-9)
         waited = float(trainer.input_wait.numpy()) - self._waited
         record["input_wait_share"] = waited / max(self._training_s, 1e-9)
-        record |= table
+        record |= trainer.part_norms.table() | table
         self._journal.add(record)
         with self._board.as_default(step=step):
             for name, value in record.items():
@@ -71,7 +71,7 @@ class EpochRecord(keras.callbacks.Callback):
 
 def _board_name(name):
     """TensorBoard groups by what stands before the first slash."""
-    if name.startswith("labels/"):
+    if name.startswith(("labels/", "gradient_norm/")):
         return name
     if "/" in name:
         return ("by_stack/" if "/stack " in name else "by_set/") + name

@@ -20,13 +20,14 @@ from hiu_tf.hand.procedural import hand_model
 from hiu_tf.models.encoder import load_encoder
 from hiu_tf.models.hiu import build_hiu
 from hiu_tf.training.bad_batch import FOLDER as BAD_BATCHES
-from hiu_tf.training.bad_batch import report_bad_batch
+from hiu_tf.training.bad_batch import report_bad_batch, where_it_began
 from hiu_tf.training.checkpoints import RunState, SaveState
 from hiu_tf.training.distribution import distributed, worker
 from hiu_tf.training.folder import WEIGHTS, Run, changed_settings, load_weights, save_weights, write_recipe
 from hiu_tf.training.journal import Journal, note_start
 from hiu_tf.training.monitor import EpochRecord, Progress
 from hiu_tf.training.optimizer import build_optimizer, take_average
+from hiu_tf.training.parts import freeze
 from hiu_tf.training.pictures import prediction_sheet
 from hiu_tf.training.report import write_report
 from hiu_tf.training.schedules import learning_rate
@@ -145,14 +146,6 @@ def _trainer(recipe, hand, folder, finish):
     return trainer
 
 
-def freeze(network: keras.Model, parts: tuple[str, ...]) -> None:
-    """Parts of the network (config.schema.PARTS) keep their weights and batch statistics."""
-    for layer in network.layers:
-        name = layer.name.partition("_")[2] if layer.name.startswith("stack") else layer.name
-        if name.startswith(tuple(parts)) and parts:
-            layer.trainable = False
-
-
 def _check_shares(settings):
     """Every part of the batch must have equal shares for all devices."""
     replicas = tf.distribute.get_strategy().num_replicas_in_sync
@@ -206,8 +199,8 @@ def _refuse_divergence(trainer, folder):
     is_finite = all(np.all(np.isfinite(weight)) for weight in trainer.network.get_weights())
     if trainer.stop_training or not is_finite:
         raise UserError(
-            f"the training in {folder} diverged: lower train.learning_rate or the loss weights, or skip such steps "
-            f"(train.on_nan=skip). {folder / BAD_BATCHES} shows the batch. The last good checkpoint is kept; the same "
+            f"the training in {folder} diverged{where_it_began(folder)}: lower train.learning_rate or the loss weights, "
+            f"give train.warmup_steps, or skip such steps (train.on_nan=skip). {folder / BAD_BATCHES} shows the batch. The last good checkpoint is kept; the same "
             "command goes on from there"
         )
 

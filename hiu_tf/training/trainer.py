@@ -25,6 +25,7 @@ from hiu_tf.metrics.streaming import streaming_metrics
 from hiu_tf.models.reconstruction import reconstruct
 from hiu_tf.render.silhouette import silhouette
 from hiu_tf.training.meters import LossMeter
+from hiu_tf.training.parts import PartNorms
 
 
 class HIUTrainer(keras.Model):
@@ -40,7 +41,8 @@ class HIUTrainer(keras.Model):
       train: clipping (after the sum over replicas), accumulation, steps in one execution, on_nan.
       sets: names of the data sets that targets number by keys.SET_NUMBER.
       finish: makes (image, targets) of what the input pipeline sends; None: it sends just that.
-      report: called with (step, image, targets, {loss: errors [K, B]}) where the loss is not finite.
+      report: called with (step, image, targets, {loss: errors [K, B]}, {part: gradient norm}) where loss or
+        gradient is not finite.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class HIUTrainer(keras.Model):
         self.image_size = network.input_shape[1]
         self.meter = LossMeter(self.loss_weights, len(network.output), sets)
         self.total, self.norm = keras.metrics.Mean("loss"), keras.metrics.Mean("gradient_norm")
+        self.part_norms = PartNorms(network.trainable_variables)
         self.skipped = keras.metrics.Sum("skipped_steps")
         self.quality = streaming_metrics(self.image_size)
         self.input_wait = tf.Variable(0.0, trainable=False, dtype=tf.float64, name="input_wait")
@@ -73,7 +76,7 @@ class HIUTrainer(keras.Model):
     @property
     def metrics(self):
         """What is set back at the start of an epoch."""
-        return [self.total, self.norm, self.skipped, self.meter, *self.quality]
+        return [self.total, self.norm, self.part_norms, self.skipped, self.meter, *self.quality]
 
     def call(self, image, training=False):
         """The network's outputs, one dictionary per stack."""
@@ -111,18 +114,21 @@ class HIUTrainer(keras.Model):
         totals = self._totals(weights)
         statistics = self._statistics()
         gradients, errors, total = self._accumulated(image, targets, totals)
-        gradients, norm = tf.clip_by_global_norm(_all_replicas(gradients), self.clip_norm)
+        gradients = _all_replicas(gradients)
+        part_norms = self.part_norms.norms(gradients)
+        gradients, norm = tf.clip_by_global_norm(gradients, self.clip_norm)
         # The norm is that of all replicas: all of them skip, or none. Scaled float16 gradients overflow now and then.
         is_finite = tf.math.is_finite(norm)
         self._mend(statistics, is_finite)
         is_good = tf.math.is_finite(total) & (is_finite | self.overflows)
         if self.report:
-            tf.cond(is_good, lambda: True, lambda: self._report(image, targets, errors))
+            tf.cond(is_good, lambda: True, lambda: self._report(image, targets, errors, part_norms))
         pairs = list(zip(gradients, self.trainable_variables))
         self.optimizer.apply_gradients(pairs, experimental_aggregate_gradients=False)
         total = tf.where(is_good, total, np.nan)  # weights may be lost where the loss is not: relu can hide NaN
         is_finite = tf.cast(is_finite, tf.float32)
         self.norm.update_state(tf.math.multiply_no_nan(norm, is_finite), sample_weight=is_finite)
+        self.part_norms.update_state(part_norms, is_finite)
         counted = is_finite if self.skips else 1.0
         self.skipped.update_state((1.0 - counted) / tf.distribute.get_strategy().num_replicas_in_sync)
         results = self._count(targets, weights, errors, total, counted) | {"gradient_norm": self.norm.result()}
@@ -219,9 +225,9 @@ class HIUTrainer(keras.Model):
             name: progress * self.loss_weights[name] for name in SELF_SUPERVISED if name in self.loss_weights
         }
 
-    def _report(self, image, targets, errors):
+    def _report(self, image, targets, errors, part_norms):
         """Calls `report` outside the graph; true."""
-        structure = (image, targets, errors)
+        structure = (image, targets, errors, dict(zip(self.part_norms.names, tf.unstack(part_norms))))
 
         def write(step, *flat):
             self.report(step, *tf.nest.pack_sequence_as(structure, flat))

@@ -1,29 +1,53 @@
 """Precisions of TFLite files: what they compute where, how far they are from the network, what fails loudly."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from hiu_tf.conventions import keys
 from hiu_tf.evaluation.predictors import exported_predictor
+from hiu_tf.export.card import model_card, write_card
+from hiu_tf.export.module import HIUModule
 from hiu_tf.export.parity import LIMITS, Parity, beyond_limits, parity, parity_table
 from hiu_tf.export.tflite import PRECISIONS, delegated_share, export_tflite
 from hiu_tf.runtime.backend import ModelError, load_network
+from hiu_tf.training.folder import load_run
 from pipelines.build import evaluation_data
 
-MODEL = "savedmodels/hiu_mobile"
+SHIPPED = Path(__file__).parents[2] / "savedmodels/hiu_mobile"
 
 
 @pytest.fixture(scope="module")
-def batches(rendered_records):
-    return list(evaluation_data(rendered_records / "synthetic", "val", 160, 4).as_numpy_iterator())
+def shipped():
+    return load_run(SHIPPED)
 
 
 @pytest.fixture(scope="module")
-def found(batches):
-    """The shipped files against the shipped SavedModel."""
-    candidates = {name: exported_predictor(f"{MODEL}/hiu_mobile_{name}.tflite")[0] for name in PRECISIONS}
-    return parity(exported_predictor(MODEL)[0], candidates, batches, 160)
+def batches(rendered_records, shipped):
+    data = evaluation_data(rendered_records / "synthetic", "val", shipped.config.image_size, 4)
+    return list(data.as_numpy_iterator())
+
+
+@pytest.fixture(scope="module")
+def files(shipped, batches, tmp_path_factory):
+    """A file in every precision, made of the shipped SavedModel's weights."""
+    module, crops = HIUModule(shipped.network, shipped.hand), np.concatenate([b[keys.IMAGE] for b in batches])
+    card = model_card(shipped.preset, module.size, shipped.hand, None)
+    made = {name: tmp_path_factory.mktemp("files") / f"{name}.tflite" for name in PRECISIONS}
+    for name, path in made.items():
+        export_tflite(module, path, name, crops, card)
+    return made
+
+
+@pytest.fixture(scope="module")
+def found(files, batches, shipped):
+    """The files against the shipped SavedModel."""
+    candidates = {name: exported_predictor(str(path))[0] for name, path in files.items()}
+    return parity(exported_predictor(SHIPPED)[0], candidates, batches, shipped.config.image_size)
 
 
 def test_float_files_equal_the_network(found):
@@ -44,21 +68,19 @@ def test_small_files_stay_near(name, found):
 
 
 @pytest.mark.parametrize(("name", "least"), [("float32", 1.0), ("float16", 1.0), ("int8", 1.0)])
-def test_the_fast_path_takes_every_convolution(name, least, request):
-    from pathlib import Path
-
-    assert delegated_share(Path(f"{MODEL}/hiu_mobile_{name}.tflite")) >= least
+def test_the_fast_path_takes_every_convolution(name, least, files):
+    assert delegated_share(files[name]) >= least
 
 
 @pytest.mark.parametrize("name", PRECISIONS)
-def test_built_in_operations_alone(name):
-    interpreter = tf.lite.Interpreter(f"{MODEL}/hiu_mobile_{name}.tflite")
+def test_built_in_operations_alone(name, files):
+    interpreter = tf.lite.Interpreter(str(files[name]))
     assert not [op["op_name"] for op in interpreter._get_ops_details() if op["op_name"].startswith("Flex")]
 
 
-def test_int8_computes_convolutions_in_int8_and_geometry_in_float():
+def test_int8_computes_convolutions_in_int8_and_geometry_in_float(files):
     interpreter = tf.lite.Interpreter(
-        f"{MODEL}/hiu_mobile_int8.tflite",
+        str(files["int8"]),
         experimental_op_resolver_type=tf.lite.experimental.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
     )
     types = {tensor["index"]: tensor["dtype"] for tensor in interpreter.get_tensor_details()}
@@ -85,9 +107,6 @@ def test_a_file_beyond_its_limits_is_named():
 
 
 def test_int8_of_a_fresh_network_runs_on_the_light_interpreter(tiny_network, hand, tmp_path):
-    from hiu_tf.export.card import model_card, write_card
-    from hiu_tf.export.module import HIUModule
-
     module = HIUModule(tiny_network, hand)
     with pytest.raises(ValueError, match="int8 needs crops"):
         export_tflite(module, tmp_path / "x.tflite", "int8")
@@ -103,24 +122,17 @@ def test_int8_of_a_fresh_network_runs_on_the_light_interpreter(tiny_network, han
 
 
 @pytest.mark.parametrize("name", PRECISIONS)
-def test_a_file_carries_its_card(name, tmp_path):
+def test_a_file_carries_its_card(name, files):
     """Alone in a folder it is a whole model; any unzip reads the card."""
-    import shutil
-    import subprocess
-    import sys
-
-    shutil.copy(f"{MODEL}/hiu_mobile_{name}.tflite", tmp_path / "alone.tflite")
-    _, card, _ = load_network(tmp_path / "alone.tflite")
+    _, card, _ = load_network(files[name])
     code = "import sys, zipfile, json; print(json.loads(zipfile.ZipFile(sys.argv[1]).read('model.json'))['joint_names'][4])"
-    found = subprocess.run(
-        [sys.executable, "-c", code, tmp_path / "alone.tflite"], capture_output=True, text=True, check=True
-    )
+    found = subprocess.run([sys.executable, "-c", code, files[name]], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == card["joint_names"][4] == "thumb4"
 
 
 def test_outputs_are_numbered_by_the_alphabet():
     """What docs/mobile.md tells those whose interpreter has no signatures."""
-    interpreter = tf.lite.Interpreter(f"{MODEL}/hiu_mobile_float16.tflite")
+    interpreter = tf.lite.Interpreter(str(SHIPPED / "hiu_mobile_float16.tflite"))
     shapes = {tensor["name"]: tensor["shape"].tolist() for tensor in interpreter.get_output_details()}
     runner = interpreter.get_signature_runner("tensor")
     for number, name in enumerate(sorted(runner.get_output_details())):
@@ -130,8 +142,6 @@ def test_outputs_are_numbered_by_the_alphabet():
 @pytest.mark.parametrize("precision", ("float16", "int8"))
 def test_a_free_batch_costs_no_speed(precision, tiny_network, hand, tmp_path):
     """XNNPACK takes no graph with a shape that is computed as it runs: there is none."""
-    from hiu_tf.export.module import HIUModule
-
     crops = np.random.default_rng(1).random((4, 64, 64, 3), np.float32)
     export_tflite(HIUModule(tiny_network, hand), tmp_path / "x.tflite", precision, crops, batch=None)
     interpreter = tf.lite.Interpreter(str(tmp_path / "x.tflite"))
@@ -143,8 +153,6 @@ def test_a_free_batch_costs_no_speed(precision, tiny_network, hand, tmp_path):
 @pytest.mark.parametrize("batch", (1, 4, None))
 def test_batches_and_files_without_masks(batch, tiny_network, hand, tmp_path):
     """A file of four crops a call answers three and five as one crop a call does; without the mask it is not there."""
-    from hiu_tf.export.card import model_card
-    from hiu_tf.export.module import HIUModule
     from hiu_tf.runtime.draw import draw_prediction
     from hiu_tf.runtime.predictor import Predictor
 

@@ -47,12 +47,6 @@ def batch(rng):
     return image, targets(labels, SIZE)
 
 
-def part_of(variable):
-    """stem, stack1_encoder, ..., regressor."""
-    first, second, *_ = variable.name.split("/")[0].split("_") + [""]
-    return f"{first}_{second}" if first.startswith("stack") else first.rstrip("0123456789")
-
-
 def check(name, rng, **changes):
     keras.utils.set_random_seed(1)
     network = build_hiu(model_config(name, {"image_size": SIZE, **changes}))
@@ -63,10 +57,7 @@ def check(name, rng, **changes):
 
     look = tf.function(trainer._gradients, autograph=False)
     gradients, before, _ = look(image, gt, totals)
-    squares = {}
-    for variable, gradient in zip(trainer.trainable_variables, gradients):
-        squares[part_of(variable)] = squares.get(part_of(variable), 0.0) + float(tf.reduce_sum(gradient**2))
-    norms = {part: value**0.5 for part, value in squares.items()}
+    norms = dict(zip(trainer.part_norms.names, trainer.part_norms.norms(gradients).numpy()))
     assert np.isfinite(list(norms.values())).all()
     assert max(norms.values()) < SPREAD * min(norms.values()), norms
 

@@ -2,6 +2,7 @@ import json
 import shutil
 import types
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -217,7 +218,7 @@ def test_a_clip_follows_no_box_that_the_predictor_would_refuse(spread, followed)
 def test_a_box_that_is_none_is_refused_in_words(box):
     from hiu_tf.runtime.predictor import Predictor
 
-    predictor = Predictor("savedmodels/hiu_mobile/hiu_mobile_float16.tflite")
+    predictor = Predictor(Path(__file__).parents[2] / "savedmodels/hiu_mobile/hiu_mobile_float16.tflite")
     with pytest.raises(UserError, match="box"):
         predictor.predict(np.zeros((50, 60, 3), np.uint8), box)
 

@@ -17,12 +17,14 @@ from hiu_tf.losses.total import sample_weights
 from hiu_tf.models.hiu import build_hiu
 from hiu_tf.training import run as run_module
 from hiu_tf.training.bad_batch import FOLDER as BAD_BATCHES
+from hiu_tf.training.bad_batch import report_bad_batch, where_it_began
 from hiu_tf.training.checkpoints import SaveState
 from hiu_tf.training.folder import RECIPE, WEIGHTS, adopt, load_run
 from hiu_tf.training.journal import CSV_LOG, STARTS, Journal, read_journal
 from hiu_tf.training.optimizer import build_optimizer
+from hiu_tf.training.parts import freeze
 from hiu_tf.training.report import REPORT
-from hiu_tf.training.run import freeze, train
+from hiu_tf.training.run import train
 from hiu_tf.training.schedules import learning_rate
 from hiu_tf.training.trainer import HIUTrainer
 from hiu_tf.training.validation import BEST, BEST_WEIGHTS
@@ -102,7 +104,7 @@ def test_a_loss_that_is_not_finite(on_nan, rendered_records, tmp_path):
         )
 
     if on_nan == "stop":
-        with pytest.raises(UserError, match="diverged"):
+        with pytest.raises(UserError, match="diverged at step 0, where .*heatmaps.* not finite"):
             train(made, data, tmp_path, verbose=False)
         assert not (tmp_path / WEIGHTS).exists()
         assert not list(tmp_path.glob("checkpoints/ckpt*"))
@@ -112,13 +114,23 @@ def test_a_loss_that_is_not_finite(on_nan, rendered_records, tmp_path):
         records = read_journal(tmp_path)
         assert [record["skipped_steps"] for record in records] == [1.0, 0.0]
         assert np.isfinite([record["loss"] for record in records]).all()
+        assert all(record["gradient_norm/stack1_encoder"] > 0 for record in records)
     report = json.loads(sorted((tmp_path / BAD_BATCHES).glob("*.json"))[0].read_text())
     assert report["step"] == (0 if on_nan == "stop" else 1)
+    assert "stem" in report["gradients_not_finite"]
     wrong = [sample["place"] for sample in report["samples"] if "image" in sample["inputs_not_finite"]]
     assert wrong == [1]
     assert report["samples"][1]["set"] == "synthetic"
     assert report["samples"][1]["sample_id"].isdecimal()
     assert len(list((tmp_path / BAD_BATCHES).glob("*.png"))) >= 1
+
+
+def test_a_gradient_that_overflows_is_placed(tmp_path):
+    """All losses finite: the message names the parts."""
+    targets = {keys.SSL_WEIGHT: np.ones(1)}
+    norms = {"stem": np.float32(np.inf), "stack1_encoder": np.float32(3)}
+    report_bad_batch(tmp_path, ("all",), 7, np.zeros((1, 8, 8, 3)), targets, {"mask": np.ones((1, 1))}, norms)
+    assert where_it_began(tmp_path) == " at step 7, where all losses are finite and the gradients of stem overflow"
 
 
 def test_a_run_can_start_from_the_weights_of_another(rendered_records, tmp_path):

@@ -1,0 +1,64 @@
+"""The parts of a network, by the names of their layers."""
+
+from __future__ import annotations
+
+import re
+
+import tensorflow as tf
+import tf_keras as keras
+
+_STACK = re.compile(r"(stack\d+)_([a-z]+)")
+
+
+def part_of(name: str) -> str:
+    """ "stem", "stack1_encoder", ..., "regressor" of a layer or variable; several regressors are told apart."""
+    stack = _STACK.match(name)
+    return f"{stack[1]}_{stack[2]}" if stack else re.match(r"[a-z]+", name)[0]
+
+
+def freeze(network: keras.Model, parts: tuple[str, ...]) -> None:
+    """Parts of the network (config.schema.PARTS) keep their weights and batch statistics, in every stack."""
+    for layer in network.layers:
+        if part_of(layer.name).rpartition("_")[2] in parts:
+            layer.trainable = False
+
+
+class PartNorms(keras.metrics.Metric):
+    """Mean gradient norm of each part of a network.
+
+    Args:
+      variables: trainable ones, in the order of the gradients.
+    """
+
+    def __init__(self, variables):
+        super().__init__(name="part_norms", dtype=tf.float32)
+        self.parts = [part_of(variable.name) for variable in variables]
+        self.names = tuple(dict.fromkeys(self.parts))
+        self.sums = self.add_weight("sums", (len(self.names),), initializer="zeros")
+        self.steps = self.add_weight("steps", initializer="zeros")
+
+    def norms(self, gradients) -> tf.Tensor:
+        """[parts]: of one step's gradients."""
+        squares = {name: [] for name in self.names}
+        for part, gradient in zip(self.parts, gradients):
+            squares[part].append(tf.reduce_sum(tf.square(tf.cast(gradient, tf.float32))))
+        return tf.sqrt(tf.stack([tf.add_n(values) for values in squares.values()]))
+
+    def update_state(self, norms, is_finite):
+        """Adds a step's norms, where all of them are finite."""
+        self.sums.assign_add(tf.math.multiply_no_nan(norms, is_finite))
+        self.steps.assign_add(is_finite)
+
+    def result(self):
+        """The largest mean."""
+        return tf.reduce_max(tf.math.divide_no_nan(self.sums, self.steps))
+
+    def reset_state(self):
+        """Back to nothing."""
+        for variable in self.variables:
+            variable.assign(tf.zeros(variable.shape))
+
+    def table(self) -> dict[str, float]:
+        """ "gradient_norm/PART": its mean; reads over all replicas."""
+        means = tf.math.divide_no_nan(self.sums.read_value(), self.steps.read_value()).numpy()
+        return {f"gradient_norm/{name}": float(mean) for name, mean in zip(self.names, means)}
