@@ -1,5 +1,5 @@
 # make demo   everything once: data, training, evaluation, export, predictions
-# make test   the test suite (11 minutes on 2 cores)
+# make test   the test suite
 # make lint   ruff
 # make models every precision of the model that ships, from its SavedModel, into models/
 # make test-slow, make serving-check   longer checks; the client tests against a real server (Docker)
