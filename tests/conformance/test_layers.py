@@ -12,7 +12,7 @@ import hiu_tf.hand
 import hiu_tf.models
 from hiu_tf.hand.layer import HandLayer
 from hiu_tf.models.attention import TaskMixture
-from hiu_tf.models.regressor import HandParameters
+from hiu_tf.models.regressor import HandParameters, ReadJoints
 
 
 def layer_classes():
@@ -36,6 +36,7 @@ def examples(hand):
     return {
         TaskMixture: (TaskMixture(), ([draw(2, 4, 4, 5) for _ in range(3)], draw(2, 1, 1, 15))),
         HandParameters: (HandParameters(), draw(2, 61)),
+        ReadJoints: (ReadJoints(), draw(2, 8, 8, 21)),
         HandLayer: (
             HandLayer(hand),
             {"shape": draw(2, 10), "pose": draw(2, 15, 3), "rotation": draw(2, 3), "translation": draw(2, 3)},
@@ -68,3 +69,11 @@ def test_task_mixture_is_a_convex_sum():
     np.testing.assert_allclose(layer((features, scores)), np.mean(features, axis=0), atol=1e-6)
     sure = tf.concat([tf.fill([2, 1, 1, 5], 50.0), tf.zeros([2, 1, 1, 10])], axis=-1)
     np.testing.assert_allclose(layer((features, sure)), features[0], atol=1e-5)
+
+
+def test_read_joints_says_where_peaks_are():
+    """A peak in a corner, one in the middle, and a map that shows nothing: place in [-1, 1], and score."""
+    maps = np.zeros((1, 9, 9, 3), np.float32)
+    maps[0, 0, 8, 0], maps[0, 4, 4, 1] = 1.0, 0.5
+    read = ReadJoints()(tf.constant(maps)).numpy().reshape(3, 3)
+    np.testing.assert_allclose(read, [[1, -1, 1], [0, 0, 0.5], [0, 0, 0]], atol=1e-4)
