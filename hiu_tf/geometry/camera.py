@@ -37,6 +37,7 @@ def ray(pixel, intrinsics: np.ndarray) -> np.ndarray:
 
 def look_at_rotation(intrinsics: np.ndarray, pixel) -> np.ndarray:
     """The smallest rotation [3, 3] that puts the ray through `pixel` on the optical axis (no roll)."""
-    x, y, z = ray(pixel, intrinsics) / np.linalg.norm(ray(pixel, intrinsics))
+    through = ray(pixel, intrinsics)
+    x, y, z = through / np.linalg.norm(through)
     k = 1 / (1 + z)
     return np.array([[1 - k * x * x, -k * x * y, -x], [-k * x * y, 1 - k * y * y, -y], [x, y, z]])

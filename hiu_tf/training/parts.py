@@ -11,7 +11,7 @@ _STACK = re.compile(r"(stack\d+)_([a-z]+)")
 
 
 def part_of(name: str) -> str:
-    """ "stem", "stack1_encoder", ..., "regressor" of a layer or variable; several regressors are told apart."""
+    """The part of a layer or variable: "stem", "stack1_encoder", ..., "regressor"; several regressors are told apart."""
     stack = _STACK.match(name)
     return f"{stack[1]}_{stack[2]}" if stack else re.match(r"[a-z]+", name)[0]
 
