@@ -49,6 +49,10 @@ def parse_args(argv):
     predict.add_argument("--box", help="x,y,w,h of the hand in pixels (default: search)")
     predict.add_argument("--side", choices=("right", "left"), help="which hand (default: try both)")
     predict.add_argument("--K", help="fx,fy,cx,cy in pixels: 3D in the camera's frame")
+    predict.add_argument("--no-fit", action="store_true", help="leave the mesh where the regressor puts it")
+    predict.add_argument(
+        "--hand", default="procedural", help="hand model (.npz) that a --model of your own poses (default: procedural)"
+    )
     predict.add_argument("--threads", type=int, default=2, help="of the TFLite interpreter (default 2)")
     predict.add_argument("--server", help="HOST:PORT (REST) or grpc://HOST:PORT of a TF Serving server that computes")
     predict.add_argument("--server-model", default=SERVER_MODEL, help="the model's name on that server (default hiu)")
@@ -97,7 +101,9 @@ def _predict(args) -> int:
     out = Path(args.out)
     names = _names(files)
     _refuse_overwriting(files, out, names)
-    predictor = Predictor(args.model or default_model(), args.threads, args.server, args.server_model)
+    predictor = Predictor(
+        args.model or default_model(), args.threads, args.server, args.server_model, not args.no_fit, args.hand
+    )
     out.mkdir(parents=True, exist_ok=True)
     print(f"{args.model or default_model()} on {predictor.engine}: {len(files)} file(s) -> {out}")
     failures = 0

@@ -26,7 +26,7 @@ _TRAINING_KEYS = (
     keys.IMAGE, keys.MASK, keys.MASK_WEIGHT, keys.JOINTS_2D, keys.JOINTS_2D_WEIGHT,
     keys.JOINTS_3D, keys.JOINTS_3D_WEIGHT, keys.SSL_WEIGHT, keys.SET_NUMBER, keys.SAMPLE_NAME,
 )  # fmt: skip
-_MESH_KEYS = (keys.VERTICES, keys.HAS_MESH)
+_MESH_KEYS = (keys.VERTICES, keys.HAS_MESH, keys.SHAPE, keys.POSE, keys.ROTATION, keys.HAS_PARAMETERS)
 _NAME_BYTES = 96
 
 
@@ -151,8 +151,9 @@ def validation_data(recipe: Recipe, root: str | Path, size: int) -> tf.data.Data
 
 
 def _mesh_size(recipe):
-    """Vertices of the recipe's hand where a loss compares meshes, else 0: they are most of a record's bytes."""
-    return len(hand_model(recipe.hand).vertices) if recipe.loss.vertices else 0
+    """Vertices of the recipe's hand where a loss compares hand models, else 0: they are most of a record's bytes."""
+    compares = any((recipe.loss.vertices, recipe.loss.shape, recipe.loss.pose, recipe.loss.rotation))
+    return len(hand_model(recipe.hand).vertices) if compares else 0
 
 
 def _read(serialized, mesh_size):
@@ -160,12 +161,12 @@ def _read(serialized, mesh_size):
 
 
 def _fitting_meshes(batch, count):
-    """Vertices [B, count, 3]; meshes of other hands, or none at all, become zeros that do not count."""
+    """Vertices [B, count, 3]; meshes and parameters of other hands, or none at all, do not count."""
     fits = tf.shape(batch[keys.VERTICES])[1] == count
     blank = tf.zeros([tf.shape(batch[keys.HAS_MESH])[0], count, 3])
     vertices = tf.cond(fits, lambda: batch[keys.VERTICES], lambda: blank)
-    has_mesh = batch[keys.HAS_MESH] * tf.cast(fits, tf.float32)
-    return batch | {keys.VERTICES: tf.ensure_shape(vertices, [None, count, 3]), keys.HAS_MESH: has_mesh}
+    counts = {name: batch[name] * tf.cast(fits, tf.float32) for name in (keys.HAS_MESH, keys.HAS_PARAMETERS)}
+    return batch | {keys.VERTICES: tf.ensure_shape(vertices, [None, count, 3])} | counts
 
 
 def _as_numbers(texts):

@@ -115,6 +115,7 @@ def _move_labels(batch, affine, size):
     }
     if keys.VERTICES in batch:
         moved[keys.VERTICES] = tf.linalg.matmul(batch[keys.VERTICES], turn, transpose_b=True)
+        moved[keys.ROTATION] = turn @ batch[keys.ROTATION]
     return moved
 
 

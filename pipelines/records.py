@@ -175,7 +175,8 @@ def parse(serialized: tf.Tensor, mesh: bool = False) -> dict[str, tf.Tensor]:
 
     Args:
       serialized: [B] strings.
-      mesh: also read vertices [B, V, 3] and has_mesh [B]; all records with a mesh need the same V.
+      mesh: also read vertices [B, V, 3] and has_mesh [B]; all records with a mesh need the same V. And the hand
+        model's shape [B, 10], pose [B, 15, 3], rotation [B, 3, 3] and has_parameters [B].
     """
     features = {
         "image": tf.io.FixedLenFeature([], tf.string),
@@ -188,6 +189,8 @@ def parse(serialized: tf.Tensor, mesh: bool = False) -> dict[str, tf.Tensor]:
     features |= {name: tf.io.FixedLenFeature(shape, tf.float32) for name, shape in _FIXED.items()}
     if mesh:
         features["vertices"] = tf.io.VarLenFeature(tf.float32)
+        # Records of earlier versions do not have them.
+        features |= {name: tf.io.FixedLenFeature(s, tf.float32, np.zeros(s)) for name, s in _PARAMETERS.items()}
     records = tf.io.parse_example(serialized, features)
     records[keys.SIDE] = tf.cast(records.pop("side"), tf.int32)
     records[keys.MASK_WEIGHT] = tf.cast(tf.strings.length(records["mask"]) > 0, tf.float32)
@@ -196,7 +199,29 @@ def parse(serialized: tf.Tensor, mesh: bool = False) -> dict[str, tf.Tensor]:
         lengths = tf.math.bincount(tf.cast(flat.indices[:, 0], tf.int32), minlength=tf.size(serialized))
         records[keys.VERTICES] = tf.reshape(tf.sparse.to_dense(flat), [tf.size(serialized), -1, 3])
         records[keys.HAS_MESH] = tf.cast(lengths > 0, tf.float32)
+        records[keys.HAS_PARAMETERS] = tf.cast(tf.reduce_any(records[keys.ROTATION] != 0, axis=[1, 2]), tf.float32)
     return records
+
+
+def decode(serialized: bytes) -> Sample:
+    """One serialized record as the sample that it was written from."""
+    feature = tf.train.Example.FromString(serialized).features.feature
+    text = {name: feature[name].bytes_list.value[0] for name in ("image", "mask", "sample_id", "group", "dataset")}
+    height, width = feature["size"].int64_list.value
+    arrays = {
+        name: np.array(feature[name].float_list.value, np.float32).reshape(shape)
+        for name, shape in (_FIXED | _PARAMETERS | {keys.VERTICES: [-1, 3]}).items()
+        if feature[name].float_list.value
+    }
+    return Sample(
+        image=text.pop("image"),
+        mask=text.pop("mask"),
+        **{name: value.decode() for name, value in text.items()},
+        side=feature["side"].int64_list.value[0],
+        height=height,
+        width=width,
+        **arrays,
+    )
 
 
 _FIXED = {
@@ -208,6 +233,7 @@ _FIXED = {
     keys.INTRINSICS: [3, 3],
     keys.BOX: [4],
 }
+_PARAMETERS = {keys.SHAPE: [10], keys.POSE: [15, 3], keys.ROTATION: [3, 3]}
 
 
 def _encode(sample: Sample) -> bytes:
@@ -230,5 +256,5 @@ def _encode(sample: Sample) -> bytes:
         "size": integers(sample.height, sample.width),
         "vertices": floats(sample.vertices),
     }
-    feature |= {name: floats(getattr(sample, name)) for name in _FIXED}
+    feature |= {name: floats(getattr(sample, name)) for name in (*_FIXED, *_PARAMETERS)}
     return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString(deterministic=True)

@@ -44,7 +44,10 @@ class Sample:
       box: [4] x, y, width, height of the hand, pixels, where the set gives one; all zero: the tight box of
         the labelled 2D joints is taken.
       mask: encoded one-channel PNG, 255 on the hand, or empty.
-      vertices: [V, 3] metres, camera frame, or [0, 3]; for evaluation only (supplement 2.2).
+      vertices: [V, 3] metres, camera frame, or [0, 3].
+      shape: beta [10], pose: theta [15, 3] and rotation: R [3, 3] of the right hand model whose mesh `vertices` are
+        (for a left hand: of its mirror image; R then mirrors too, so that it leads to the picture's own camera
+        frame). R is all zero where they are not known.
     """
 
     dataset: str
@@ -63,6 +66,9 @@ class Sample:
     box: np.ndarray = _empty(4)
     mask: bytes = b""
     vertices: np.ndarray = _empty(0, 3)
+    shape: np.ndarray = _empty(10)
+    pose: np.ndarray = _empty(15, 3)
+    rotation: np.ndarray = _empty(3, 3)
 
     def validate(self) -> "Sample":
         """Returns the sample itself, or raises SampleError with the first rule that it breaks."""
@@ -108,4 +114,7 @@ _ARRAYS = {
     "intrinsics": (3, 3),
     "box": (4,),
     "vertices": (None, 3),
+    "shape": (10,),
+    "pose": (15, 3),
+    "rotation": (3, 3),
 }

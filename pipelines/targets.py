@@ -19,7 +19,10 @@ def targets(batch: dict, size: int, pof_encoding: str = "paper") -> dict[str, tf
     # Xiang's encoding needs to know which bones have 2D labels alone; the paper's does not.
     only_flat = {keys.POF_ONLY_FLAT: pof.only_flat(flat, deep)} if pof_encoding == "xiang" else {}
     field = pof.encode(joints_2d, joints_3d, size, size // 2, pof_encoding, only_flat.get(keys.POF_ONLY_FLAT))
-    may_be = (keys.SET_NUMBER, keys.SAMPLE_NAME, keys.VERTICES, keys.HAS_MESH)
+    may_be = (
+        keys.SET_NUMBER, keys.SAMPLE_NAME,
+        keys.VERTICES, keys.HAS_MESH, keys.SHAPE, keys.POSE, keys.ROTATION, keys.HAS_PARAMETERS,
+    )  # fmt: skip
     passed_on = {key: batch[key] for key in may_be if key in batch}
     return (
         only_flat

@@ -170,7 +170,8 @@ class LossConfig:
     """Weight of each loss. Defaults: facts/paper 3.2 (the authors' earlier code), see docs/paper.md.
 
     Beyond the paper, and 0 unless a recipe asks: `joints_3d` (root-relative 3D), `joints_2d_read` (what
-    Equation 1 reads off the heat maps against the 2D labels), `vertices` (root-relative mesh, where it is known).
+    Equation 1 reads off the heat maps against the 2D labels), `vertices` (root-relative mesh, where it is known),
+    `shape`, `pose` and `rotation` (the hand model's parameters, where they are known).
     `ssl_warmup_steps` lets self-supervision grow from 0; `ssl_both_sides` says whether it moves the
     dense branch too (as in the paper) or the mesh alone.
     """
@@ -183,6 +184,9 @@ class LossConfig:
     joints_3d: float = 0.0
     joints_2d_read: float = 0.0
     vertices: float = 0.0
+    shape: float = 0.0
+    pose: float = 0.0
+    rotation: float = 0.0
     silhouette: float = 0.01
     ssl_mask: float = 1.0
     ssl_joints: float = 10.0

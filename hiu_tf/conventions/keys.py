@@ -35,6 +35,7 @@ MASK_WEIGHT = "mask_weight"  # [B]
 SSL_WEIGHT = "ssl_weight"  # [B]
 COUNTED = "counted"  # [B], 0 for a sample that only fills a replica's empty batch; absent: all count
 HAS_MESH = "has_mesh"  # [B]
+HAS_PARAMETERS = "has_parameters"  # [B], of shape, pose and rotation
 
 # --- the rest of a record ----------------------------------------------------------------------
 INTRINSICS = "intrinsics"  # K [B, 3, 3], pixels
@@ -56,6 +57,9 @@ LOSS_BONE_DIRECTION = "bone_direction"
 LOSS_JOINTS_3D = "joints_3d"
 LOSS_JOINTS_2D_READ = "joints_2d_read"
 LOSS_VERTICES = "vertices"
+LOSS_SHAPE = "shape"
+LOSS_POSE = "pose"
+LOSS_ROTATION = "rotation"
 LOSS_SILHOUETTE = "silhouette"
 LOSS_SSL_MASK = "ssl_mask"
 LOSS_SSL_JOINTS = "ssl_joints"
@@ -64,5 +68,6 @@ LOSS_SHAPE_PRIOR = "shape_prior"
 
 LOSSES = (
     LOSS_HEATMAPS, LOSS_POF, LOSS_MASK, LOSS_JOINTS_2D, LOSS_BONE_DIRECTION, LOSS_JOINTS_3D,
-    LOSS_JOINTS_2D_READ, LOSS_VERTICES, LOSS_SILHOUETTE, LOSS_SSL_MASK, LOSS_SSL_JOINTS, LOSS_POSE_PRIOR, LOSS_SHAPE_PRIOR,
+    LOSS_JOINTS_2D_READ, LOSS_VERTICES, LOSS_SHAPE, LOSS_POSE, LOSS_ROTATION, LOSS_SILHOUETTE, LOSS_SSL_MASK,
+    LOSS_SSL_JOINTS, LOSS_POSE_PRIOR, LOSS_SHAPE_PRIOR,
 )  # fmt: skip

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hiu_tf.conventions.skeleton import MODEL_JOINT_NAMES
+
 
 @dataclass(frozen=True)
 class Finger:
@@ -124,6 +126,12 @@ def joint_axes(name: str) -> np.ndarray:
     flexion = _unit(finger.flexion_axis)
     flexion = _unit(flexion - twist * (flexion @ twist))
     return np.stack([flexion, np.cross(twist, flexion), twist])
+
+
+def pose_rows(name: str) -> slice:
+    """Rows of theta [15, 3] that turn one finger's joints, from the palm to the tip."""
+    first = MODEL_JOINT_NAMES.index(f"{name}1") - 1
+    return slice(first, first + 3)
 
 
 def _unit(vector) -> np.ndarray:

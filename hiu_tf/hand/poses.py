@@ -7,7 +7,6 @@ to the limits of each joint.
 
 import numpy as np
 
-from hiu_tf.conventions.skeleton import MODEL_JOINT_NAMES
 from hiu_tf.hand import anatomy
 
 #: Curl of (index, middle, ring, little), then thumb (opposition, bend), then spread.
@@ -39,8 +38,8 @@ def sample_pose(rng: np.random.Generator) -> np.ndarray:
     curls, (opposition, bend), spread = _sample_words(rng)
     axis_angle = np.zeros((15, 3))
     for name, curl in zip(_CURLED, curls):
-        axis_angle[_slots(name)] = _finger_pose(name, curl, spread, rng)
-    axis_angle[_slots("thumb")] = _thumb_pose(opposition, bend, rng)
+        axis_angle[anatomy.pose_rows(name)] = _finger_pose(name, curl, spread, rng)
+    axis_angle[anatomy.pose_rows("thumb")] = _thumb_pose(opposition, bend, rng)
     return axis_angle
 
 
@@ -49,8 +48,8 @@ def gesture_pose(name: str) -> np.ndarray:
     curls, (opposition, bend), spread = GESTURES[name]
     axis_angle = np.zeros((15, 3))
     for finger, curl in zip(_CURLED, curls):
-        axis_angle[_slots(finger)] = _finger_pose(finger, curl, spread, None)
-    axis_angle[_slots("thumb")] = _thumb_pose(opposition, bend, None)
+        axis_angle[anatomy.pose_rows(finger)] = _finger_pose(finger, curl, spread, None)
+    axis_angle[anatomy.pose_rows("thumb")] = _thumb_pose(opposition, bend, None)
     return axis_angle
 
 
@@ -103,8 +102,3 @@ def _to_axis_angle(name, angles_deg, kind):
     limits = np.array(anatomy.LIMITS_DEG[kind], float)
     clipped = np.clip(angles_deg, limits[..., 0], limits[..., 1])
     return np.deg2rad(clipped) @ anatomy.joint_axes(name)
-
-
-def _slots(finger):
-    first = MODEL_JOINT_NAMES.index(f"{finger}1") - 1
-    return slice(first, first + 3)

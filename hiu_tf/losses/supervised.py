@@ -9,6 +9,7 @@ from hiu_tf.codecs import pof as codec
 from hiu_tf.codecs.heatmap import READABLE
 from hiu_tf.conventions import keys
 from hiu_tf.conventions.skeleton import BONES
+from hiu_tf.geometry.tensor.rotation import rotation_matrix
 
 
 def heatmaps(gt, pred):
@@ -57,6 +58,24 @@ def vertices(gt, pred):
     """Mean distance of the vertices in 3D after both wrists are put in the origin, metres, [B]."""
     found = pred[keys.VERTICES] - pred[keys.JOINTS_3D][:, :1]
     return tf.reduce_mean(distance(found, gt[keys.VERTICES] - gt[keys.JOINTS_3D][:, :1]), axis=1)
+
+
+def shape(gt, pred):
+    """Mean squared difference of beta, [B]."""
+    return tf.reduce_mean(tf.square(pred[keys.SHAPE] - gt[keys.SHAPE]), axis=1)
+
+
+def pose(gt, pred):
+    """Mean squared difference of theta (axis-angle, radians), [B]."""
+    return tf.reduce_mean(tf.square(pred[keys.POSE] - gt[keys.POSE]), axis=[1, 2])
+
+
+def rotation(gt, pred):
+    """Angle between predicted and labelled R, radians, [B]; labels are matrices [B, 3, 3]."""
+    difference = rotation_matrix(pred[keys.ROTATION]) - gt[keys.ROTATION]
+    squared = tf.reduce_sum(tf.square(difference), axis=[1, 2]) / 8.0  # sin(angle / 2) ^ 2
+    # Kept off 0 and 180 degrees, where the angle has no derivative.
+    return 2.0 * tf.atan2(tf.sqrt(squared + 1e-12), tf.sqrt(tf.maximum(1.0 - squared, 1e-6)))
 
 
 def pose_prior(gt, pred):

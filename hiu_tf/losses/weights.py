@@ -23,6 +23,9 @@ _WEIGHT_OF = {
     keys.JOINTS_2D: (keys.JOINTS_2D_WEIGHT, [-1, NUM_JOINTS, 1]),
     keys.JOINTS_3D: (keys.JOINTS_3D_WEIGHT, [-1, NUM_JOINTS, 1]),
     keys.VERTICES: (keys.HAS_MESH, [-1, 1, 1]),
+    keys.SHAPE: (keys.HAS_PARAMETERS, [-1, 1]),
+    keys.POSE: (keys.HAS_PARAMETERS, [-1, 1, 1]),
+    keys.ROTATION: (keys.HAS_PARAMETERS, [-1, 1, 1]),
 }
 
 

@@ -13,7 +13,9 @@ from hiu_tf.errors import UserError
 from hiu_tf.geometry.camera import project
 from hiu_tf.geometry.window import Window, around_box, around_hand
 from hiu_tf.runtime.backend import load_network, read_card, server_network
+from hiu_tf.hand.procedural import hand_model
 from hiu_tf.runtime.crop import cut, mask_to_picture, search_windows
+from hiu_tf.runtime.evidence_fit import EvidenceFit
 
 #: Looks at a hand that was searched for, after the first, each through a window around what the last one saw.
 _REFINEMENTS = 2
@@ -72,9 +74,19 @@ class Predictor:
       server: address of a TF Serving server that computes the model instead (serving/client.py); of `path` only
         the card is read then.
       server_model: its name there.
+      fit: whether the mesh is moved onto the joints that the heat maps show (runtime/evidence_fit.py).
+      hand: the hand model that the network poses: "procedural" or an .npz. A network of another hand is not fitted.
     """
 
-    def __init__(self, path: str | Path, threads: int = 2, server: str | None = None, server_model: str = SERVER_MODEL):
+    def __init__(
+        self,
+        path: str | Path,
+        threads: int = 2,
+        server: str | None = None,
+        server_model: str = SERVER_MODEL,
+        fit: bool = True,
+        hand: str = "procedural",
+    ):
         if server:
             self.network, self.card = server_network(server, server_model), read_card(path)
             self.engine = f"TF Serving at {server}"
@@ -84,6 +96,9 @@ class Predictor:
         self.faces = np.array(self.card["faces"], np.int32)
         self.camera = np.array(self.card["camera"], np.float64)
         self.scale = float(self.card["window_scale"])
+        model = hand_model(hand) if fit else None
+        fits = model is not None and model.name == self.card["hand"]["name"]
+        self._fit = EvidenceFit(model, self.camera) if fits else lambda raw: raw
 
     def predict(
         self, picture: np.ndarray, box=None, side: str | None = None, K=None, upright: bool = True
@@ -116,7 +131,7 @@ class Predictor:
             if box is not None and not _differs(closer, crop):
                 break
             crop, raw = self._best(picture, [closer])
-        return self._in_picture(picture, crop, raw, K)
+        return self._in_picture(picture, crop, self._fit(raw), K)
 
     def _best(self, picture, windows):
         """The window that the network is surest of, and its raw outputs."""

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from scipy.spatial.transform import Rotation
 
 from hiu_tf.codecs.heatmap import READABLE
 from hiu_tf.conventions import keys
@@ -13,7 +14,7 @@ BATCH, SIZE = 3, 32
 WEIGHTS = {
     keys.HEATMAPS_WEIGHT: (BATCH, 21), keys.POF_WEIGHT: (BATCH, 60), keys.MASK_WEIGHT: (BATCH,),
     keys.JOINTS_2D_WEIGHT: (BATCH, 21), keys.JOINTS_3D_WEIGHT: (BATCH, 21), keys.SSL_WEIGHT: (BATCH,),
-    keys.HAS_MESH: (BATCH,),
+    keys.HAS_MESH: (BATCH,), keys.HAS_PARAMETERS: (BATCH,),
 }  # fmt: skip
 PRIORS = (keys.LOSS_POSE_PRIOR, keys.LOSS_SHAPE_PRIOR)
 
@@ -24,7 +25,7 @@ def predicted(rng):
         keys.HEATMAPS: (BATCH, 16, 16, 21), keys.MASK: (BATCH, SIZE, SIZE, 1), keys.POF: (BATCH, 16, 16, 60),
         keys.SHAPE: (BATCH, 10), keys.POSE: (BATCH, 15, 3), keys.JOINTS_3D: (BATCH, 21, 3), keys.JOINTS_2D: (BATCH, 21, 2),
         keys.JOINTS_2D_PROJECTED: (BATCH, 21, 2), RENDERED: (BATCH, SIZE, SIZE), keys.VERTICES: (BATCH, 50, 3),
-        keys.SCORES: (BATCH, 21),
+        keys.SCORES: (BATCH, 21), keys.ROTATION: (BATCH, 3),
     }  # fmt: skip
     found = {name: tf.Variable(rng.uniform(0.1, 0.9, shape), dtype=tf.float32) for name, shape in shapes.items()}
     found[keys.SCORES].assign(tf.maximum(found[keys.SCORES], READABLE + 0.01))
@@ -35,8 +36,10 @@ def labels(rng, weight):
     values = {
         keys.HEATMAPS: (BATCH, 16, 16, 21), keys.MASK: (BATCH, SIZE, SIZE, 1), keys.POF: (BATCH, 16, 16, 60),
         keys.JOINTS_3D: (BATCH, 21, 3), keys.JOINTS_2D: (BATCH, 21, 2), keys.VERTICES: (BATCH, 50, 3),
+        keys.SHAPE: (BATCH, 10), keys.POSE: (BATCH, 15, 3), keys.ROTATION: (BATCH, 3, 3),
     }  # fmt: skip
     gt = {name: tf.constant(rng.uniform(0, 1, shape), tf.float32) for name, shape in values.items()}
+    gt[keys.ROTATION] = tf.constant(Rotation.random(BATCH, rng).as_matrix(), tf.float32)
     return gt | {name: tf.constant(np.full(shape, weight), tf.float32) for name, shape in WEIGHTS.items()}
 
 
@@ -104,7 +107,11 @@ def test_golden_numbers(predicted, rng):
     mesh = np.linalg.norm(
         (p[keys.VERTICES] - p[keys.JOINTS_3D][:, :1]) - (t[keys.VERTICES] - t[keys.JOINTS_3D][:, :1]), axis=-1
     )
+    turned = Rotation.from_rotvec(p[keys.ROTATION]).inv() * Rotation.from_matrix(t[keys.ROTATION])
     expected = {
+        keys.LOSS_SHAPE: ((p[keys.SHAPE] - t[keys.SHAPE]) ** 2).mean(),
+        keys.LOSS_POSE: ((p[keys.POSE] - t[keys.POSE]) ** 2).mean(),
+        keys.LOSS_ROTATION: turned.magnitude().mean(),
         keys.LOSS_JOINTS_2D_READ: read.mean(),
         keys.LOSS_VERTICES: mesh.mean(),
         keys.LOSS_HEATMAPS: ((p[keys.HEATMAPS] - t[keys.HEATMAPS]) ** 2).mean(),

@@ -1,34 +1,61 @@
 """The synthetic data set: pictures that are rendered when they are asked for."""
 
 import hashlib
+import zipfile
+from pathlib import Path
+
+import numpy as np
 
 from hiu_tf.hand.procedural import PROCEDURAL_HAND, procedural_hand
 from pipelines.datasets import DataSetError, Split
 from pipelines.datasets.synthetic.render import render
-from pipelines.datasets.synthetic.scene import sample_scene
+from pipelines.datasets.synthetic.scene import POSES, sample_scene
 
 #: Name -> first seed.
 SPLITS = {"train": 0, "val": 1 << 28, "test": 1 << 29}
 _MOST = 1 << 28
 
 
-def open_split(source: str, split: str) -> Split:
+def open_split(source: str, split: str, poses: str = "") -> Split:
     """Pictures rendered on demand.
 
     Args:
       source: how many the split has, as a decimal number.
       split: train, val or test; their scenes are drawn from seeds that never meet.
+      poses: a folder with poses.npz of real hands (tools/fit_hands.py) in it or below; most hands take their poses.
 
     Raises:
-      DataSetError: source is no positive number.
+      DataSetError: source is no positive number, or there are no poses.
     """
     if not source.isdecimal() or not 1 <= int(source) <= _MOST:
         raise DataSetError(f"synthetic: the source is a number of pictures from 1 to {_MOST}, got {source!r}")
     # What is rendered depends on the hand and on nothing else outside the code.
-    stamp = hashlib.sha256(PROCEDURAL_HAND.read_bytes()).hexdigest()[:16]
+    stamp = hashlib.sha256(PROCEDURAL_HAND.read_bytes())
+    real = _real_poses(Path(poses)) if poses else None
+    for array in real or ():
+        stamp.update(array.tobytes())
     seeds = range(SPLITS[split], SPLITS[split] + int(source))
-    return Split("synthetic", seeds, lambda seed: _render([seed])[0], stamp, load_many=_render)
+    load_many = lambda keys: _render(keys, real)
+    return Split("synthetic", seeds, lambda seed: load_many([seed])[0], stamp.hexdigest()[:16], load_many=load_many)
 
 
-def _render(seeds):
-    return render([sample_scene(seed) for seed in seeds], procedural_hand(), [f"{seed:09d}" for seed in seeds])
+def _render(seeds, real):
+    return render([sample_scene(seed, real) for seed in seeds], procedural_hand(), [f"{seed:09d}" for seed in seeds])
+
+
+def _real_poses(folder):
+    """All poses and views below a folder, [N, 15, 3] and [N, 3, 3]."""
+    files = sorted(folder.rglob(POSES))
+    if not files:
+        raise DataSetError(f"synthetic: {folder} has no {POSES} in it or below: tools/fit_hands.py writes them")
+    parts = []
+    for file in files:
+        try:
+            with np.load(file, allow_pickle=False) as data:
+                parts.append((data["pose"].astype(np.float32), data["rotation"].astype(np.float32)))
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise DataSetError(f"synthetic: {file} cannot be read: fit the hands again ({error})") from error
+    poses, views = (np.concatenate(some) for some in zip(*parts))
+    if poses.shape[1:] != (15, 3) or views.shape != (len(poses), 3, 3) or not len(poses):
+        raise DataSetError(f"synthetic: {folder}: poses have shape {poses.shape}, views {views.shape}")
+    return poses, views

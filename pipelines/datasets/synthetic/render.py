@@ -146,4 +146,5 @@ def _encode(scene, name, picture, mask, pixels, joints, camera, vertices):
         dataset="synthetic", sample_id=name, image=image.tobytes(), width=PICTURE_SIZE, height=PICTURE_SIZE,
         side=RIGHT, joints_2d=pixels, joints_2d_weight=ones, joints_3d=joints.astype(np.float32),
         joints_3d_weight=ones, intrinsics=camera, mask=mask_png.tobytes(), vertices=vertices.astype(np.float32),
+        shape=scene.shape, pose=scene.pose, rotation=Rotation.from_rotvec(scene.rotation).as_matrix(),
     )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -10,6 +10,10 @@ from scipy.spatial.transform import Rotation
 from hiu_tf.hand.poses import sample_pose
 
 PICTURE_SIZE = 256
+#: Files of poses and views of real hands, as tools/fit_hands.py writes them.
+POSES = "poses.npz"
+#: Share of hands in poses of real ones where there are any, and how far they depart from them (radians).
+_REAL_SHARE, _POSE_NOISE, _VIEW_NOISE = 0.7, 0.08, 0.3
 #: Hand frame -> camera frame with fingers up and palm to the camera.
 UPRIGHT = np.array([[0.0, 0, 1], [1, 0, 0], [0, 1, 0]])
 
@@ -40,9 +44,26 @@ class Scene:
     seed: int  # of everything that is drawn pixel by pixel
 
 
-def sample_scene(seed: int) -> Scene:
-    """The scene of one seed; equal seeds give equal scenes."""
+def sample_scene(seed: int, real: tuple[np.ndarray, np.ndarray] | None = None) -> Scene:
+    """The scene of one seed; equal seeds give equal scenes.
+
+    Args:
+      seed: of everything.
+      real: poses [N, 15, 3] and views [N, 3, 3] of real hands, of which most hands then take one, a little changed.
+    """
     rng = np.random.default_rng(seed)
+    scene = _sample_scene(rng)
+    return scene if real is None or rng.random() > _REAL_SHARE else _like_real(scene, *real, rng)
+
+
+def _like_real(scene, poses, views, rng):
+    number = rng.integers(len(poses))
+    view = Rotation.from_rotvec(rng.normal(0, _VIEW_NOISE, 3)) * Rotation.from_matrix(views[number])
+    pose = poses[number] + rng.normal(0, _POSE_NOISE, (15, 3)) * (np.abs(poses[number]) > 0.02)
+    return replace(scene, pose=pose.astype(np.float32), rotation=view.as_rotvec().astype(np.float32))
+
+
+def _sample_scene(rng):
     return Scene(
         shape=np.clip(rng.normal(0, 1.0, 10), -2.5, 2.5).astype(np.float32),
         pose=sample_pose(rng).astype(np.float32),

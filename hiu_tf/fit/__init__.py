@@ -1,0 +1,1 @@
+"""The hand model fitted to evidence: 2D joints, directions of bones, 3D joints. NumPy; batched."""

@@ -1,0 +1,135 @@
+"""The 21 joints of a posed hand and their derivatives by every parameter. NumPy, float64, batched.
+
+A fingertip is a point of its finger's last bone here. That is exact for our own hand, whose tips follow the last
+bone alone; MANO's tips also move a little with the blend shapes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hiu_tf.conventions.skeleton import MODEL_TO_KEYPOINTS, NUM_JOINTS
+from hiu_tf.geometry.rotation import cross_matrix, rotation_and_jacobian, rotation_matrix
+from hiu_tf.hand.model import NUM_SHAPE, HandModel
+
+#: Joints 1..20 as [finger, place from the palm]; the first three of each are joints of the hand model.
+FINGERS = np.arange(1, NUM_JOINTS).reshape(5, 4)
+#: Row of theta [15, 3] that turns each of these joints, [5, 3].
+_THETA = MODEL_TO_KEYPOINTS[FINGERS[:, :3]] - 1
+#: Joint before each of FINGERS.
+_PARENTS = np.concatenate([np.zeros((5, 1), int), FINGERS[:, :3]], axis=1)
+#: Which joint of a finger (of 3) turns which (of 4), as places in [5, 3, 4].
+_AFTER = np.broadcast_to(np.arange(4) > np.arange(3)[:, np.newaxis], (5, 3, 4))
+
+SHAPE, POSE = slice(0, NUM_SHAPE), slice(NUM_SHAPE, NUM_SHAPE + 45)
+ROTATION, TRANSLATION = slice(55, 58), slice(58, 61)
+NUM_PARAMETERS = 61
+#: The same as joints [30, 1] and columns of the derivatives [30, 3].
+_TURNED = np.broadcast_to(FINGERS[:, np.newaxis], _AFTER.shape)[_AFTER][:, np.newaxis]
+_TURNING = NUM_SHAPE + 3 * np.broadcast_to(_THETA[..., np.newaxis], _AFTER.shape)[_AFTER][:, np.newaxis] + np.arange(3)
+
+
+@dataclass
+class Hands:
+    """Parameters of N hands.
+
+    Attributes:
+      shape: beta [N, 10].
+      pose: theta [N, 15, 3], axis-angle.
+      rotation: R [N, 3, 3], hand frame -> camera frame.
+      translation: T [N, 3], metres.
+    """
+
+    shape: np.ndarray
+    pose: np.ndarray
+    rotation: np.ndarray
+    translation: np.ndarray
+
+    def moved(self, step: np.ndarray) -> Hands:
+        """The hands after a step [N, 61] of `Chain.derivatives`' parameters."""
+        return Hands(
+            self.shape + step[:, SHAPE],
+            self.pose + step[:, POSE].reshape(-1, 15, 3),
+            rotation_matrix(step[:, ROTATION]) @ self.rotation,
+            self.translation + step[:, TRANSLATION],
+        )
+
+    def part(self, rows) -> Hands:
+        """Some of the hands."""
+        return Hands(**{name: value[rows] for name, value in vars(self).items()})
+
+    def where(self, chosen: np.ndarray, other: Hands) -> Hands:
+        """These hands where `chosen` [N], the others elsewhere."""
+        pairs = zip(vars(self).values(), vars(other).values())
+        return Hands(*(np.where(chosen.reshape(-1, *[1] * (a.ndim - 1)), a, b) for a, b in pairs))
+
+
+class Chain:
+    """The skeleton of a hand model."""
+
+    def __init__(self, hand: HandModel):
+        joints, tips = hand.joint_regressor.astype(float), hand.tips
+        points = np.concatenate([joints @ hand.vertices, hand.vertices[tips]])
+        moves = np.concatenate([np.einsum("jv,vcn->jcn", joints, hand.shape_directions), hand.shape_directions[tips]])
+        self.points, self._moves = points[MODEL_TO_KEYPOINTS], moves[MODEL_TO_KEYPOINTS].astype(float)
+        self._by_shape = self._moves.transpose(2, 0, 1).reshape(NUM_SHAPE, -1)
+
+    def joints(self, hands: Hands) -> np.ndarray:
+        """[N, 21, 3] metres, camera frame."""
+        return self.posed(hands)[0]
+
+    def posed(self, hands: Hands) -> tuple[np.ndarray, np.ndarray]:
+        """Joints [N, 21, 3], and the frame from each joint of a finger to its next [N, 5, 4, 3, 3].
+
+        The first frame of a finger is that from the wrist, R.
+        """
+        return self._posed(hands, rotation_matrix(hands.pose))
+
+    def derivatives(self, hands: Hands) -> tuple[np.ndarray, np.ndarray]:
+        """Joints [N, 21, 3] and their derivatives [N, 21, 3, 61].
+
+        The parameters are beta, theta, a small rotation of the camera frame that is applied after R, and T.
+        """
+        local, jacobian = rotation_and_jacobian(hands.pose)
+        joints, frames = self._posed(hands, local)
+        table = np.zeros((len(joints), NUM_JOINTS, 3, NUM_PARAMETERS))
+        table[..., SHAPE] = self._moved_by_shape(frames)
+        table[..., ROTATION] = -cross_matrix(joints - hands.translation[:, np.newaxis])
+        table[..., TRANSLATION] = np.eye(3)
+        # Each joint turns what comes after it in its finger: the axes are those of d theta in the camera frame.
+        axes = (frames[:, :, :3] @ jacobian[:, _THETA])[:, :, :, np.newaxis]
+        chain = joints[:, FINGERS]
+        arms = (chain[:, :, np.newaxis] - chain[:, :, :3, np.newaxis])[..., np.newaxis]
+        table[:, _TURNED, :, _TURNING] = np.moveaxis(_cross(axes, arms)[:, _AFTER], (1, 3), (0, 1))
+        return joints, table
+
+    def _posed(self, hands, local):
+        rest = self.points + (hands.shape @ self._by_shape).reshape(-1, NUM_JOINTS, 3)
+        joints = np.empty_like(rest)
+        joints[:, 0] = (hands.rotation @ rest[:, 0, :, np.newaxis])[..., 0] + hands.translation
+        frames = np.empty((len(rest), 5, 4, 3, 3))
+        frames[:, :, 0] = hands.rotation[:, np.newaxis]
+        bones = (rest[:, FINGERS] - rest[:, _PARENTS])[..., np.newaxis]
+        last = joints[:, :1]
+        for place in range(4):
+            last = last + (frames[:, :, place] @ bones[:, :, place])[..., 0]
+            joints[:, FINGERS[:, place]] = last
+            if place < 3:
+                frames[:, :, place + 1] = frames[:, :, place] @ local[:, _THETA[:, place]]
+        return joints, frames
+
+    def _moved_by_shape(self, frames):
+        """Derivatives of the joints by beta, [N, 21, 3, 10]: sums over the bones before them."""
+        table = np.empty((len(frames), NUM_JOINTS, 3, NUM_SHAPE))
+        table[:, 0] = frames[:, 0, 0] @ self._moves[0]
+        bones = frames @ (self._moves[FINGERS] - self._moves[_PARENTS])
+        table[:, FINGERS] = table[:, np.newaxis, np.newaxis, 0] + np.cumsum(bones, axis=2)
+        return table
+
+
+def _cross(a, b):
+    """Cross product over the last axis but one, broadcast."""
+    (ax, ay, az), (bx, by, bz) = np.moveaxis(a, -2, 0), np.moveaxis(b, -2, 0)
+    return np.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], axis=-2)

@@ -1,0 +1,151 @@
+"""What is known about a hand, and how far a posed hand is from it: residuals and their derivatives. NumPy, batched.
+
+Every residual is divided by the deviation that is expected of it, so that the sum of squares is a log likelihood.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hiu_tf.conventions.skeleton import BONES
+from hiu_tf.fit.chain import NUM_PARAMETERS, POSE, SHAPE, Chain, Hands
+from hiu_tf.geometry.camera import MIN_DEPTH
+from hiu_tf.hand import anatomy
+from hiu_tf.hand.model import NUM_SHAPE, HandModel
+
+
+@dataclass(frozen=True)
+class Deviations:
+    """One standard deviation of each kind of evidence.
+
+    Attributes:
+      joints_2d: of 2D joints, as a share of the longer side of the hand's box.
+      directions: of unit vectors along bones, about radians.
+      joints_3d: of 3D joints about the wrist, metres.
+      pose: radians that are added to the model's own deviations of natural poses.
+      limits: radians beyond a joint's limit.
+      shape: of beta.
+    """
+
+    joints_2d: float = 0.015
+    directions: float = 0.25
+    joints_3d: float = 0.010
+    pose: float = 0.08
+    limits: float = 0.05
+    shape: float = 1.0
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known about N right hands, in one camera frame each. Weights are >= 0; 0 means not known.
+
+    Attributes:
+      joints_2d: [N, 21, 2] pixels, joints_2d_weight: [N, 21].
+      intrinsics: K [N, 3, 3].
+      box: [N], longer side of the hand's box in pixels.
+      directions: [N, 20, 3] unit vectors from parent to child of each bone, directions_weight: [N, 20].
+      joints_3d: [N, 21, 3] metres; only their differences from the wrist count; joints_3d_weight: [N, 21].
+    """
+
+    joints_2d: np.ndarray
+    joints_2d_weight: np.ndarray
+    intrinsics: np.ndarray
+    box: np.ndarray
+    directions: np.ndarray
+    directions_weight: np.ndarray
+    joints_3d: np.ndarray
+    joints_3d_weight: np.ndarray
+
+    def part(self, rows) -> Evidence:
+        """The evidence of some of the hands."""
+        return Evidence(**{name: value[rows] for name, value in vars(self).items()})
+
+
+class Residuals:
+    """Residuals of hands of one model against evidence and prior."""
+
+    def __init__(self, hand: HandModel, deviations: Deviations = Deviations()):
+        self.chain, self.deviations = Chain(hand), deviations
+        self._prior, self._prior_mean = _prior(hand, deviations)
+        self._limits, self._low, self._high = _limits(deviations.limits)
+
+    def __call__(self, evidence: Evidence, hands: Hands) -> tuple[np.ndarray, np.ndarray]:
+        """Residuals [N, M] and their derivatives [N, M, 61] by the parameters of `Chain.derivatives`."""
+        joints, table = self.chain.derivatives(hands)
+        parts = [self._joints_2d(evidence, joints, table), self._directions(evidence, joints, table)]
+        if evidence.joints_3d_weight.any():
+            parts.append(self._joints_3d(evidence, joints, table))
+        parts += [self._naturalness(hands), self._beyond_limits(hands)]
+        return np.concatenate([r for r, _ in parts], axis=1), np.concatenate([j for _, j in parts], axis=1)
+
+    def _joints_2d(self, known, joints, table):
+        depth = np.maximum(joints[..., 2:], MIN_DEPTH)
+        flat = joints[..., :2] / depth
+        focal = known.intrinsics[:, np.newaxis, [0, 1], [0, 1]]
+        error = flat * focal + known.intrinsics[:, np.newaxis, :2, 2] - known.joints_2d
+        moves = (table[..., :2, :] - flat[..., np.newaxis] * table[..., 2:, :]) * (focal / depth)[..., np.newaxis]
+        scale = 1 / (self.deviations.joints_2d * known.box[:, np.newaxis])
+        return _weighted(error, moves, scale * np.sqrt(known.joints_2d_weight))
+
+    def _directions(self, known, joints, table):
+        bones, moves = (x[:, BONES[:, 1]] - x[:, BONES[:, 0]] for x in (joints, table))
+        length = np.linalg.norm(bones, axis=-1, keepdims=True)
+        unit = bones / length
+        along = unit[..., np.newaxis, :] @ moves
+        turned = (moves - unit[..., np.newaxis] * along) / length[..., np.newaxis]
+        return _weighted(unit - known.directions, turned, np.sqrt(known.directions_weight) / self.deviations.directions)
+
+    def _joints_3d(self, known, joints, table):
+        error = (joints - joints[:, :1]) - (known.joints_3d - known.joints_3d[:, :1])
+        return _weighted(error, table - table[:, :1], np.sqrt(known.joints_3d_weight) / self.deviations.joints_3d)
+
+    def _naturalness(self, hands):
+        """The Gaussian of natural poses in its own directions, and that of beta."""
+        count = len(hands.shape)
+        parameters = np.concatenate([hands.shape, hands.pose.reshape(count, -1)], axis=1) - self._prior_mean
+        return parameters @ self._prior[:, : len(self._prior_mean)].T, np.broadcast_to(
+            self._prior, (count, *self._prior.shape)
+        )
+
+    def _beyond_limits(self, hands):
+        """Flexion, abduction and twist beyond what joints allow."""
+        angles = hands.pose.reshape(-1, 45) @ self._limits[:, POSE].T
+        beyond = np.maximum(angles - self._high, 0) + np.minimum(angles - self._low, 0)
+        return beyond, self._limits * (beyond != 0)[..., np.newaxis]
+
+
+def directions_of(joints: np.ndarray) -> np.ndarray:
+    """Unit vectors [N, 20, 3] from parent to child of each bone of 3D joints [N, 21, 3]; 0 for a bone without length."""
+    bones = joints[:, BONES[:, 1]] - joints[:, BONES[:, 0]]
+    return bones / np.maximum(np.linalg.norm(bones, axis=-1, keepdims=True), 1e-9)
+
+
+def _weighted(error, moves, scale):
+    """[N, K, C] and [N, K, C, 61] times [N, K], as rows."""
+    count = len(error)
+    error, moves = error * scale[..., np.newaxis], moves * scale[..., np.newaxis, np.newaxis]
+    return error.reshape(count, -1), moves.reshape(count, -1, NUM_PARAMETERS)
+
+
+def _prior(hand, deviations):
+    """Rows [55, 61] that weigh beta and theta by what is natural, and the mean [55] of both."""
+    spread = np.sqrt(np.square(hand.pose_deviations.astype(float)) + deviations.pose**2)
+    rows = np.zeros((NUM_SHAPE + 45, NUM_PARAMETERS))
+    rows[:NUM_SHAPE, SHAPE] = np.eye(NUM_SHAPE) / deviations.shape
+    rows[NUM_SHAPE:, POSE] = hand.pose_basis / spread[:, np.newaxis]
+    return rows, np.concatenate([np.zeros(NUM_SHAPE), hand.pose_mean])
+
+
+def _limits(deviation):
+    """Rows [45, 61]: flexion, abduction, twist of each joint, in deviations; their lower and upper limits [45]."""
+    rows, limits = np.zeros((15, 3, NUM_PARAMETERS)), np.zeros((15, 3, 2))
+    for finger in anatomy.FINGERS_MM:
+        joints = anatomy.pose_rows(finger)
+        limits[joints] = np.radians(anatomy.LIMITS_DEG["thumb" if finger == "thumb" else "finger"])
+        for joint in range(joints.start, joints.stop):
+            first = NUM_SHAPE + 3 * joint
+            rows[joint, :, first : first + 3] = anatomy.joint_axes(finger)
+    low, high = np.moveaxis(limits.reshape(45, 2) / deviation, -1, 0)
+    return rows.reshape(45, -1) / deviation, low, high

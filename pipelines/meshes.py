@@ -1,0 +1,132 @@
+"""Hands with 2D and 3D joints -> hands with a mesh: the hand model fitted to each (hiu_tf/fit)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+from hiu_tf.fit.chain import Hands
+from hiu_tf.fit.evidence import Deviations, Evidence, Residuals, directions_of
+from hiu_tf.fit.skin import Skin
+from hiu_tf.fit.solve import fit
+from hiu_tf.geometry.camera import project
+from hiu_tf.hand.model import HandModel
+from pipelines.schema import LEFT, UNKNOWN, Sample
+
+#: A fit is kept where its joints are drawn nearer to their labels than this (mean, share of the box's longer side) ...
+MOST_2D_ERROR = 0.03
+#: ... and its bones point where the 3D labels say, to this angle (mean, degrees).
+MOST_ANGLE_DEG = 20.0
+#: A silhouette that serves as a mask is grown by this share of the box: fits of pseudo labels end before the fingertips.
+_GROWN = 0.015
+_SUBPIXEL_BITS = 4
+#: What is expected of labels that were measured.
+_MEASURED = Deviations(joints_2d=0.006, directions=0.1, joints_3d=0.004)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How one sample was fitted.
+
+    Attributes:
+      sample: with mesh, parameters and the fitted 3D joints where the fit is kept, else as it was. Where it had no
+        mask it gets the silhouette of the mesh, which knows no object before the hand.
+      error_2d: mean distance of projected joints to their labels, share of the box's longer side.
+      angle_deg: mean angle between fitted and labelled bones in 3D.
+      refused: why there is no mesh; empty where there is one.
+    """
+
+    sample: Sample
+    error_2d: float = np.nan
+    angle_deg: float = np.nan
+    refused: str = ""
+
+
+def fit_samples(samples: Sequence[Sample], hand: HandModel, measured: bool = False) -> list[Fit]:
+    """Fits a right hand model to samples, to the mirror image of left hands.
+
+    Args:
+      samples: of any labels; what lacks 2D or 3D joints or a side is refused.
+      hand: a right hand.
+      measured: whether 3D labels are measured: then lengths count. Else only the directions of bones do.
+    """
+    fits = [Fit(sample, refused=_lacking(sample)) for sample in samples]
+    rows = [row for row, fit in enumerate(fits) if not fit.refused]
+    if not rows:
+        return fits
+    evidence = _evidence([samples[row] for row in rows], measured)
+    residuals = Residuals(hand, _MEASURED if measured else Deviations())
+    hands, _ = fit(residuals, evidence)
+    joints, meshes = residuals.chain.joints(hands), Skin(hand)(hands)
+    for n, row in enumerate(rows):
+        fits[row] = _judged(samples[row], evidence.part([n]), hands.part([n]), joints[n], meshes[n], hand.closed_faces)
+    return fits
+
+
+def _lacking(sample):
+    if sample.side == UNKNOWN:
+        return "side is unknown"
+    if not sample.joints_2d_weight.all():
+        return "a 2D joint is not labelled"
+    return "" if sample.joints_3d_weight.all() else "a 3D joint is not labelled"
+
+
+def _evidence(samples, measured):
+    """Of right hands: left ones are mirrored (x -> -x in the picture and in the camera frame)."""
+    flips = np.array([-1.0 if sample.side == LEFT else 1.0 for sample in samples])
+    joints_2d, joints_3d, cameras = (
+        np.stack([getattr(sample, name) for sample in samples]).astype(float)
+        for name in ("joints_2d", "joints_3d", "intrinsics")
+    )
+    joints_2d[..., 0] *= flips[:, np.newaxis]
+    joints_3d[..., 0] *= flips[:, np.newaxis]
+    cameras[:, 0, 2] *= flips
+    count, ones = len(samples), np.ones
+    return Evidence(
+        joints_2d=joints_2d,
+        joints_2d_weight=ones((count, 21)),
+        intrinsics=cameras,
+        box=np.ptp(joints_2d, axis=1).max(axis=1),
+        directions=directions_of(joints_3d),
+        directions_weight=ones((count, 20)),
+        joints_3d=joints_3d,
+        joints_3d_weight=np.full((count, 21), float(measured)),
+    )
+
+
+def _judged(sample, evidence, hands: Hands, joints, mesh, faces):
+    """The fit of one sample, in its own camera frame."""
+    drawn = project(joints, evidence.intrinsics[0])
+    error = float(np.linalg.norm(drawn - evidence.joints_2d[0], axis=1).mean() / max(evidence.box[0], 1e-6))
+    cosines = (directions_of(joints[np.newaxis]) * evidence.directions).sum(axis=-1)
+    angle = float(np.degrees(np.arccos(np.clip(cosines, -1, 1))).mean())
+    if not error <= MOST_2D_ERROR:
+        return Fit(sample, error, angle, f"projected joints are {error:.3f} of the box from their labels")
+    if not angle <= MOST_ANGLE_DEG:
+        return Fit(sample, error, angle, f"bones are {angle:.0f} degrees from their labels")
+    flip = np.diag([-1.0 if sample.side == LEFT else 1.0, 1.0, 1.0])
+    fitted = replace(
+        sample,
+        joints_3d=joints @ flip,
+        vertices=mesh @ flip,
+        shape=hands.shape[0],
+        pose=hands.pose[0],
+        rotation=flip @ hands.rotation[0],
+    )
+    if not fitted.mask:
+        fitted = replace(fitted, mask=_silhouette(fitted, faces, _GROWN * evidence.box[0]))
+    return Fit(fitted.validate(), error, angle)
+
+
+def _silhouette(sample, faces, grown):
+    """The mesh's silhouette, grown by so many pixels, as an encoded mask."""
+    mask = np.zeros((sample.height, sample.width), np.uint8)
+    corners = np.round(project(sample.vertices, sample.intrinsics)[faces] * (1 << _SUBPIXEL_BITS)).astype(np.int32)
+    for triangle in corners:
+        cv2.fillConvexPoly(mask, triangle, 255, shift=_SUBPIXEL_BITS)
+    radius = round(grown)
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+    return cv2.imencode(".png", cv2.dilate(mask, disc))[1].tobytes()

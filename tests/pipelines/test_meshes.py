@@ -1,0 +1,125 @@
+"""Fits of samples: rendered hands whose mesh is known, their mirror images, and what is refused."""
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from hiu_tf.conventions import keys
+from hiu_tf.hand.layer import pose_hand
+from hiu_tf.hand.procedural import procedural_hand
+from pipelines.crop import place
+from pipelines.datasets import open_split
+from pipelines.meshes import fit_samples
+from pipelines.records import decode, parse, write_index, write_shard
+from pipelines.schema import LEFT, UNKNOWN
+from tools.fit_hands import main
+
+
+@pytest.fixture(scope="module")
+def samples():
+    split = open_split("synthetic", "6", "val")
+    return split.load_many(list(split.keys))
+
+
+def without_mesh(sample):
+    return replace(sample, vertices=np.zeros((0, 3)), rotation=np.zeros((3, 3)), mask=b"")
+
+
+def mirrored(sample):
+    """The same picture of a left hand."""
+    picture = cv2.imdecode(np.frombuffer(sample.image, np.uint8), cv2.IMREAD_COLOR)[:, ::-1]
+    flat, camera = sample.joints_2d.copy(), sample.intrinsics.copy()
+    flat[:, 0], camera[0, 2] = sample.width - 1 - flat[:, 0], sample.width - 1 - camera[0, 2]
+    return replace(
+        sample,
+        image=cv2.imencode(".png", picture)[1].tobytes(),
+        side=LEFT,
+        joints_2d=flat,
+        joints_3d=sample.joints_3d * [-1, 1, 1],
+        intrinsics=camera,
+    )
+
+
+def write(folder, samples):
+    note = write_shard(folder / "train-0.tfrecord", [(s.sample_id, s.validate()) for s in samples])
+    write_index(folder, "synthetic", "train", {"train-0.tfrecord": note})
+    return list(tf.data.TFRecordDataset(str(folder / "train-0.tfrecord")))
+
+
+def test_rendered_hands_are_found(samples):
+    fits = fit_samples([without_mesh(sample) for sample in samples], procedural_hand(), measured=True)
+    assert [fit.refused for fit in fits] == [""] * len(samples)
+    for fit, truth in zip(fits, samples):
+        assert np.linalg.norm(fit.sample.vertices - truth.vertices, axis=1).mean() < 0.004
+        assert fit.error_2d < 0.01
+        mask = cv2.imdecode(np.frombuffer(fit.sample.mask, np.uint8), cv2.IMREAD_GRAYSCALE) > 127
+        true = cv2.imdecode(np.frombuffer(truth.mask, np.uint8), cv2.IMREAD_GRAYSCALE) > 127
+        assert (mask & true).sum() > 0.95 * true.sum()
+
+
+def test_a_left_hand_is_fitted_as_the_mirror_image(samples):
+    right = fit_samples([without_mesh(samples[0])], procedural_hand())[0].sample
+    left = fit_samples([without_mesh(mirrored(samples[0]))], procedural_hand())[0].sample
+    np.testing.assert_allclose(left.vertices, right.vertices * [-1, 1, 1], atol=1e-5)
+    np.testing.assert_allclose(left.pose, right.pose, atol=1e-4)
+    np.testing.assert_allclose(left.rotation, np.diag([-1, 1, 1]) @ right.rotation, atol=1e-4)
+
+
+def test_what_cannot_be_fitted_keeps_its_labels(samples):
+    sample = without_mesh(samples[0])
+    few = np.ones(21)
+    few[4] = 0
+    wrong = sample.joints_2d.copy()
+    wrong[:10] = wrong[:10][::-1]
+    spoiled = {
+        "side": replace(sample, side=UNKNOWN),
+        "2D joint": replace(sample, joints_2d_weight=few),
+        "3D joint": replace(sample, joints_3d_weight=few),
+        "projected joints": replace(sample, joints_2d=wrong),
+    }
+    for words, fit in zip(spoiled, fit_samples(list(spoiled.values()), procedural_hand())):
+        assert words in fit.refused
+        assert fit.sample is spoiled[words]
+
+
+def test_a_record_is_the_sample_that_it_was_written_from(samples, tmp_path):
+    record, *_ = write(tmp_path, samples[:1])
+    found = decode(record.numpy())
+    for name, value in vars(samples[0]).items():
+        if isinstance(value, np.ndarray):
+            np.testing.assert_allclose(getattr(found, name), value, rtol=1e-6, err_msg=name)
+        elif name != "group":  # a sample without a group is one of its own
+            assert getattr(found, name) == value
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_parameters_move_with_the_crop(samples, tmp_path, side):
+    """Posing the hand by the moved labels gives the moved mesh."""
+    chosen = [mirrored(sample) if side == "left" else sample for sample in samples]
+    fits = fit_samples([without_mesh(sample) for sample in chosen], procedural_hand())
+    records = write(tmp_path, [fit.sample for fit in fits])
+    batch = place(parse(tf.stack(records), mesh=True), 128)
+    assert batch[keys.HAS_PARAMETERS].numpy().all()
+    rotation = tf.cast(batch[keys.ROTATION], tf.float32)
+    np.testing.assert_allclose(np.linalg.det(rotation), 1, atol=1e-5)
+    posed = pose_hand(procedural_hand(), batch[keys.SHAPE], batch[keys.POSE], rotation, tf.zeros([len(chosen), 3]))
+    from_wrist = lambda values: values[keys.VERTICES] - values[keys.JOINTS_3D][:, :1]
+    np.testing.assert_allclose(from_wrist(posed), from_wrist(batch), atol=1e-5)
+
+
+def test_the_program_writes_records_table_sheet_and_poses(samples, tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    write(tmp_path / "in", [without_mesh(samples[0]), replace(without_mesh(samples[1]), side=UNKNOWN)])
+    out = tmp_path / "out"
+    assert main([str(tmp_path / "in"), "--out", str(out), "--measured"]) == 0
+    assert "1 of 2 hands have a mesh" in capsys.readouterr().out
+    assert len((out / "fits.csv").read_text().splitlines()) == 3
+    assert cv2.imread(str(out / "fits.png")) is not None
+    fitted, kept = (decode(r.numpy()) for r in tf.data.TFRecordDataset(str(out / "train-0.tfrecord")))
+    assert len(fitted.vertices) and not len(kept.vertices)
+    split = open_split("synthetic", "20", "train", (("poses", str(tmp_path)),))
+    like_real = [s for s in split.load_many(list(split.keys)) if np.abs(s.pose - fitted.pose).mean() < 0.1]
+    assert len(like_real) > 5
