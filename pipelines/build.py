@@ -24,7 +24,7 @@ from pipelines.targets import targets
 #: What a training step needs of a crop; the rest stays behind.
 _TRAINING_KEYS = (
     keys.IMAGE, keys.MASK, keys.MASK_WEIGHT, keys.JOINTS_2D, keys.JOINTS_2D_WEIGHT,
-    keys.JOINTS_3D, keys.JOINTS_3D_WEIGHT, keys.SSL_WEIGHT, keys.SET_NUMBER, keys.SAMPLE_NAME,
+    keys.JOINTS_3D, keys.JOINTS_3D_WEIGHT, keys.SSL_WEIGHT, keys.SET_NUMBER, keys.SAMPLE_NAME, keys.NO_HAND,
 )  # fmt: skip
 _MESH_KEYS = (keys.VERTICES, keys.HAS_MESH, keys.SHAPE, keys.POSE, keys.ROTATION, keys.HAS_PARAMETERS)
 _NAME_BYTES = 96
@@ -135,7 +135,7 @@ def validation_data(recipe: Recipe, root: str | Path, size: int) -> tf.data.Data
     def prepare(batch, number):
         ones = tf.ones_like(batch[keys.MASK_WEIGHT])
         batch = _fitting_meshes(batch, mesh_size) if mesh_size else batch
-        batch = {key: batch[key] for key in wanted if key in batch} | {keys.SSL_WEIGHT: ones}
+        batch = {key: batch[key] for key in wanted if key in batch} | {keys.SSL_WEIGHT: ones - batch[keys.NO_HAND]}
         batch[keys.SET_NUMBER] = tf.repeat(number, tf.shape(ones)[0])
         return batch[keys.IMAGE], targets(batch, size, recipe.pof_encoding)
 
@@ -203,7 +203,7 @@ def _supervise(batch, weights):
         keys.JOINTS_2D_WEIGHT: batch[keys.JOINTS_2D_WEIGHT] * weights[:, :1],
         keys.JOINTS_3D_WEIGHT: batch[keys.JOINTS_3D_WEIGHT] * weights[:, 1:2],
         keys.MASK_WEIGHT: batch[keys.MASK_WEIGHT] * weights[:, 2],
-        keys.SSL_WEIGHT: weights[:, 3],
+        keys.SSL_WEIGHT: weights[:, 3] * (1 - batch[keys.NO_HAND]),
     }
 
 

@@ -185,6 +185,7 @@ def parse(serialized: tf.Tensor, mesh: bool = False) -> dict[str, tf.Tensor]:
         "dataset": tf.io.FixedLenFeature([], tf.string),
         "side": tf.io.FixedLenFeature([], tf.int64),
         "size": tf.io.FixedLenFeature([2], tf.int64),
+        "no_hand": tf.io.FixedLenFeature([], tf.int64, 0),  # records of earlier versions do not have it
     }
     features |= {name: tf.io.FixedLenFeature(shape, tf.float32) for name, shape in _FIXED.items()}
     if mesh:
@@ -193,6 +194,7 @@ def parse(serialized: tf.Tensor, mesh: bool = False) -> dict[str, tf.Tensor]:
         features |= {name: tf.io.FixedLenFeature(s, tf.float32, np.zeros(s)) for name, s in _PARAMETERS.items()}
     records = tf.io.parse_example(serialized, features)
     records[keys.SIDE] = tf.cast(records.pop("side"), tf.int32)
+    records[keys.NO_HAND] = tf.cast(records.pop("no_hand"), tf.float32)
     records[keys.MASK_WEIGHT] = tf.cast(tf.strings.length(records["mask"]) > 0, tf.float32)
     if mesh:
         flat = records.pop("vertices")
@@ -218,6 +220,7 @@ def decode(serialized: bytes) -> Sample:
         mask=text.pop("mask"),
         **{name: value.decode() for name, value in text.items()},
         side=feature["side"].int64_list.value[0],
+        no_hand=any(feature["no_hand"].int64_list.value),
         height=height,
         width=width,
         **arrays,
@@ -253,6 +256,7 @@ def _encode(sample: Sample) -> bytes:
         "group": text((sample.group or sample.sample_id).encode()),
         "dataset": text(sample.dataset.encode()),
         "side": integers(sample.side),
+        "no_hand": integers(int(sample.no_hand)),
         "size": integers(sample.height, sample.width),
         "vertices": floats(sample.vertices),
     }

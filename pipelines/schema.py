@@ -48,6 +48,7 @@ class Sample:
       shape: beta [10], pose: theta [15, 3] and rotation: R [3, 3] of the right hand model whose mesh `vertices` are
         (for a left hand: of its mirror image; R then mirrors too, so that it leads to the picture's own camera
         frame). R is all zero where they are not known.
+      no_hand: the picture shows no hand at `box`: empty heat maps and an empty mask are its labels.
     """
 
     dataset: str
@@ -69,6 +70,7 @@ class Sample:
     shape: np.ndarray = _empty(10)
     pose: np.ndarray = _empty(15, 3)
     rotation: np.ndarray = _empty(3, 3)
+    no_hand: bool = False
 
     def validate(self) -> "Sample":
         """Returns the sample itself, or raises SampleError with the first rule that it breaks."""
@@ -90,6 +92,8 @@ class Sample:
         if self.joints_3d_weight.any() and self.intrinsics[0, 0] <= 0:
             self._refuse("intrinsics", "are needed where there are 3D joints")
         labelled = self.joints_2d[self.joints_2d_weight > 0]
+        if self.no_hand and (len(labelled) or self.joints_3d_weight.any() or self.mask):
+            self._refuse("no_hand", "is set beside labels of a hand")
         if not len(labelled) and not self.box[2:].all():
             self._refuse("joints_2d_weight", "labels no joint and there is no box: where is the hand?")
         size = np.array([self.width, self.height])

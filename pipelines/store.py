@@ -105,7 +105,7 @@ def _moved(sample, part, mask, region, size, scales, offset):
 
 _UNMOVED = (
     "dataset", "sample_id", "group", "side", "visible", "joints_2d_weight", "joints_3d", "joints_3d_weight", "vertices",
-    "shape", "pose", "rotation",
+    "shape", "pose", "rotation", "no_hand",
 )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ _COUNTED = {
     "joints_2d": lambda sample: sample.joints_2d_weight.any(),
     "joints_3d": lambda sample: sample.joints_3d_weight.any(),
     "mask": lambda sample: bool(sample.mask),
+    "no_hand": lambda sample: sample.no_hand,
     "mesh": lambda sample: len(sample.vertices) > 0,
     **{name: lambda sample, side=SIDES[name]: sample.side == side for name in ("right", "left", "unknown")},
 }

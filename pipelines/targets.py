@@ -23,17 +23,20 @@ def targets(batch: dict, size: int, pof_encoding: str = "paper") -> dict[str, tf
         keys.SET_NUMBER, keys.SAMPLE_NAME,
         keys.VERTICES, keys.HAS_MESH, keys.SHAPE, keys.POSE, keys.ROTATION, keys.HAS_PARAMETERS,
     )  # fmt: skip
+    # Where there is no hand, empty maps and an empty mask are the labels.
+    empty = batch[keys.NO_HAND]
+    maps = heatmap.encode(joints_2d, size, size // 2) * (1 - empty[:, tf.newaxis, tf.newaxis, tf.newaxis])
     passed_on = {key: batch[key] for key in may_be if key in batch}
     return (
         only_flat
         | passed_on
         | {
-            keys.HEATMAPS: heatmap.encode(joints_2d, size, size // 2),
-            keys.HEATMAPS_WEIGHT: flat,
+            keys.HEATMAPS: maps,
+            keys.HEATMAPS_WEIGHT: tf.maximum(flat, empty[:, tf.newaxis]),
             keys.POF: field,
             keys.POF_WEIGHT: pof.weights(flat, deep),
             keys.MASK: batch[keys.MASK],
-            keys.MASK_WEIGHT: batch[keys.MASK_WEIGHT],
+            keys.MASK_WEIGHT: tf.maximum(batch[keys.MASK_WEIGHT], empty),
             keys.JOINTS_2D: joints_2d,
             keys.JOINTS_2D_WEIGHT: flat,
             keys.JOINTS_3D: joints_3d,

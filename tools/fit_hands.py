@@ -125,10 +125,10 @@ def draw_fit(fit, faces: np.ndarray) -> np.ndarray:
 
 def write_fits(fits: list, faces: np.ndarray, count: int, path: Path) -> None:
     """A sheet: kept fits spread over the set, then those with the largest error."""
+    import cv2
+
     from hiu_tf.atomic import written_whole
     from tools._sheet import tiles
-
-    import cv2
 
     kept = [fit for fit in fits if not fit.refused]
     half = max(count // 2, 1)

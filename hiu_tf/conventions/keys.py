@@ -35,6 +35,7 @@ MASK_WEIGHT = "mask_weight"  # [B]
 SSL_WEIGHT = "ssl_weight"  # [B]
 COUNTED = "counted"  # [B], 0 for a sample that only fills a replica's empty batch; absent: all count
 HAS_MESH = "has_mesh"  # [B]
+NO_HAND = "no_hand"  # [B], 1 where the picture shows no hand: then empty maps and an empty mask are labels
 HAS_PARAMETERS = "has_parameters"  # [B], of shape, pose and rotation
 
 # --- the rest of a record ----------------------------------------------------------------------

@@ -64,6 +64,11 @@ def whole_meshes(gt):
     return gt[keys.HAS_MESH] * gt[keys.JOINTS_3D_WEIGHT][:, 0]
 
 
+def whole_parameters(gt):
+    """Parameters of hands whose wrist is labelled in 3D too, [B]: they weigh what the 3D labels weigh."""
+    return gt[keys.HAS_PARAMETERS] * gt[keys.JOINTS_3D_WEIGHT][:, 0]
+
+
 def every_joint_of_ssl(gt):
     """Each joint of a self-supervised sample, [B, 21]."""
     return tf.repeat(gt[keys.SSL_WEIGHT][:, tf.newaxis], NUM_JOINTS, axis=1)

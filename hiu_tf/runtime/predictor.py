@@ -12,8 +12,8 @@ from hiu_tf.conventions import SERVER_MODEL, keys
 from hiu_tf.errors import UserError
 from hiu_tf.geometry.camera import project
 from hiu_tf.geometry.window import Window, around_box, around_hand
-from hiu_tf.runtime.backend import load_network, read_card, server_network
 from hiu_tf.hand.procedural import hand_model
+from hiu_tf.runtime.backend import load_network, read_card, server_network
 from hiu_tf.runtime.crop import cut, mask_to_picture, search_windows
 from hiu_tf.runtime.evidence_fit import EvidenceFit
 

@@ -34,6 +34,7 @@ READERS = {
     "hiu_data": "pipelines.datasets.hiu_data.reader",
     "synthetic": "pipelines.datasets.synthetic.reader",
     "own_data": "pipelines.datasets.own_data.reader",
+    "no_hand": "pipelines.datasets.no_hand.reader",
 }
 KNOWN_BAD = "known_bad.csv"
 _AT_ONCE = 16

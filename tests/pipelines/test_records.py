@@ -28,7 +28,7 @@ def rows(path):
 def test_round_trip(samples, tmp_path):
     note = write_shard(tmp_path / "a.tfrecord", outcomes(samples))
     every = dict.fromkeys(("samples", "joints_2d", "joints_3d", "mask", "mesh", "right"), 3)
-    assert note["counts"] == every | {"left": 0, "unknown": 0}
+    assert note["counts"] == every | {"left": 0, "unknown": 0, "no_hand": 0}
     depth = np.concatenate([sample.joints_3d[:, 2] for sample in samples])
     assert note["statistics"]["depth_m"]["mean"] == pytest.approx(depth.mean(), rel=1e-5)
     assert note["statistics"]["depth_m"]["max"] == pytest.approx(depth.max(), rel=1e-5)
