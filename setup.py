@@ -56,7 +56,7 @@ setup(
         "hiu_tf.savedmodels": ["*/*_float16.tflite", "*/model.json", "*/card.md"],
         "pipelines": ["recipes/*.yaml", "recipes/*/*.yaml", "datasets/*/*.csv", "datasets/*/README.md"],
     },
-    install_requires=["numpy>=1.26,<2", "opencv-python<4.12", "tflite-runtime==2.14.0", "tqdm>=4.60"],
+    install_requires=["numpy>=1.26,<2", "opencv-python<4.12", "tflite-runtime==2.14.0", "pillow>=9.1", "tqdm>=4.60"],
     extras_require={
         "train": TRAIN,
         "fast": FAST,
@@ -73,7 +73,6 @@ setup(
             "pytest-xdist>=3.5",
             "ruff>=0.6",
             "scikit-image>=0.21",
-            "pillow>=9",
             "fast-simplification>=0.1.7",
         ],
     },

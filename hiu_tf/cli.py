@@ -14,12 +14,16 @@ NAME.obj (the posed mesh); a clip gives NAME.mp4 and NAME.json with one entry pe
 import argparse
 import math
 import sys
+from functools import partial
 from pathlib import Path
 
+from hiu_tf.atomic import clear_leftovers
 from hiu_tf.conventions import SERVER_MODEL
 from hiu_tf.errors import UserError
 
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+#: As runtime/pictures.py's, which this module does not import: `hiu --help` is to be quick.
+MOST_MEGAPIXELS = 120.0
 CLIPS = (".mp4", ".avi", ".mov", ".mkv")
 
 
@@ -56,6 +60,13 @@ def parse_args(argv):
     predict.add_argument("--threads", type=int, default=2, help="of the TFLite interpreter (default 2)")
     predict.add_argument("--server", help="HOST:PORT (REST) or grpc://HOST:PORT of a TF Serving server that computes")
     predict.add_argument("--server-model", default=SERVER_MODEL, help="the model's name on that server (default hiu)")
+    predict.add_argument(
+        "--max-megapixels",
+        type=float,
+        default=MOST_MEGAPIXELS,
+        help="larger pictures are refused (default %(default)g)",
+    )
+    predict.add_argument("--allow-truncated", action="store_true", help="take what is left of files that are cut off")
     predict.add_argument("--debug", action="store_true", help="show the traceback of an error")
     info = commands.add_parser("info", help="what a model takes and gives, or what a network costs")
     info.add_argument("--presets", action="store_true", help="parameters, MACs and memory of every preset")
@@ -72,6 +83,12 @@ def parse_args(argv):
         "--crop", type=int, default=0, help="side of the model's crops: time float crops on the wire too"
     )
     bench.add_argument("--picture", help="a picture of one hand (default: noise of 640x480)")
+    bench.add_argument(
+        "--max-megapixels",
+        type=float,
+        default=MOST_MEGAPIXELS,
+        help="a larger --picture is refused (default %(default)g)",
+    )
     bench.add_argument("--json", help="write the rows there")
     bench.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser.parse_args(argv)
@@ -80,6 +97,9 @@ def parse_args(argv):
 def main(argv=None) -> int:
     """Entry point; returns the exit code: 0 ok, 1 something could not be done, 2 bad usage."""
     args = parse_args(argv)
+    for stream in (sys.stdout, sys.stderr):  # a file's name may hold what a terminal cannot show
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     try:
         return {"predict": _predict, "info": _info, "benchmark": _benchmark}[args.command](args)
     except KeyboardInterrupt:
@@ -94,27 +114,35 @@ def main(argv=None) -> int:
 
 def _predict(args) -> int:
     from hiu_tf.runtime.files import predict_clip, predict_picture
+    from hiu_tf.runtime.pictures import read_picture
     from hiu_tf.runtime.predictor import Predictor
 
-    files = _expand(args.inputs)
-    options = {"box": _numbers(args.box, 4, "--box"), "side": args.side, "K": _intrinsics(args.K)}
     out = Path(args.out)
+    files = _expand(args.inputs, out)
+    options = {"box": _numbers(args.box, 4, "--box"), "side": args.side, "K": _intrinsics(args.K)}
+    read = partial(read_picture, most_pixels=int(1e6 * args.max_megapixels), allow_truncated=args.allow_truncated)
     names = _names(files)
     _refuse_overwriting(files, out, names)
     predictor = Predictor(
         args.model or default_model(), args.threads, args.server, args.server_model, not args.no_fit, args.hand
     )
     out.mkdir(parents=True, exist_ok=True)
+    clear_leftovers(out)
     print(f"{args.model or default_model()} on {predictor.engine}: {len(files)} file(s) -> {out}")
-    failures = 0
+    failed = []
     for path, name in zip(files, names):
-        predict = predict_clip if path.suffix.lower() in CLIPS else predict_picture
+        predict = predict_clip if path.suffix.lower() in CLIPS else partial(predict_picture, read=read)
         try:
             print(predict(predictor, path, out / name, **options))
-        except (UserError, OSError) as error:
-            failures += 1
-            print(f"error: {path}: {error}", file=sys.stderr)
-    return 1 if failures else 0
+        except Exception as error:  # whatever one file is, the others are predicted
+            if args.debug:
+                raise
+            known = isinstance(error, (UserError, OSError))
+            failed.append(path)
+            print(f"error: {path}: {error if known else repr(error)}", file=sys.stderr)
+    if failed and len(files) > 1:
+        print(f"{len(failed)} of {len(files)} files failed: {', '.join(map(str, failed))}", file=sys.stderr)
+    return 1 if failed else 0
 
 
 def _info(args) -> int:
@@ -140,7 +168,7 @@ def _benchmark(args) -> int:
     import numpy as np
 
     from hiu_tf.runtime.bench import benchmark, markdown
-    from hiu_tf.runtime.files import read_picture
+    from hiu_tf.runtime.pictures import read_picture
     from hiu_tf.runtime.results import write_json
 
     missing = [model for model in args.models if "://" not in model and not Path(model).exists()]
@@ -148,7 +176,7 @@ def _benchmark(args) -> int:
         raise UserError(f"there is no model at {missing[0]}")
     threads, clients = whole_numbers(args.threads, "--threads"), whole_numbers(args.clients, "--clients")
     noise = np.random.default_rng(0).integers(0, 255, (480, 640, 3), np.uint8)
-    picture = read_picture(Path(args.picture)) if args.picture else noise
+    picture = read_picture(args.picture, int(1e6 * args.max_megapixels)) if args.picture else noise
     height, width = picture.shape[:2]
     box = (width / 4, height / 4, width / 2, height / 2)
     rows = benchmark(args.models, threads, picture, box, clients, args.server_model, args.crop)
@@ -174,13 +202,19 @@ def _count(preset, settings) -> int:
     return 0
 
 
-def _expand(inputs):
-    files = []
+def _expand(inputs, out):
+    """Files that are named, and pictures and clips below folders, but for what we have written."""
+    from hiu_tf.runtime.files import is_result
+
+    files, out = [], out.resolve()
     for path in map(Path, inputs):
         if path.is_dir():
+            if path.resolve() == out:
+                raise UserError(f"--out {out} is the folder of the inputs: give another, so that results stay apart")
             found = sorted(p for p in path.rglob("*") if p.suffix.lower() in PICTURES + CLIPS)
+            found = [p for p in found if out not in p.resolve().parents and not is_result(p)]
             if not found:
-                raise UserError(f"{path} holds no pictures or clips")
+                raise UserError(f"{path} holds no pictures or clips (overlays of ours do not count)")
             files += found
         elif path.is_file():
             files.append(path)
@@ -191,7 +225,7 @@ def _expand(inputs):
 
 def _names(files):
     """A name for the results of each file: its stem, with folder and kind where stems meet."""
-    stems = [path.stem for path in files]
+    stems = [path.stem.lstrip(".") or "picture" for path in files]  # a name such as "..jpg" has no stem
     names = [s if stems.count(s) == 1 else f"{p.parent.name}_{s}_{p.suffix[1:]}" for p, s in zip(files, stems)]
     twice = sorted({str(path) for path, name in zip(files, names) if names.count(name) > 1})
     if twice:

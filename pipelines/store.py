@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import tensorflow as tf
 
+from hiu_tf.runtime.pictures import is_cut_off
 from pipelines.schema import DataSetError, Sample
 
 #: Longest side of a stored picture.
@@ -34,12 +35,17 @@ def read_picture(path: Path, kind: str = "colour") -> np.ndarray:
       DataSetError: the file is missing or no picture.
     """
     try:
-        picture = cv2.imread(str(path), _FLAGS[kind])
+        content = path.read_bytes()
+        picture = cv2.imdecode(np.frombuffer(content, np.uint8), _FLAGS[kind]) if content else None
+    except OSError as error:
+        raise DataSetError(
+            f"{path} {f'cannot be read: {error.strerror}' if path.exists() else 'is missing'}"
+        ) from error
     except cv2.error as error:  # more pixels than OpenCV allows
         raise DataSetError(f"{path} cannot be decoded: {error.err}") from error
     if picture is None:
-        raise DataSetError(f"{path} {'is no readable picture' if path.exists() else 'is missing'}")
-    if _is_cut_off(path.read_bytes()):
+        raise DataSetError(f"{path} is no readable picture")
+    if is_cut_off(content):
         raise DataSetError(f"{path} is cut off: the end of the file is missing")
     return picture
 
@@ -74,14 +80,6 @@ def store(path: Path, mask: np.ndarray | None = None, **labels) -> Sample:
     scales = np.array(size) / (right - left, bottom - top)
     offset = 0.5 * scales - 0.5 - scales * (left, top)  # pixel centres stay pixel centres
     return _moved(sample, picture[top:bottom, left:right], mask, (left, top, right, bottom), size, scales, offset)
-
-
-def _is_cut_off(raw):
-    """OpenCV fills what is missing of a JPEG or PNG with grey and says nothing; TensorFlow would stop a training."""
-    if raw.startswith(b"\xff\xd8"):
-        # The end marker after the last scan; a preview in the header has an end of its own.
-        return raw.rfind(b"\xff\xd9") < raw.rfind(b"\xff\xda")
-    return raw.startswith(b"\x89PNG") and b"IEND" not in raw
 
 
 def _moved(sample, part, mask, region, size, scales, offset):

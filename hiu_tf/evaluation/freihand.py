@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from hiu_tf.atomic import written_whole
@@ -19,6 +18,7 @@ from hiu_tf.errors import UserError
 from hiu_tf.geometry.alignment import is_mirrored, procrustes
 from hiu_tf.metrics.mesh import f_scores
 from hiu_tf.metrics.points import distances, pck_auc
+from hiu_tf.runtime.pictures import read_picture
 
 NUM_VERTICES = 778
 WORDS = (
@@ -122,11 +122,12 @@ def write_predictions(predictor, folder: str | Path, target: str | Path, progres
     joints, meshes = [], []
     for number in progress(range(len(cameras))):
         path = folder / "evaluation" / "rgb" / f"{number:08d}.jpg"
-        picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
-        if picture is None:
-            raise UserError(f"cannot read the picture {path}")
+        try:
+            picture = read_picture(path)
+        except (UserError, OSError) as error:
+            raise UserError(f"{path}: {error}") from error
         margin = (picture.shape[1] - _BOX) / 2
-        found = predictor.predict(picture[..., ::-1], (margin, margin, _BOX, _BOX), "right", cameras[number])
+        found = predictor.predict(picture, (margin, margin, _BOX, _BOX), "right", cameras[number])
         if len(found.vertices) != NUM_VERTICES:
             raise UserError(
                 f"the model's hand has {len(found.vertices)} vertices; FreiHAND's server takes MANO's {NUM_VERTICES}: "

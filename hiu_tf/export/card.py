@@ -32,6 +32,7 @@ def model_card(preset: str, image_size: int, hand: HandModel, metrics: dict | No
         "camera": virtual_intrinsics(image_size).tolist(),
         "joint_names": JOINT_NAMES,
         "bones": BONES.tolist(),
+        "vertices": len(hand.vertices),
         "faces": hand.faces.tolist(),
         "hand": {"name": hand.name, "licence": hand.licence},
         "metrics": metrics or {},

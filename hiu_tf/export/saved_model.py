@@ -8,6 +8,7 @@ from hiu_tf.atomic import written_whole
 from hiu_tf.errors import UserError
 from hiu_tf.export.card import write_card
 from hiu_tf.export.module import HIUModule
+from hiu_tf.runtime.card import SAVED_GRAPH, checksum
 
 
 def export_saved_model(module: HIUModule, folder: Path, card: dict) -> Path:
@@ -21,9 +22,10 @@ def export_saved_model(module: HIUModule, folder: Path, card: dict) -> Path:
         version = next_version(folder)
         with written_whole(version) as scratch:
             tf.saved_model.save(module, str(scratch), signatures=module.signatures())
-            write_card(scratch / "assets.extra", card)
+            graph = (scratch / SAVED_GRAPH).read_bytes()
+            write_card(scratch / "assets.extra", card | {"sha256": checksum(graph)})
         return version
-    except OSError as error:
+    except (OSError, tf.errors.OpError) as error:  # a full disk is either
         raise UserError(f"cannot write the model to {folder}: {error}") from error
 
 

@@ -18,7 +18,8 @@ import tensorflow as tf
 from hiu_tf.atomic import written_whole
 from hiu_tf.conventions import keys
 from hiu_tf.export.module import HIUModule
-from hiu_tf.runtime.backend import CARD, SIGNATURE
+from hiu_tf.runtime.backend import SIGNATURE
+from hiu_tf.runtime.card import CARD, checksum
 
 #: What int8 files compute in int8, by the names of the network's layers: the convolutions before the predictions.
 #: Predictions, regressor and hand stay in float32, which would lose pixels and millimetres.
@@ -76,7 +77,8 @@ def _outputs_of(module, image, mask):
 
 
 def attach_card(path: Path, card: dict) -> None:
-    """Appends a card to a .tflite file."""
+    """Appends a card, and in it the checksum of the file as it is, to a .tflite file."""
+    card = card | {"sha256": checksum(path.read_bytes())}
     with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(CARD, json.dumps(card))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -151,7 +150,7 @@ def load_hand_model(path: str | Path) -> HandModel:
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as data:
             arrays = dict(data)
-    except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile) as error:
+    except Exception as error:  # zipfile, zlib and NumPy raise what a damaged file makes of their fields
         raise HandModelError(f"hand model: cannot read {path}: {error}") from error
     version = str(arrays.pop("schema_version", "none"))
     if version != str(SCHEMA_VERSION):

@@ -3,30 +3,20 @@
 from __future__ import annotations
 
 import importlib
-import json
+import os
 import threading
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from hiu_tf.errors import UserError
+from hiu_tf.runtime.card import ModelError, read_card
 
 #: TFLite interpreters, the fastest first.
 INTERPRETERS = ("ai_edge_litert.interpreter", "tflite_runtime.interpreter", "tensorflow.lite.python.interpreter")
 SIGNATURE = "tensor"
-CARD = "model.json"
-#: What a model's card must say for the runtime to use it.
-_CARD = ("name", "hiu_tf", "image_size", "input", "outputs", "camera", "faces", "hand")
 
 Network = Callable[[np.ndarray], dict[str, np.ndarray]]
-#: Side of the window around a hand's box, where a card does not say it: cards before 0.2 did not.
-_OLD_SCALE = 1.6
-
-
-class ModelError(UserError):
-    """A model file that cannot be used."""
 
 
 def load_network(path: str | Path, threads: int = 2) -> tuple[Network, dict, str]:
@@ -47,27 +37,16 @@ def load_network(path: str | Path, threads: int = 2) -> tuple[Network, dict, str
     return _load_tflite(path, threads) if path.suffix == ".tflite" else _load_saved_model(newest_version(path))
 
 
-def read_card(path: str | Path) -> dict:
-    """The card of an exported model.
+def model_card(path: str | Path) -> dict:
+    """The card of an exported model, for its path as `load_network` takes it.
 
     Raises:
       ModelError: there is none, or it is no card.
     """
     path = Path(path)
-    if path.suffix != ".tflite":
-        return _parsed_card(newest_version(path) / "assets.extra" / CARD)
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            return _parsed(archive.read(CARD), path)
-    return _parsed_card(path.parent / CARD)
-
-
-def server_network(address: str, model: str) -> Network:
-    """The network behind a TF Serving server, by its name there."""
-    from hiu_tf.serving.client import connect
-
-    client = connect(address, model)
-    return lambda crops: client.predict(SIGNATURE, image=np.asarray(crops, np.float32))
+    if path.suffix == ".tflite" and not path.is_file():
+        raise ModelError(f"there is no model at {path}")
+    return read_card(path if path.suffix == ".tflite" else newest_version(path))
 
 
 def newest_version(path):
@@ -85,16 +64,24 @@ def newest_version(path):
 def _load_tflite(path, threads):
     if not path.is_file():
         raise ModelError(f"there is no model at {path}")
+    card = read_card(path)  # it knows whether the file is whole
     engine, module = _interpreter()
     try:
-        interpreter = module.Interpreter(model_path=str(path), num_threads=threads)
+        # Read by Python: interpreters cannot open every name.
+        interpreter = module.Interpreter(model_content=path.read_bytes(), num_threads=min(threads, _cores()))
+        interpreter.allocate_tensors()
         runner = interpreter.get_signature_runner(SIGNATURE)
-    except (ValueError, RuntimeError) as error:
+        shape = [int(n) for n in runner.get_input_details()["image"]["shape_signature"]]
+    except Exception as error:  # interpreters raise ValueError, RuntimeError, KeyError, and others
         raise ModelError(f"{engine} cannot read {path}: {error}") from error
+    if shape[1:] != [card["image_size"], card["image_size"], 3]:
+        raise ModelError(
+            f"{path} takes crops {shape[1:]}, its card says {card['image_size']}: they do not belong together"
+        )
 
     # An interpreter has one set of tensors: two threads in it at once would read each other's answers.
     turn = threading.Lock()
-    fixed = int(runner.get_input_details()["image"]["shape_signature"][0])
+    fixed = shape[0]
 
     def network(crops):
         batch = fixed if fixed > 0 else max(len(crops), 1)
@@ -102,7 +89,7 @@ def _load_tflite(path, threads):
             parts = [runner(image=_filled(crops[k : k + batch], batch)) for k in range(0, max(len(crops), 1), batch)]
         return {name: np.concatenate([part[name] for part in parts])[: len(crops)] for name in parts[0]}
 
-    return network, read_card(path), engine
+    return network, card, engine
 
 
 def _filled(crops, batch):
@@ -113,10 +100,11 @@ def _filled(crops, batch):
 def _load_saved_model(path):
     import tensorflow as tf
 
+    card = read_card(path)
     try:
         model = tf.saved_model.load(str(path))
         function = model.signatures[SIGNATURE]
-    except (OSError, KeyError, IndexError, ValueError, tf.errors.OpError) as error:
+    except Exception as error:  # TensorFlow raises what a damaged graph makes of it
         raise ModelError(f"{path} is no SavedModel of this project: {error}") from error
 
     def network(crops):
@@ -124,7 +112,12 @@ def _load_saved_model(path):
         return {name: tensor.numpy() for name, tensor in outputs.items()}
 
     network.model = model  # a signature does not keep its model alive
-    return network, read_card(path), "tensorflow"
+    return network, card, "tensorflow"
+
+
+def _cores():
+    """More threads than cores only wait for each other; a thousand starve the machine."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _interpreter():
@@ -134,21 +127,3 @@ def _interpreter():
         except ImportError:
             continue
     raise ModelError(f"no TFLite interpreter is installed; any of these will do: {', '.join(INTERPRETERS)}")
-
-
-def _parsed_card(path):
-    if not path.is_file():
-        raise ModelError(f"the model's card {path} is missing: copy it along with the model")
-    return _parsed(path.read_bytes(), path)
-
-
-def _parsed(content, path):
-    try:
-        card = json.loads(content)
-        missing = [name for name in _CARD if name not in card]
-        card.setdefault("window_scale", _OLD_SCALE)
-    except (ValueError, TypeError, AttributeError) as error:
-        raise ModelError(f"{path} is no model card: {error}") from error
-    if missing or not isinstance(card, dict):
-        raise ModelError(f"{path} is no model card: it lacks {', '.join(missing)}")
-    return card

@@ -16,6 +16,9 @@ from hiu_tf.hand.model import HandModel
 #: Heat maps place joints well; the regressor's bones point rightly but less exactly.
 _DEVIATIONS = Deviations(joints_2d=0.02, directions=0.2, pose=0.15)
 _STEPS = 5
+#: A hand fewer joints of which can be read is left as the regressor says it. (READABLE of codecs/heatmap.py, which
+#: needs TensorFlow.)
+_FEWEST, _READABLE = 8, 0.2
 
 
 class EvidenceFit:
@@ -31,6 +34,8 @@ class EvidenceFit:
 
     def __call__(self, raw: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Raw outputs of one crop -> the same with fitted parameters, mesh, 3D joints and projected joints."""
+        if (raw[keys.SCORES] > _READABLE).sum() < _FEWEST:
+            return raw
         start = Hands(
             raw[keys.SHAPE][np.newaxis].astype(float),
             raw[keys.POSE].reshape(1, 15, 3).astype(float),
@@ -51,9 +56,10 @@ class EvidenceFit:
 
     def _evidence(self, raw):
         joints_2d, joints_3d = (raw[name][np.newaxis].astype(float) for name in (keys.JOINTS_2D, keys.JOINTS_3D))
+        scores = raw[keys.SCORES].astype(float)
         return Evidence(
             joints_2d=joints_2d,
-            joints_2d_weight=np.clip(raw[keys.SCORES], 0, 1)[np.newaxis].astype(float) ** 2,
+            joints_2d_weight=(np.where(scores > _READABLE, np.clip(scores, 0, 1), 0) ** 2)[np.newaxis],
             intrinsics=self._camera[np.newaxis],
             box=np.ptp(joints_2d, axis=1).max(axis=1),
             directions=directions_of(joints_3d),

@@ -1,5 +1,11 @@
 """Pictures and clips from disk, predictions to disk."""
 
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +16,7 @@ from hiu_tf.atomic import written_whole
 from hiu_tf.errors import UserError
 from hiu_tf.geometry.window import box_of
 from hiu_tf.runtime.draw import draw_prediction
+from hiu_tf.runtime.pictures import encode_png, is_ours, read_picture, readable_name
 from hiu_tf.runtime.predictor import Predictor
 from hiu_tf.runtime.results import prediction_json, write_json, write_obj
 
@@ -18,26 +25,24 @@ _LONGEST_OVERLAY = 640
 _LOST = 0.25
 #: A lost hand is searched for in every so many frames; the search costs as much as many frames.
 _SEARCH_EVERY = 25
+#: What our JSON files start with.
+MADE_BY = "hiu-tf"
+_CLIP = b'{"made_by": "hiu-tf", "clip"'
 
 
-def read_picture(path: Path) -> np.ndarray:
-    """A picture file as [H, W, 3] uint8 RGB, upright (EXIF).
+def predict_picture(predictor: Predictor, path: Path, stem: Path, read: Callable = read_picture, **options) -> str:
+    """Writes STEM.png, .json and .obj of one picture; returns a line for the terminal.
 
-    Raises:
-      UserError: it cannot be read as a picture.
+    Args:
+      predictor: what reads the hand.
+      path: of the picture.
+      stem: of the results.
+      read: path -> [H, W, 3] uint8 RGB.
+      options: of `Predictor.predict`.
     """
-    picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if picture is None:
-        raise UserError("cannot be read as a picture")
-    return np.ascontiguousarray(picture[..., ::-1])
-
-
-def predict_picture(predictor: Predictor, path: Path, stem: Path, **options) -> str:
-    """Writes STEM.png, .json and .obj of one picture; returns a line for the terminal."""
-    picture = read_picture(path)
-    prediction = predictor.predict(picture, **options)
-    _write_png(_with(stem, ".png"), _overlay(picture, prediction, predictor.faces))
-    write_json(_with(stem, ".json"), {"picture": str(path)} | prediction_json(prediction))
+    prediction = predictor.predict(picture := read(path), **options)
+    _write(_with(stem, ".png"), encode_png(_overlay(picture, prediction, predictor.faces)))
+    write_json(_with(stem, ".json"), {"made_by": MADE_BY, "picture": readable_name(path)} | prediction_json(prediction))
     write_obj(_with(stem, ".obj"), prediction.vertices, predictor.faces, prediction.side == "left")
     return f"{path}: {prediction.side} hand, score {prediction.score:.2f} -> {stem}.png .json .obj"
 
@@ -45,24 +50,53 @@ def predict_picture(predictor: Predictor, path: Path, stem: Path, **options) -> 
 def predict_clip(predictor: Predictor, path: Path, stem: Path, box=None, side=None, K=None) -> str:
     """Follows one hand through a clip; writes STEM.mp4 and .json; returns a line for the terminal."""
     frames, target = [], _with(stem, ".mp4")
-    reader = cv2.VideoCapture(str(path))
-    rate = reader.get(cv2.CAP_PROP_FPS) or 25.0
-    with written_whole(target) as scratch:
-        writer, where, hand = None, box, side
+    with plain_name(path) as readable, tempfile.TemporaryDirectory(prefix="hiu-") as folder:
+        # OpenCV ends the process at names that are not UTF-8, its own scratch file has a plain one.
+        film, writer = Path(folder) / "clip.mp4", None
+        reader = cv2.VideoCapture(str(readable))
+        rate = reader.get(cv2.CAP_PROP_FPS)
+        rate = rate if 1 <= rate <= 1000 else 25.0
+        where, hand = box, side
         for number, picture in enumerate(_pictures(reader, path.name)):
             prediction = predictor.predict(picture, box=where, side=hand, K=K)
             frames.append({"frame": number} | prediction_json(prediction))
             where, hand = _next_place(prediction, picture, where, side, search=(number + 1) % _SEARCH_EVERY == 0)
             drawn = _overlay(picture, prediction, predictor.faces)
             if writer is None:
-                writer = cv2.VideoWriter(str(scratch), cv2.VideoWriter_fourcc(*"mp4v"), rate, drawn.shape[1::-1])
+                writer = cv2.VideoWriter(str(film), cv2.VideoWriter_fourcc(*"mp4v"), rate, drawn.shape[1::-1])
             writer.write(drawn[..., ::-1])
         if writer is None:
             raise UserError("cannot be read as a clip")
         writer.release()
-    write_json(_with(stem, ".json"), {"clip": str(path), "frames_per_second": rate, "frames": frames})
+        with written_whole(target) as scratch:
+            shutil.copyfile(film, scratch)
+    content = {"made_by": MADE_BY, "clip": readable_name(path), "frames_per_second": rate, "frames": frames}
+    write_json(_with(stem, ".json"), content)
     mean = np.mean([frame["score"] for frame in frames])
     return f"{path}: {len(frames)} frames, mean score {mean:.2f} -> {target} .json"
+
+
+def is_result(path: Path) -> bool:
+    """Whether a file is an overlay that we have written: such a one is never read as an input."""
+    if path.suffix.lower() == ".png":
+        return is_ours(path)
+    try:
+        with open(path.with_suffix(".json"), "rb") as file:
+            return path.suffix == ".mp4" and file.read(len(_CLIP)) == _CLIP
+    except OSError:
+        return False
+
+
+@contextmanager
+def plain_name(path: Path) -> Iterator[Path]:
+    """The path itself, or where its name is not UTF-8 a link to it that is."""
+    if readable_name(path) == str(path):
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="hiu-") as folder:
+        link = Path(folder) / f"clip{path.suffix if path.suffix.isascii() else ''}"
+        link.symlink_to(path.resolve())
+        yield link
 
 
 def _pictures(reader, name):
@@ -96,21 +130,19 @@ def _overlay(picture, prediction, faces):
     """The overlay at a size that people can look at."""
     scale = min(1.0, _LONGEST_OVERLAY / max(picture.shape[:2]))
     if scale < 1:
-        shrink = lambda image: cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        size = [max(1, round(scale * length)) for length in picture.shape[1::-1]]
+        shrink = lambda image: cv2.resize(image, size, interpolation=cv2.INTER_AREA)
         move = lambda points: (points + 0.5) * scale - 0.5
         picture = shrink(picture)
         prediction = replace(
             prediction,
-            mask=shrink(prediction.mask),
+            mask=None if prediction.mask is None else shrink(prediction.mask),
             joints_2d=move(prediction.joints_2d),
             vertices_2d=move(prediction.vertices_2d),
         )
     return draw_prediction(picture, prediction, faces)
 
 
-def _write_png(path, picture):
-    good, content = cv2.imencode(".png", picture[..., ::-1])
-    if not good:
-        raise UserError(f"cannot encode {path}")
+def _write(path, content):
     with written_whole(path) as scratch:
-        scratch.write_bytes(content.tobytes())
+        scratch.write_bytes(content)

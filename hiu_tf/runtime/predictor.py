@@ -13,7 +13,7 @@ from hiu_tf.errors import UserError
 from hiu_tf.geometry.camera import project
 from hiu_tf.geometry.window import Window, around_box, around_hand
 from hiu_tf.hand.procedural import hand_model
-from hiu_tf.runtime.backend import load_network, read_card, server_network
+from hiu_tf.runtime.backend import load_network, model_card
 from hiu_tf.runtime.crop import cut, mask_to_picture, search_windows
 from hiu_tf.runtime.evidence_fit import EvidenceFit
 
@@ -88,7 +88,10 @@ class Predictor:
         hand: str = "procedural",
     ):
         if server:
-            self.network, self.card = server_network(server, server_model), read_card(path)
+            from hiu_tf.serving.network import ServedNetwork
+
+            self.card = model_card(path)
+            self.network = ServedNetwork(server, server_model, self.card)
             self.engine = f"TF Serving at {server}"
         else:
             self.network, self.card, self.engine = load_network(path, threads)
@@ -135,7 +138,11 @@ class Predictor:
 
     def _best(self, picture, windows):
         """The window that the network is surest of, and its raw outputs."""
-        outputs = self.network(np.stack([cut(picture, window) for window in windows]))
+        crops = np.stack([cut(picture, window) for window in windows])
+        if len(windows) > 2 and hasattr(self.network, "glance"):  # scores alone are a smaller answer of a server
+            best = int(np.argmax(self.network.glance(crops).mean(axis=1)))
+            windows, crops = windows[best : best + 1], crops[best : best + 1]
+        outputs = self.network(crops)
         best = int(np.argmax(outputs[keys.SCORES].mean(axis=1)))
         return windows[best], {name: values[best] for name, values in outputs.items()}
 

@@ -8,11 +8,13 @@ client.predict("mesh", image_bytes=[open("hand.jpg", "rb").read()])["vertices"]
 from __future__ import annotations
 
 import base64
+import contextlib
 import http.client
 import json
+import socket
+import threading
 import time
-import urllib.error
-import urllib.request
+from urllib.parse import quote, urlsplit
 
 import numpy as np
 
@@ -49,49 +51,89 @@ class RestClient:
     Args:
       address: http://HOST:PORT.
       model: its name on the server.
-      timeout: seconds for each try.
+      timeout: seconds for each try, from the connection to the last byte of the answer.
     """
 
     def __init__(self, address: str, model: str, timeout: float = _TIMEOUT_S):
-        self._url, self._timeout, self.model = f"{address}/v1/models/{model}", timeout, model
+        self._place, self._timeout, self.model = urlsplit(address), timeout, model
+        self._path = f"/v1/models/{quote(model)}"
+        self._url = f"{address}{self._path}"
+        try:
+            self._place.port  # noqa: B018  (raises where it is no number)
+        except ValueError as error:
+            raise ServingError(f"{address} is no address: {error}") from error
 
     def predict(self, signature: str, **inputs) -> dict[str, np.ndarray]:
         """The outputs of a signature.
 
         Raises:
-          ServingError: no such model or signature, bad inputs, overload, or no answer in time.
+          ServingError: no such model or signature, bad inputs, overload, or no (good) answer in time.
         """
         body = {"signature_name": signature, "inputs": {name: _as_json(value) for name, value in inputs.items()}}
-        outputs = self._call(":predict", json.dumps(body).encode())["outputs"]
+        try:
+            content = json.dumps(body, allow_nan=False).encode()
+        except ValueError as error:
+            raise ServingError(f"{signature}: JSON knows no infinity and no NaN, inputs must be finite") from error
+        outputs = self._field(self._call(":predict", content), "outputs")
         if not isinstance(outputs, dict):  # the server leaves out the name of an only output
             raise ServingError(f"{self._url}: the signature {signature!r} is not one of an exported hand model")
-        return {name: _from_json(name, value) for name, value in outputs.items()}
+        return {name: self._array(name, value) for name, value in outputs.items()}
 
     def is_ready(self) -> bool:
         """Whether a version of the model is loaded."""
-        states = self._call("", None)["model_version_status"]
-        return any(state["state"] == "AVAILABLE" for state in states)
+        states = self._field(self._call("", None), "model_version_status")
+        return isinstance(states, list) and any(isinstance(s, dict) and s.get("state") == "AVAILABLE" for s in states)
 
     def _call(self, what, body):
-        request = urllib.request.Request(self._url + what, body, {"Content-Type": "application/json"})
-        return _with_retries(lambda: self._once(request), self._url)
+        return _with_retries(lambda: self._once(self._path + what, body), self._url)
 
-    def _once(self, request):
+    def _once(self, path, body):
+        kind = http.client.HTTPSConnection if self._place.scheme == "https" else http.client.HTTPConnection
+        connection = kind(self._place.hostname, self._place.port, timeout=self._timeout)
+        # A socket's own time-out starts anew with each byte: this one ends an answer that drips.
+        clock = threading.Timer(self._timeout, _hang_up, [connection])
+        clock.start()
         try:
-            with urllib.request.urlopen(request, timeout=self._timeout) as answer:
-                return json.loads(answer.read())
-        except urllib.error.HTTPError as error:
-            text = _message(error.read())
-            if error.code in (429, 503):
-                raise _Overload(text) from error
-            raise ServingError(f"{self._url} answers {error.code}: {text}") from error
-        except http.client.InvalidURL as error:
-            raise ServingError(f"{self._url} is no address: {error}") from error
-        except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
-            reason = getattr(error, "reason", None) or repr(error)
-            raise _Overload(f"no answer ({reason})") from error
-        except ValueError as error:
+            headers = {"Content-Type": "application/json"}
+            connection.request("GET" if body is None else "POST", path, body, headers)
+            answer = connection.getresponse()
+            if (answer.length or 0) > _LARGEST_REPLY:
+                raise ServingError(f"{self._url} claims an answer of {answer.length} bytes: that is no hand")
+            content = answer.read(_LARGEST_REPLY + 1)
+            if len(content) > _LARGEST_REPLY:
+                raise ServingError(f"{self._url} answers more than {_LARGEST_REPLY} bytes: that is no hand")
+            if answer.length:
+                raise _Overload(f"the answer ends {answer.length} bytes too early, or took more than {self._timeout} s")
+        except (OSError, http.client.HTTPException) as error:
+            raise _Overload(f"no answer within {self._timeout} s ({error!r})") from error
+        finally:
+            clock.cancel()
+            connection.close()
+        if answer.status in (429, 503):
+            raise _Overload(_message(content))
+        if answer.status != 200:
+            raise ServingError(f"{self._url} answers {answer.status}: {_message(content)}")
+        try:
+            return json.loads(content)
+        except (ValueError, RecursionError) as error:
             raise ServingError(f"{self._url} does not answer in JSON: {error}") from error
+
+    def _field(self, answer, name):
+        if not isinstance(answer, dict) or name not in answer:
+            raise ServingError(f"{self._url}: the answer holds no {name!r}: is this a TF Serving server?")
+        return answer[name]
+
+    def _array(self, name, value):
+        try:
+            return _from_json(name, value)
+        except (ValueError, TypeError, KeyError) as error:
+            raise ServingError(f"{self._url}: the output {name!r} is no array: {error}") from error
+
+
+def _hang_up(connection):
+    if connection.sock:
+        with contextlib.suppress(OSError):
+            connection.sock.shutdown(socket.SHUT_RDWR)
 
 
 class GrpcClient:
@@ -176,11 +218,13 @@ def _from_json(name, value):
     if name.endswith("_bytes"):
         return np.array([base64.b64decode(part["b64"]) for part in value], object)
     array = np.array(value)
+    if array.dtype.kind not in "fiub":
+        raise ValueError(f"it holds {array.dtype}, expected numbers")
     return array.astype(np.float32) if array.dtype == np.float64 else array
 
 
 def _message(body):
     try:
-        return json.loads(body)["error"]
-    except (ValueError, KeyError, TypeError):
+        return str(json.loads(body)["error"])[:500]
+    except (ValueError, KeyError, TypeError, RecursionError):
         return body[:200].decode(errors="replace")

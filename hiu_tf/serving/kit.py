@@ -45,7 +45,7 @@ _COMPOSE = """services:
     image: {image}
     entrypoint: ["tensorflow_model_server"]
     command: {flags}
-    ports: ["8500:8500", "8501:8501"]
+    ports: ["127.0.0.1:8500:8500", "127.0.0.1:8501:8501"]  # this machine alone; docs/serving.md: TLS and log-in in front
     volumes:
       - "{model}:/models/{name}:ro"
       - "./config:/config:ro"

@@ -18,7 +18,7 @@ from hiu_tf.errors import UserError
 from hiu_tf.hand.model import HandModel
 from hiu_tf.hand.procedural import hand_model, procedural_hand
 from hiu_tf.models.hiu import build_hiu
-from hiu_tf.runtime.backend import newest_version, read_card
+from hiu_tf.runtime.backend import model_card, newest_version
 from hiu_tf.training.report import REPORT
 
 RECIPE, WEIGHTS = "recipe.json", "network.weights.h5"
@@ -73,7 +73,7 @@ def _is_exported(folder):
 
 def _settings_of_card(folder):
     """What an exported model's card says of its recipe."""
-    card = read_card(folder)
+    card = model_card(folder)
     if card["hand"]["name"] != procedural_hand().name:
         raise UserError(f"{folder} was made with the hand {card['hand']['name']}, which is not in its card")
     return {"model": card["name"], "network": {"image_size": card["image_size"]}, "hand": "procedural"}

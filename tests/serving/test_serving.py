@@ -294,7 +294,7 @@ def test_hiu_predict_asks_a_server(server, folder, tmp_path):
     from hiu_tf.cli import main
 
     cv2.imwrite(str(tmp_path / "hand.png"), scene(120, 160))
-    options = ["--model", str(folder), "--box", "30,20,80,80", "--side", "left"]
+    options = ["--model", str(folder), "--box", "30,20,80,80", "--side", "left", "--no-fit"]
     for name, more in (("local", []), ("rest", ["--server", server["rest"]]), ("grpc", ["--server", server["grpc"]])):
         assert main(["predict", str(tmp_path / "hand.png"), "--out", str(tmp_path / name), *options, *more]) == 0
     answers = [json.loads((tmp_path / name / "hand.json").read_text()) for name in ("local", "rest", "grpc")]

@@ -1,0 +1,135 @@
+"""The card of an exported model, read and checked: everything that the runtime takes from it has type and shape."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from hiu_tf.errors import UserError
+
+CARD, SAVED_GRAPH = "model.json", "saved_model.pb"
+#: Side of the window around a hand's box, where a card does not say it: cards before 0.2 did not.
+_OLD_SCALE = 1.6
+_MOST_FACES = 1_000_000
+
+
+class ModelError(UserError):
+    """A model file that cannot be used."""
+
+
+def read_card(path: Path) -> dict:
+    """The card of a .tflite file (inside it, or model.json beside it) or of one version of a SavedModel.
+
+    Raises:
+      ModelError: there is none, it is no card, or the model is not the one that it was written for.
+    """
+    if path.suffix != ".tflite":
+        card = checked(_content(path / "assets.extra" / CARD), path / "assets.extra" / CARD)
+        graph = path / SAVED_GRAPH
+        if "sha256" in card and graph.is_file() and card["sha256"] != checksum(graph.read_bytes()):
+            raise ModelError(f"{graph} is damaged: it is not what the model's card was written for: copy it again")
+        return card
+    content = path.read_bytes()
+    try:
+        if not zipfile.is_zipfile(path):
+            return checked(_content(path.parent / CARD), path.parent / CARD)
+        with zipfile.ZipFile(path) as archive:
+            card, start = checked(archive.read(CARD), path), min(i.header_offset for i in archive.infolist())
+    except UserError:
+        raise
+    except Exception as error:  # zipfile raises what damaged archives make of its fields
+        raise ModelError(f"{path} is damaged: the card at its end cannot be read: copy it again ({error!r})") from error
+    if "sha256" in card and card["sha256"] != checksum(content[:start]):
+        raise ModelError(f"{path} is damaged: it is not what its card was written for: copy it again")
+    return card
+
+
+def checksum(content: bytes) -> str:
+    """What a card says of its model's bytes. An interpreter does not look: it crashes, or computes anything."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def checked(content: bytes, where: Path) -> dict:
+    """A card from its JSON.
+
+    Raises:
+      ModelError: it is no JSON object, or a field is missing or wrong; the message names it.
+    """
+    try:
+        card = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"{where} is no model card: {error}") from error
+    if not isinstance(card, dict):
+        raise ModelError(f"{where} is no model card: it holds a {type(card).__name__}, not names and values")
+    card.setdefault("window_scale", _OLD_SCALE)
+    missing = [name for name in _FIELDS if name not in card]
+    if missing:
+        raise ModelError(f"{where} is no model card: it lacks {', '.join(missing)}")
+    for name, (fits, wanted) in _FIELDS.items():
+        if not fits(card[name]):
+            raise ModelError(f"{where}: {name} must be {wanted}, got {_short(card[name])}")
+    if np.max(card["faces"], initial=0) >= card.get("vertices", _MOST_FACES):
+        raise ModelError(f"{where}: faces point at vertices that do not exist")
+    return card
+
+
+def _is_text(value):
+    return isinstance(value, str)
+
+
+def _is_number(low: float, high: float) -> Callable:
+    return lambda v: type(v) in (int, float) and math.isfinite(v) and low <= v <= high
+
+
+def _is_array(columns: int, dtype: type, rows: int | None = None) -> Callable:
+    """A list of rows of so many finite numbers."""
+
+    def fits(value):
+        if not isinstance(value, list) or (rows is not None and len(value) != rows) or len(value) > _MOST_FACES:
+            return False
+        plain = all(isinstance(row, list) and len(row) == columns for row in value)
+        numbers = (int,) if dtype is int else (int, float)
+        return plain and all(type(v) in numbers and math.isfinite(v) and abs(v) < 2**31 for row in value for v in row)
+
+    return fits
+
+
+#: Field -> (check, words).
+_FIELDS = {
+    "name": (_is_text, "text"),
+    "hiu_tf": (_is_text, "text"),
+    "input": (_is_text, "text"),
+    "image_size": (lambda v: type(v) is int and 32 <= v <= 4096, "a whole number from 32 to 4096"),
+    "window_scale": (_is_number(0.5, 10), "a number from 0.5 to 10"),
+    "outputs": (lambda v: isinstance(v, dict) and all(map(_is_text, v.values())), "names with texts"),
+    "camera": (
+        lambda v: _is_array(3, float, 3)(v) and min(v[0][0], v[1][1]) > 0,
+        "3 x 3 numbers with focal lengths above 0",
+    ),
+    "faces": (
+        lambda v: _is_array(3, int)(v) and len(v) > 0 and min(map(min, v)) >= 0,
+        "rows of three numbers of vertices",
+    ),
+    "hand": (
+        lambda v: isinstance(v, dict) and _is_text(v.get("name")) and _is_text(v.get("licence")),
+        "a name and a licence",
+    ),
+}
+
+
+def _content(path):
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise ModelError(f"the model's card {path} is missing: copy it along with the model") from None
+
+
+def _short(value):
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:60]}..."

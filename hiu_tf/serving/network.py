@@ -1,0 +1,77 @@
+"""The network behind a TF Serving server, as the runtime's own: crops in, named arrays out, every answer checked."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from hiu_tf.conventions import keys
+from hiu_tf.geometry.camera import project
+from hiu_tf.serving.client import ServingError, connect
+
+#: Crops of one request.
+_AT_ONCE = 16
+_ARRAYS = {
+    keys.JOINTS_2D: (21, 2), keys.SCORES: (21,), keys.JOINTS_3D: (21, 3), keys.VERTICES: (None, 3), keys.SHAPE: (10,),
+    keys.POSE: (15, 3), keys.ROTATION: (3,), keys.TRANSLATION: (3,),
+}  # fmt: skip
+
+
+class ServedNetwork:
+    """Sends crops as PNG files: as floats in JSON, those of one picture that is searched would be 30 MB.
+
+    Args:
+      address: of the server, as `serving.client.connect` takes it.
+      model: its name there.
+      card: of the model.
+    """
+
+    def __init__(self, address: str, model: str, card: dict):
+        self._client, self._address = connect(address, model), address
+        self._camera = np.array(card["camera"])
+
+    def __call__(self, crops: np.ndarray) -> dict[str, np.ndarray]:
+        """All outputs for crops [B, S, S, 3] in [0, 1].
+
+        Raises:
+          ServingError: the server cannot be reached, or its answer is not that of an exported hand model.
+        """
+        found = self._ask("mesh", crops, _ARRAYS)
+        masks = self._client.predict("mask", image_bytes=_encoded(crops)).get("mask_png_bytes", ())
+        found[keys.MASK] = np.stack([self._mask(png, crops.shape[1]) for png in masks] or [np.zeros((0, 0))])
+        if len(found[keys.MASK]) != len(crops):
+            raise ServingError(f"{self._address} answers {len(masks)} masks for {len(crops)} crops")
+        found[keys.JOINTS_2D_PROJECTED] = project(found[keys.JOINTS_3D], self._camera)
+        return found
+
+    def glance(self, crops: np.ndarray) -> np.ndarray:
+        """Scores [B, 21] of crops alone, for a search among many."""
+        wanted = {keys.SCORES: _ARRAYS[keys.SCORES]}
+        parts = [crops[k : k + _AT_ONCE] for k in range(0, len(crops), _AT_ONCE)]
+        return np.concatenate([self._ask("serving_default", part, wanted)[keys.SCORES] for part in parts])
+
+    def _ask(self, signature, crops, wanted):
+        outputs = self._client.predict(signature, image_bytes=_encoded(crops))
+        for name, shape in wanted.items():
+            array = outputs.get(name)
+            if array is None or array.dtype.kind not in "fiu" or not _fits(array.shape, (len(crops), *shape)):
+                found = "nothing" if array is None else f"{array.dtype} of shape {array.shape}"
+                raise ServingError(f"{self._address}: {name} should be numbers [{len(crops)}, {shape}], it is {found}")
+            if not np.isfinite(array).all():
+                raise ServingError(f"{self._address}: {name} holds values that are not finite")
+        return {name: np.asarray(outputs[name], np.float32) for name in wanted}
+
+    def _mask(self, png, size):
+        mask = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_GRAYSCALE) if png else None
+        if mask is None or mask.shape != (size, size):
+            raise ServingError(f"{self._address}: a mask is no PNG of {size}x{size} pixels")
+        return mask.astype(np.float32) / 255.0
+
+
+def _encoded(crops):
+    pictures = np.round(255.0 * np.asarray(crops)).astype(np.uint8)
+    return [cv2.imencode(".png", picture[..., ::-1])[1].tobytes() for picture in pictures]
+
+
+def _fits(shape, wanted):
+    return len(shape) == len(wanted) and all(want in (None, size) for want, size in zip(wanted, shape))
