@@ -10,8 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from hiu_tf.errors import UserError
+
 #: How the name of a scratch path starts. A killed process leaves it behind.
 PARTIAL = "partial-"
+_LOCK = "being-written.lock"
 _HOST = re.sub(r"[^A-Za-z0-9.]", "_", platform.node())
 _NAME = re.compile(re.escape(f"{PARTIAL}{_HOST}-") + r"(\d+)-")
 
@@ -35,6 +38,17 @@ def written_whole(path: str | Path) -> Iterator[Path]:
         _remove(scratch)
 
 
+@contextmanager
+def scratch_folder(folder: str | Path) -> Iterator[Path]:
+    """A folder inside another for what is not yet good; gone when the block ends."""
+    scratch = Path(folder) / f"{PARTIAL}{_HOST}-{os.getpid()}-folder"
+    scratch.mkdir(parents=True)
+    try:
+        yield scratch
+    finally:
+        _remove(scratch)
+
+
 def clear_leftovers(folder: str | Path) -> list[Path]:
     """Removes scratch paths in a folder whose process, of this machine, is gone. Returns what was removed."""
     removed = []
@@ -44,6 +58,41 @@ def clear_leftovers(folder: str | Path) -> list[Path]:
             _remove(path)
             removed.append(path)
     return removed
+
+
+@contextmanager
+def locked(folder: Path, program: str) -> Iterator[None]:
+    """Keeps a second program from writing into a folder at the same time.
+
+    Raises:
+      UserError: another process of this machine is at work there.
+    """
+    lock = folder / _LOCK
+    while True:
+        try:
+            with open(lock, "x") as file:
+                file.write(f"{_HOST} {os.getpid()}")
+            break
+        except FileExistsError:
+            host, _, process = _text(lock).partition(" ")
+            if host == _HOST and process.isdecimal() and not _is_running(int(process)):
+                lock.unlink(missing_ok=True)  # of a process that was killed
+                continue
+            raise UserError(
+                f"{folder} is being written by another {program} ({host} {process}): wait for it, or give another folder "
+                f"(if nothing runs there, remove {lock})"
+            ) from None
+    try:
+        yield
+    finally:
+        lock.unlink(missing_ok=True)
+
+
+def _text(path):
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
 
 
 def _is_running(process):

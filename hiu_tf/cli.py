@@ -24,6 +24,7 @@ from hiu_tf.errors import UserError
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 #: As runtime/pictures.py's, which this module does not import: `hiu --help` is to be quick.
 MOST_MEGAPIXELS = 120.0
+_LARGEST_K = 1e6
 CLIPS = (".mp4", ".avi", ".mov", ".mkv")
 
 
@@ -57,7 +58,7 @@ def parse_args(argv):
     predict.add_argument(
         "--hand", default="procedural", help="hand model (.npz) that a --model of your own poses (default: procedural)"
     )
-    predict.add_argument("--threads", type=int, default=2, help="of the TFLite interpreter (default 2)")
+    predict.add_argument("--threads", type=_threads, default=2, help="of the TFLite interpreter (default 2)")
     predict.add_argument("--server", help="HOST:PORT (REST) or grpc://HOST:PORT of a TF Serving server that computes")
     predict.add_argument("--server-model", default=SERVER_MODEL, help="the model's name on that server (default hiu)")
     predict.add_argument(
@@ -92,6 +93,17 @@ def parse_args(argv):
     bench.add_argument("--json", help="write the rows there")
     bench.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser.parse_args(argv)
+
+
+def _threads(text):
+    """A number of threads; more than there are cores would only wait for each other."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"takes a whole number above 0, got {text!r}")
+    from hiu_tf.runtime.backend import cores
+
+    if int(text) > cores():
+        print(f"this machine has {cores()} cores for {text} threads: {cores()} are taken", file=sys.stderr)
+    return min(int(text), cores())
 
 
 def main(argv=None) -> int:
@@ -188,16 +200,12 @@ def _benchmark(args) -> int:
 
 def _count(preset, settings) -> int:
     """Builds a network and says what it costs."""
-    import yaml
-
     from hiu_tf.config.costs import cost_table
+    from hiu_tf.config.load import parse_setting
     from hiu_tf.config.presets import model_config
     from hiu_tf.models.cost import network_cost
 
-    without = [setting for setting in settings if "=" not in setting]
-    if without:
-        raise UserError(f"--set takes NAME=VALUE, got {without[0]!r}")
-    changes = {name: yaml.safe_load(value) for name, _, value in (setting.partition("=") for setting in settings)}
+    changes = dict(map(parse_setting, settings))
     print(cost_table({preset: network_cost(model_config(preset, changes))}))
     return 0
 
@@ -267,8 +275,8 @@ def _intrinsics(text):
     if values is None:
         return None
     fx, fy, cx, cy = values
-    if not all(map(math.isfinite, values)) or min(fx, fy) < 1:
-        raise UserError(f"--K takes focal lengths of at least 1 pixel and a finite centre, got {text!r}")
+    if not all(map(math.isfinite, values)) or min(fx, fy) < 1 or max(map(abs, values)) > _LARGEST_K:
+        raise UserError(f"--K takes focal lengths from 1 pixel and a centre, at most {_LARGEST_K:g}, got {text!r}")
     return [[fx, 0, cx], [0, fy, cy], [0, 0, 1]]
 
 

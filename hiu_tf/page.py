@@ -66,8 +66,8 @@ class Page:
         for place, (title, lines) in enumerate(panels.items(), start=1):
             axes = figure.add_subplot(rows, columns, place)
             for label, (x, y, *style) in lines.items():
-                axes.plot(x, y, *style, label=label, linewidth=1.2)
-            axes.set_title(title, fontsize=10)
+                axes.plot(x, y, *style, label=_plain(label), linewidth=1.2)
+            axes.set_title(_plain(title), fontsize=10)
             axes.set_xlabel(xlabel, fontsize=8)
             axes.tick_params(labelsize=8)
             axes.grid(alpha=0.3)
@@ -89,3 +89,8 @@ class Page:
 
 def _shown(value):
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _plain(text):
+    """Text in which a dollar starts no formula."""
+    return str(text).replace("$", r"\$")

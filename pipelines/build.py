@@ -96,6 +96,7 @@ def evaluation_data(
     scale: float = SCALE,
     fold: tuple = (0.0, 1.0),
     limit: int = -1,
+    without: dict[str, int] | None = None,
 ) -> tf.data.Dataset:
     """One pass in order over a split, or the first `limit` samples of a fold of it.
 
@@ -105,16 +106,27 @@ def evaluation_data(
     def prepare(serialized):
         return to_float(cut_pictures(place(parse(serialized, mesh=True), size, scale=scale), size))
 
-    return _parallel(raw_records(folder, split, fold, limit).batch(batch_size), prepare).prefetch(1)
+    return _parallel(raw_records(folder, split, fold, limit, without).batch(batch_size), prepare).prefetch(1)
 
 
-def raw_records(folder: str | Path, split: str, fold: tuple = (0.0, 1.0), limit: int = -1) -> tf.data.Dataset:
-    """Serialized records of a split in order: those of a fold, at most `limit` of them."""
+def raw_records(
+    folder: str | Path,
+    split: str,
+    fold: tuple = (0.0, 1.0),
+    limit: int = -1,
+    without: dict[str, int] | None = None,
+) -> tf.data.Dataset:
+    """Serialized records of a split in order: those of a fold, at most `limit` of them.
+
+    `without` names shards of which only so many first records can be read (`records.damaged_shards`).
+    """
     shards, counts = read_index(folder, split)
-    records = tf.data.TFRecordDataset(shards)
-    if tuple(fold) == (0.0, 1.0):
+    records = tf.data.TFRecordDataset([shard for shard in shards if shard not in (without or {})])
+    for shard, count in (without or {}).items():
+        records = records.concatenate(tf.data.TFRecordDataset(shard).take(count))
+    if tuple(fold) == (0.0, 1.0) and not without:
         records = records.apply(tf.data.experimental.assert_cardinality(counts["samples"]))
-    else:
+    elif tuple(fold) != (0.0, 1.0):
         records = records.filter(in_fold(fold))
     return records.take(limit)
 

@@ -50,14 +50,17 @@ def write_shard(
         if is_same and not before.get("skipped"):  # what was broken may have been mended
             return before
     tallies, skipped, left_out = [], [], []
-    with written_whole(path) as scratch, tf.io.TFRecordWriter(str(scratch)) as writer:
-        for _, outcome in outcomes:
-            if isinstance(outcome, Sample):
-                writer.write(_encode(outcome))
-                tallies.append(tally(outcome))
-            else:
-                (left_out if isinstance(outcome, LeftOut) else skipped).append(str(outcome))
-            on_sample()
+    try:
+        with written_whole(path) as scratch, tf.io.TFRecordWriter(str(scratch)) as writer:
+            for _, outcome in outcomes:
+                if isinstance(outcome, Sample):
+                    writer.write(_encode(outcome))
+                    tallies.append(tally(outcome))
+                else:
+                    (left_out if isinstance(outcome, LeftOut) else skipped).append(str(outcome))
+                on_sample()
+    except tf.errors.OpError as error:  # a full disk, most of all
+        raise RecordError(f"{path} cannot be written: {error.message}") from error
     content = merge(tallies) | {"skipped": skipped, "left_out": left_out}
     content |= {"made_from": made_from, "bytes": path.stat().st_size, "sha256": _checksum(path)}
     with written_whole(note) as scratch:
@@ -78,6 +81,9 @@ def write_index(folder: Path, dataset: str, split: str, shards: dict[str, dict])
     index["splits"][split] = content | {"shards": {name: shards[name]["sha256"] for name in sorted(shards)}}
     with written_whole(path) as scratch:
         scratch.write_text(json.dumps(index, indent=1))
+    for old in {*folder.glob(f"{split}-*-of-*.tfrecord"), *folder.glob(f"{split}-*-of-*.json")}:
+        if old.with_suffix(".tfrecord").name not in shards:
+            old.unlink()  # of an earlier split of another size
     return content
 
 
@@ -118,6 +124,19 @@ def read_index(folder: str | Path, split: str) -> tuple[list[str], dict]:
     for name in names:
         _check_shard(Path(folder) / name, splits[split]["shards"][name])
     return [str(Path(folder) / name) for name in names], counts
+
+
+def damaged_shards(folder: str | Path, split: str) -> dict[str, int]:
+    """Shards of a split that cannot be read to their end -> how many of their first records can."""
+    damaged = {}
+    for shard in read_index(folder, split)[0]:
+        count = 0
+        try:
+            for _ in tf.data.TFRecordDataset(shard):
+                count += 1
+        except tf.errors.OpError:
+            damaged[shard] = count
+    return damaged
 
 
 def has_split(folder: str | Path, split: str) -> bool:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
+import sys
 from pathlib import Path
 from typing import NamedTuple
+
+import numpy as np
 
 MEAN_SAMPLES = 512
 _BATCH, _SEED = 32, 0
@@ -20,6 +23,7 @@ class Part(NamedTuple):
     fold: tuple[float, float] = (0.0, 1.0)
     limit: int = -1
     corruption: str = ""
+    skip_damaged: bool = False
 
 
 def open_model(path: str):
@@ -119,9 +123,44 @@ def batches(folder, size: int, part: Part):
     from hiu_tf.conventions import keys
     from hiu_tf.evaluation.corruption import corrupted
     from pipelines.build import evaluation_data
+    from pipelines.records import damaged_shards
 
-    found = evaluation_data(folder, part.split, size, _BATCH, fold=part.fold, limit=part.limit).as_numpy_iterator()
+    without = damaged_shards(folder, part.split) if part.skip_damaged else {}
+    for shard, count in without.items():
+        print(f"{shard} is damaged after {count} records: the rest of it is left out", file=sys.stderr)
+    data = evaluation_data(folder, part.split, size, _BATCH, fold=part.fold, limit=part.limit, without=without)
+    found = _readable(data.as_numpy_iterator(), folder, part.split)
     return corrupted(found, part.corruption, keys.IMAGE) if part.corruption else found
+
+
+def _readable(batches, folder, split):
+    """The batches; where they cannot be read, or hold what is no number, in which shard and record."""
+    import tensorflow as tf
+
+    from pipelines.records import RecordError, damaged_shards
+
+    try:
+        for batch in batches:
+            _refuse_not_finite(batch, folder)
+            yield batch
+    except tf.errors.OpError as error:
+        where = [f"{shard}, record {count + 1}" for shard, count in damaged_shards(folder, split).items()]
+        raise RecordError(
+            f"{'; '.join(where) or folder} cannot be read: prepare it again, or leave it out with --skip-damaged "
+            f"({error.message.splitlines()[0]})"
+        ) from error
+
+
+def _refuse_not_finite(batch, folder):
+    from hiu_tf.conventions import keys
+    from pipelines.records import RecordError
+
+    pairs = (keys.JOINTS_2D, keys.JOINTS_2D_WEIGHT), (keys.JOINTS_3D, keys.JOINTS_3D_WEIGHT)
+    for name, weight in pairs:
+        bad = (batch[weight] > 0) & ~np.isfinite(batch[name]).all(axis=-1)
+        if bad.any():
+            sample = batch[keys.SAMPLE_ID][bad.any(axis=1).argmax()].decode()
+            raise RecordError(f"{folder}: sample {sample}: {name} holds values that are not finite: prepare it again")
 
 
 def _cell(value):

@@ -60,11 +60,12 @@ def pictures_of(folder, part):
     from hiu_tf.conventions import keys
     from pipelines.build import raw_records
     from pipelines.crop import boxes
-    from pipelines.records import parse
+    from pipelines.records import damaged_shards, parse
     from pipelines.schema import LEFT, RIGHT
 
+    without = damaged_shards(folder, part.split) if part.skip_damaged else {}
     names = {RIGHT: "right", LEFT: "left"}
-    for serialized in raw_records(folder, part.split, part.fold, part.limit).batch(1):
+    for serialized in raw_records(folder, part.split, part.fold, part.limit, without).batch(1):
         record = parse(serialized)
         picture = tf.io.decode_image(record[keys.IMAGE][0], channels=3, expand_animations=False).numpy()
         yield picture, boxes(record)[0].numpy(), names.get(int(record[keys.SIDE][0]))

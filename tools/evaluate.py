@@ -123,6 +123,7 @@ def parse_args(argv):
     add("--split", default="val", help="of every set (default val)")
     add("--fold", type=_fold, default="0,1", help="LOW,HIGH: only this part of the samples (default 0,1)")
     add("--limit", type=positive, default=-1, help="at most so many samples of each set")
+    add("--skip-damaged", action="store_true", help="leave out records that cannot be read, instead of stopping")
     add("--protocols", default="", help="comma-separated named protocols, added to the table")
     add(
         "--pixels", type=_range, metavar="LOW,HIGH,STEPS", help="range of the 2D areas, pixels of 256 (default 0,30,20)"
@@ -212,7 +213,7 @@ def _measure_models(args) -> int:
 
     ours = with_range(FIGURES, *args.pixels) if args.pixels else FIGURES
     figures = (*ours, *named_figures([name for name in args.protocols.split(",") if name]))
-    part, sides = Part(args.data, args.sets, args.split, args.fold, args.limit), {}
+    part, sides = Part(args.data, args.sets, args.split, args.fold, args.limit, "", args.skip_damaged), {}
     if args.through:
         measured, sides = measure_product(args.model, part, figures)
     else:

@@ -40,7 +40,7 @@ def export_run(run, out: Path, metrics: dict | None, training: str, precisions, 
     Raises:
       UserError: a file differs too much from the network and was left out; nothing is published if that is the SavedModel.
     """
-    from hiu_tf.atomic import PARTIAL
+    from hiu_tf.atomic import clear_leftovers, scratch_folder
     from hiu_tf.conventions import keys
     from hiu_tf.evaluation.report import markdown
     from hiu_tf.export.card import card_text, model_card, write_card
@@ -55,11 +55,12 @@ def export_run(run, out: Path, metrics: dict | None, training: str, precisions, 
     card = model_card(run.preset, module.size, module.hand, results)
     crops = np.concatenate([b[keys.IMAGE] for b in examples("train", _CALIBRATION)]) if "int8" in precisions else None
     out.mkdir(parents=True, exist_ok=True)
+    clear_leftovers(out)
     # A server may be watching the folder: nothing is in its place before all of it is good.
-    with tempfile.TemporaryDirectory(prefix=PARTIAL, dir=out) as scratch:
-        made = {SAVED: export_saved_model(module, Path(scratch), card)}
+    with scratch_folder(out) as scratch:
+        made = {SAVED: export_saved_model(module, scratch, card)}
         for precision in precisions:
-            made[precision] = Path(scratch) / f"{run.preset}_{precision}.tflite"
+            made[precision] = scratch / f"{run.preset}_{precision}.tflite"
             print(f"converting {made[precision].name} ...", flush=True)
             export_tflite(module, made[precision], precision, crops, card, **options)
         found = _held_against(run, made, examples, module.size) if examples else {}

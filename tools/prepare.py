@@ -27,7 +27,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from tools._program import positive, program
+from tools._program import end_with_parent, positive, program
 
 _SAMPLES_PER_SHARD, _FEWEST_SHARDS = 1000, 8
 _TICK_S = 0.3
@@ -40,6 +40,7 @@ def _start_worker(counter):
     global _done
     _done = counter
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process ends its workers
+    end_with_parent()
 
 
 def _count():
@@ -71,20 +72,27 @@ def prepare(name, source, split, out, parts=None, workers=1, options=(), max_bad
     Raises:
       RecordError: more than `max_bad` samples are broken; shards stay, the index is not written.
     """
-    from hiu_tf.atomic import PARTIAL
+    from hiu_tf.atomic import clear_leftovers, locked
     from pipelines.datasets import open_split
-    from pipelines.records import RecordError, refuse_other_set, write_index
+    from pipelines.records import refuse_other_set
 
     opened = open_split(name, source, split, options)
     parts = parts or min(len(opened.keys), max(_FEWEST_SHARDS, math.ceil(len(opened.keys) / _SAMPLES_PER_SHARD)))
     Path(out).mkdir(parents=True, exist_ok=True)
     refuse_other_set(Path(out), opened.name)
-    for leftover in Path(out).glob(f"{PARTIAL}*-{split}-*"):
-        leftover.unlink()  # of a run that was killed
+    clear_leftovers(out)
+    with locked(Path(out), "tools/prepare.py"):
+        return _prepare_parts(opened, (name, source, split, options, out), parts, workers, max_bad)
+
+
+def _prepare_parts(opened, what, parts, workers, max_bad):
+    from pipelines.records import RecordError, write_index
+
+    name, _, split, _, out = what
     context, shards = get_context("spawn"), {}
     counter = context.Value("q", 0)
     pool = ProcessPoolExecutor(workers, context, _start_worker, (counter,))
-    jobs = {pool.submit(write_part, name, source, split, options, out, part, parts) for part in range(parts)}
+    jobs = {pool.submit(write_part, *what, part, parts) for part in range(parts)}
     try:
         with tqdm(total=len(opened.keys), desc=f"{name}/{split}", unit=" samples") as bar:
             while jobs:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+import difflib
+from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 
 import dacite
 import yaml
 
+from hiu_tf.config import schema
 from hiu_tf.config.schema import ConfigError, Recipe
+
+#: What PyYAML raises: its own errors, and those of the types that a scalar is turned into.
+_UNREADABLE = (yaml.YAMLError, ValueError, TypeError, OverflowError, RecursionError)
 
 
 class _OnceLoader(yaml.SafeLoader):
@@ -17,7 +22,9 @@ class _OnceLoader(yaml.SafeLoader):
     def construct_mapping(self, node, deep=False):
         seen = set()
         for key_node, _ in node.value:
-            key = self.construct_object(key_node)
+            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, (str, int, float, bool, type(None))):
+                raise yaml.constructor.ConstructorError(None, None, "a key must be a word", key_node.start_mark)
             if key in seen:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"the key {key!r} stands twice", key_node.start_mark
@@ -36,12 +43,12 @@ def load_recipe(path: str | Path, overrides: list[str] = ()) -> Recipe:
         tree = yaml.load(Path(path).read_text(), _OnceLoader)
     except OSError as error:
         raise ConfigError(f"cannot read the recipe {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+    except _UNREADABLE as error:
         raise ConfigError(f"{path} is no valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(tree, dict):
         raise ConfigError(f"{path} is no recipe: it holds {type(tree).__name__}, expected keys and values")
     for override in overrides:
-        _apply(tree, *_parsed(override))
+        _apply(tree, *parse_setting(override))
     recipe = _recipe(tree, path)
     stages(recipe)  # refuse a bad stage before hours of work
     return recipe
@@ -63,18 +70,33 @@ def stages(recipe: Recipe) -> dict[str, Recipe]:
 def _recipe(tree, where):
     try:
         return dacite.from_dict(Recipe, tree, dacite.Config(strict=True, cast=[tuple, float]))
+    except dacite.UnexpectedDataError as error:
+        raise ConfigError(f"{where}: {'; '.join(map(_unknown, sorted(map(str, error.keys))))}") from error
     except (dacite.DaciteError, TypeError, ValueError) as error:
         raise error if isinstance(error, ConfigError) else ConfigError(f"{where}: {error}") from error
 
 
-def _parsed(override):
-    name, equals, value = override.partition("=")
-    if not equals:
-        raise ConfigError(f"an override is NAME=VALUE, got {override!r}")
+def parse_setting(setting: str) -> tuple[str, object]:
+    """("train.batch_size", 8) of "train.batch_size=8"; the value is YAML.
+
+    Raises:
+      ConfigError: it is not of this form.
+    """
+    name, equals, value = setting.partition("=")
+    if not equals or not name:
+        raise ConfigError(f"a setting is NAME=VALUE, got {setting!r}")
     try:
-        return name, yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"override {override!r}: the value is no valid YAML") from error
+        return name, yaml.load(value, _OnceLoader)
+    except _UNREADABLE as error:
+        raise ConfigError(f"setting {setting!r}: the value is no valid YAML: {' '.join(str(error).split())}") from error
+
+
+def _unknown(key):
+    """A setting that there is not, with those that are spelt alike."""
+    tables = [kind for kind in vars(schema).values() if is_dataclass(kind)]
+    known = sorted({field.name for kind in tables for field in fields(kind)})
+    close = difflib.get_close_matches(key, known, n=3)
+    return f"there is no setting {key!r}" + (f": did you mean {' or '.join(close)}?" if close else "")
 
 
 def _apply(tree, name, value):

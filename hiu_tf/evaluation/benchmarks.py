@@ -15,6 +15,8 @@ from hiu_tf.evaluation.protocols import CENTROID, PointProtocol
 
 _WRIST, _MIDDLE, _MIDDLE_BONE, _PALM_BONE = 0, 9, (9, 10), (0, 9)
 _TIPS = tuple(int(tip) for tip in TIPS)
+#: No joint is farther, in pixels or millimetres.
+_LARGEST = 1e6
 _ARRAYS = ("joints", "weight", "visible", "size")
 
 POINT_PROTOCOLS = {
@@ -45,7 +47,7 @@ def read_points(path: str | Path, dimensions: int) -> dict[str, np.ndarray]:
     try:
         with np.load(path) as arrays:
             found = {name: np.asarray(arrays[name], np.float64) for name in _ARRAYS if name in arrays}
-    except (OSError, ValueError) as error:
+    except Exception as error:  # zipfile, zlib and NumPy raise what a damaged file makes of their fields
         raise UserError(f"{path} is no .npz file: {error}") from error
     if "joints" not in found:
         raise UserError(f"{path} holds no array joints [samples, {NUM_JOINTS}, {dimensions}]")
@@ -66,6 +68,12 @@ def measure(protocol: PointProtocol, predicted: dict, labelled: dict) -> dict:
         raise UserError(
             f"the protocol {protocol.name} divides by {protocol.unit[3:]}: the labels need an array size [samples]"
         )
+    for name, values in labelled.items():
+        if name != "joints" and not (np.isfinite(values).all() and (values >= 0).all()):
+            raise UserError(f"the labels' {name} holds values that are not finite or below 0")
+    known = labelled["joints"][labelled["weight"] > 0]
+    if not (np.abs(known) < _LARGEST).all():
+        raise UserError("the labels hold joints that are not finite, or far too large: wrong units?")
     counted = labelled["weight"][:, list(protocol.joints)] > 0
     if not np.isfinite(predicted["joints"][:, list(protocol.joints)][counted]).all():
         raise UserError("the predictions hold values that are not finite")

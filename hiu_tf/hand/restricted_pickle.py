@@ -140,7 +140,10 @@ def unpickle(content: bytes, path):
     except EOFError as error:
         raise HandModelError(f"{path} ends too early: the download is incomplete") from error
     except Exception as error:  # a broken pickle raises almost anything
-        raise HandModelError(f"{path} is damaged or no pickle: {type(error).__name__}: {error}") from error
+        raise HandModelError(
+            f"{path} is damaged or no pickle: is it MANO_RIGHT.pkl or MANO_LEFT.pkl of mano_v1_2.zip? "
+            f"(reading stopped at {type(error).__name__} {error})"
+        ) from error
 
 
 def as_array(value, name: str, path) -> np.ndarray:

@@ -68,7 +68,7 @@ def _load_tflite(path, threads):
     engine, module = _interpreter()
     try:
         # Read by Python: interpreters cannot open every name.
-        interpreter = module.Interpreter(model_content=path.read_bytes(), num_threads=min(threads, _cores()))
+        interpreter = module.Interpreter(model_content=path.read_bytes(), num_threads=min(threads, cores()))
         interpreter.allocate_tensors()
         runner = interpreter.get_signature_runner(SIGNATURE)
         shape = [int(n) for n in runner.get_input_details()["image"]["shape_signature"]]
@@ -115,8 +115,8 @@ def _load_saved_model(path):
     return network, card, "tensorflow"
 
 
-def _cores():
-    """More threads than cores only wait for each other; a thousand starve the machine."""
+def cores() -> int:
+    """How many cores this process may use. More threads than cores only wait for each other; a thousand starve the machine."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -21,6 +21,7 @@ from hiu_tf.runtime.evidence_fit import EvidenceFit
 _REFINEMENTS = 2
 #: A hand in a given box is looked at again through an upright window where it is turned by more than this
 #: (radians), or where the box and what was seen in it differ by more than these shares of its side.
+_LARGEST_K = 1e6  # pixels
 _TURNED, _MOVED, _RESIZED = math.radians(30), 0.15, 1.25
 
 
@@ -179,7 +180,7 @@ def _differs(closer, window):
 
 def _checked_camera(K):
     K = np.asarray(K, float)
-    if K.shape != (3, 3) or not np.all(np.isfinite(K)) or min(K[0, 0], K[1, 1]) <= 0:
+    if K.shape != (3, 3) or not np.all(np.abs(K) <= _LARGEST_K) or min(K[0, 0], K[1, 1]) <= 0:
         raise UserError(f"K must be a 3x3 matrix of finite intrinsics with focal lengths > 0, got {K.tolist()}")
     return K
 

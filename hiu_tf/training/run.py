@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -102,10 +103,18 @@ def train(
         _refuse_divergence(trainer, folder)
     if take_average(trainer.optimizer, trainer.trainable_variables):
         _recalibrate(trainer, data(0, number, workers), settings.recalibrate)
-    write_report(own, prediction_sheet(trainer.network, hand, shown))
-    save_weights(trainer.network, own)  # the last thing: a run with weights is finished
+    save_weights(trainer.network, own)  # a run with weights is finished
+    _try_report(own, trainer.network, hand, shown)
     _throw_away(own, folder)
     return run
+
+
+def _try_report(folder, network, hand, shown):
+    """Hours of training must not end in an error of the page about them."""
+    try:
+        write_report(folder, prediction_sheet(network, hand, shown))
+    except Exception as error:
+        print(f"the run is finished, its report could not be written: {error!r}", file=sys.stderr)
 
 
 def _throw_away(own, folder):

@@ -1,0 +1,1 @@
+"""Windows without hands (data card: README.md in this folder)."""

@@ -17,12 +17,19 @@ from pipelines.store import read_picture, store
 _MOST_WORLD_ERROR = 0.08
 
 
-def open_split(source: str, split: str) -> Split:
+def open_split(source: str, split: str, allow_outside: str = "no") -> Split:
     """The annotated hands of SOURCE/SPLIT.json.
+
+    Args:
+      source: the folder.
+      split: name of the file.
+      allow_outside: "yes" lets file names lead out of the folder.
 
     Raises:
       DataSetError: the file is missing or no COCO key point file.
     """
+    if allow_outside not in ("yes", "no"):
+        raise DataSetError(f"own_data: allow_outside is yes or no, got {allow_outside!r}")
     folder = Path(source)
     path = folder / f"{split}.json"
     images, annotations = _load(path)
@@ -36,9 +43,20 @@ def open_split(source: str, split: str) -> Split:
                 f"{_where(name, path, key)}: image_id {annotation.get('image_id')} is not among the images"
             )
         alone = hands[str(annotation["image_id"])] == 1
-        return _sample(folder, name, images[annotation["image_id"]], annotation, alone, _where(name, path, key))
+        image, where = images[annotation["image_id"]], _where(name, path, key)
+        if allow_outside == "no":
+            _refuse_outside(folder, (image, annotation), where)
+        return _sample(folder, name, image, annotation, alone, where)
 
     return Split(name, list(annotations), load, hashlib.sha256(path.read_bytes()).hexdigest()[:16])
+
+
+def _refuse_outside(folder, parts, where):
+    """A list of files from elsewhere must not read what else lies on this machine."""
+    for file in (part.get(name) for part in parts for name in ("file_name", "mask_file")):
+        inside = folder.resolve()
+        if file and inside not in (folder / str(file)).resolve().parents:
+            raise DataSetError(f"{where}: {file} lies outside {folder} (--option allow_outside=yes takes it)")
 
 
 def _where(name, path, key):

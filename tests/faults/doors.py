@@ -1,0 +1,477 @@
+"""Every door through which foreign bytes come in: how a good input is made, and what is tried with a damaged one.
+
+A door is a generator function: it is given a folder, makes what it needs, and yields attempt(rng), which damages an
+input by `rng` and sends it through. An attempt returns when the answer is good (invariants included), raises UserError
+where the input is refused in words, and anything else is a fault.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import re
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+
+from hiu_tf.errors import UserError
+from tests.faults import mutators
+from tests.faults.mutators import mutate, mutate_tree
+
+Attempt = Callable[[np.random.Generator], None]
+_TRACEBACK = re.compile(r"Traceback|error: .*: \w+(Error|Exception|Exit)\(")
+
+
+class Wrong(Exception):
+    """An answer that is none."""
+
+
+def picture(folder: Path) -> Iterator[Attempt]:
+    """`hiu predict` on damaged JPEG, PNG, BMP and WebP files."""
+    import cv2
+
+    good = [(s, cv2.imencode(s, scene())[1].tobytes()) for s in (".jpg", ".png", ".bmp", ".webp")]
+    model = str(tiny_file(folder))
+
+    def attempt(rng):
+        suffix, content = good[rng.integers(len(good))]
+        path = folder / f"hand{suffix}"
+        path.write_bytes(mutate(content, rng))
+        options = ["--box", "10,10,50,50", "--side", "right", "--max-megapixels", "20"]
+        more = ["--allow-truncated"] if rng.random() < 0.3 else []
+        run_cli("predict", str(path), "--out", str(folder / "out"), "--model", model, *options, *more)
+        check_prediction(json.loads((folder / "out" / "hand.json").read_text()))
+
+    yield attempt
+
+
+def clip(folder: Path) -> Iterator[Attempt]:
+    """`hiu predict` on damaged clips."""
+    import cv2
+
+    writer = cv2.VideoWriter(str(folder / "good.mp4"), cv2.VideoWriter_fourcc(*"mp4v"), 5, (64, 48))
+    for k in range(4):
+        writer.write(cv2.resize(np.roll(scene(), 3 * k, 1), (64, 48)))
+    writer.release()
+    good, model = (folder / "good.mp4").read_bytes(), str(tiny_file(folder))
+
+    def attempt(rng):
+        (folder / "clip.mp4").write_bytes(mutate(good, rng))
+        run_cli("predict", str(folder / "clip.mp4"), "--out", str(folder / "out"), "--model", model, "--box", "5,5,40,40", "--side", "left")  # fmt: skip
+        for frame in json.loads((folder / "out" / "clip.json").read_text())["frames"]:
+            check_prediction(frame)
+
+    yield attempt
+
+
+def hand_file(folder: Path) -> Iterator[Attempt]:
+    """Hand models in .npz files."""
+    from hiu_tf.hand.model import load_hand_model, save_hand_model
+    from hiu_tf.hand.procedural import PROCEDURAL_HAND, procedural_hand
+
+    save_hand_model(folder / "plain.npz", procedural_hand())
+    good = [PROCEDURAL_HAND.read_bytes(), (folder / "plain.npz").read_bytes()]
+
+    def attempt(rng):
+        (folder / "hand.npz").write_bytes(mutate(good[rng.integers(2)], rng))
+        hand = load_hand_model(folder / "hand.npz")
+        if not np.isfinite(hand.vertices).all():
+            raise Wrong("vertices are not finite")
+
+    yield attempt
+
+
+def mano(folder: Path) -> Iterator[Attempt]:
+    """MANO's pickles."""
+    from hiu_tf.hand.mano import read_mano
+    from tests.hand.test_mano import mano_arrays, write
+
+    good = write(folder / "MANO_RIGHT.pkl", mano_arrays()).read_bytes()
+
+    def attempt(rng):
+        (folder / "damaged.pkl").write_bytes(mutate(good, rng))
+        read_mano(folder / "damaged.pkl")
+
+    yield attempt
+
+
+def tflite(folder: Path) -> Iterator[Attempt]:
+    """A .tflite file with its card inside."""
+    good = tiny_file(folder).read_bytes()
+
+    def attempt(rng):
+        (folder / "model.tflite").write_bytes(mutate(good, rng))
+        predict(folder / "model.tflite")
+
+    yield attempt
+
+
+def card(folder: Path) -> Iterator[Attempt]:
+    """Cards with fields of other types and shapes, beside a file that is whole."""
+    plain = folder / "plain" / "model.tflite"
+    plain.parent.mkdir()
+    content = tiny_file(folder).read_bytes()
+    tree = card_of(folder)
+    tree["faces"] = tree["faces"][:6]
+    plain.write_bytes(content[: content.rfind(b"PK\x03\x04")])
+
+    def attempt(rng):
+        changed = mutate_tree(tree, rng)
+        text = json.dumps(changed).encode()
+        (plain.parent / "model.json").write_bytes(mutate(text, rng) if rng.random() < 0.3 else text)
+        predict(plain)
+
+    yield attempt
+
+
+def saved_model(folder: Path) -> Iterator[Attempt]:
+    """Files of a SavedModel."""
+    version = tiny_saved(folder)
+    files = [path for path in version.rglob("*") if path.is_file() and "extra" not in path.parts[-2]]
+    contents = {path: path.read_bytes() for path in files}
+
+    def attempt(rng):
+        path = files[rng.integers(len(files))]
+        path.write_bytes(mutate(contents[path], rng))
+        try:
+            predict(version)
+        finally:
+            path.write_bytes(contents[path])
+
+    yield attempt
+
+
+def recipe(folder: Path) -> Iterator[Attempt]:
+    """Recipes, and settings as --set takes them."""
+    from hiu_tf.config.load import load_recipe
+
+    good = [path.read_bytes() for path in Path("pipelines/recipes").rglob("*.yaml")]
+    settings = [b"train.batch_size=8", b"network.stacks=[1, 2]", b"data.*.ssl=0", b"augment={blur_probability: 0.2}"]
+
+    def attempt(rng):
+        content, setting = good[rng.integers(len(good))], settings[rng.integers(len(settings))]
+        if rng.random() < 0.5:
+            content = mutate(content, rng)
+        else:
+            setting = mutate(setting, rng)
+        (folder / "recipe.yaml").write_bytes(content)
+        load_recipe(folder / "recipe.yaml", [setting.decode(errors="replace")])
+
+    yield attempt
+
+
+def records(folder: Path) -> Iterator[Attempt]:
+    """Shards, their notes and their index, as evaluation reads them."""
+    from pipelines.datasets import open_split
+    from pipelines.records import write_index, write_shard
+    from tools._measure import Part, batches
+
+    shard = folder / "set" / "val-00000-of-00001.tfrecord"
+    shard.parent.mkdir()
+    note = write_shard(shard, open_split("synthetic", "3", "val").outcomes())
+    write_index(shard.parent, "synthetic", "val", {shard.name: note})
+    contents = {path: path.read_bytes() for path in shard.parent.iterdir()}
+
+    def attempt(rng):
+        path = list(contents)[rng.integers(len(contents))]
+        path.write_bytes(mutate(contents[path], rng))
+        try:
+            part = Part(str(folder), ["set"], skip_damaged=bool(rng.random() < 0.5))
+            for batch in batches(shard.parent, 64, part):
+                check_finite(batch)
+        finally:
+            path.write_bytes(contents[path])
+
+    yield attempt
+
+
+def reader(name: str, split: str, make: Callable) -> Callable:
+    """The files of one data set."""
+
+    def door(folder: Path) -> Iterator[Attempt]:
+        from pipelines.datasets import open_split
+        from pipelines.schema import LeftOut, Sample
+
+        source = folder / "set"
+        source.mkdir()
+        make(source, np.random.default_rng(0))
+        files = sorted(path for path in source.rglob("*") if path.is_file())
+        contents = {path: path.read_bytes() for path in files}
+
+        def attempt(rng):
+            path = files[rng.integers(len(files))]
+            try:
+                tree = json.loads(contents[path]) if path.suffix == ".json" and rng.random() < 0.5 else None
+            except ValueError:
+                tree = None
+            damaged = mutate(contents[path], rng) if tree is None else json.dumps(mutate_tree(tree, rng)).encode()
+            path.write_bytes(damaged)
+            try:
+                wrong = [found for _, found in open_split(name, str(source), split).outcomes()]
+                wrong = [found for found in wrong if not isinstance(found, (Sample, LeftOut))]
+                if wrong:
+                    raise wrong[0]
+            finally:
+                path.write_bytes(contents[path])
+
+        yield attempt
+
+    door.__doc__ = f"The files of {name}."
+    return door
+
+
+def evaluation(folder: Path) -> Iterator[Attempt]:
+    """Other people's predictions and reference labels."""
+    from tools.evaluate import main
+
+    rng = np.random.default_rng(0)
+    joints, meshes = rng.random((3, 21, 3)), rng.random((3, 778, 3))
+    for name, values in (("xyz", joints), ("verts", meshes)):
+        (folder / f"evaluation_{name}.json").write_text(json.dumps(values.tolist()))
+    (folder / "pred.json").write_text(json.dumps([joints.tolist(), meshes.tolist()]))
+    np.savez(folder / "points.npz", joints=joints, weight=np.ones((3, 21)), visible=np.ones((3, 21)))
+    contents = {path: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+    def attempt(rng):
+        kind = ("zimmermann", "points.npz", "points.npz") if rng.random() < 0.5 else ("freihand", ".", "pred.json")
+        paths = [p for p in contents if (p.suffix == ".npz") == (kind[0] != "freihand")]
+        path = paths[rng.integers(len(paths))]
+        path.write_bytes(mutate(contents[path], rng))
+        try:
+            arguments = ["--protocol", kind[0], "--reference", str(folder / kind[1]), "--predictions", str(folder / kind[2])]
+            text = run(main, *arguments, "--json", str(folder / "figures.json"))
+            if re.search(r"\bnan\b", text):
+                raise Wrong(f"a figure is nan: {text}")
+        finally:
+            path.write_bytes(contents[path])
+
+    yield attempt
+
+
+def rest(folder: Path) -> Iterator[Attempt]:
+    """Answers of a REST server."""
+    from hiu_tf.serving import client
+    from hiu_tf.serving.network import ServedNetwork
+
+    client._WAIT_S = 0.001
+    answers = {name: json.dumps(tree) for name, tree in served_answers(folder).items()}
+    state = {}
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            rng, content = state["rng"], answers[request["signature_name"]].encode()
+            if rng.random() < 0.5:
+                content = json.dumps(mutate_tree(json.loads(content), rng)).encode()
+            else:
+                content = mutate(content, rng)
+            self.send_response(200 if not mutators.damages else [200, 200, 200, 404, 500][rng.integers(5)])
+            self.send_header("Content-Length", str([len(content), len(content) + 5, 10**11][rng.choice(3, p=[0.9, 0.05, 0.05]) if mutators.damages else 0]))  # fmt: skip
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    address, details = f"127.0.0.1:{server.server_address[1]}", card_of(folder)
+
+    def attempt(rng):
+        state["rng"] = rng
+        network = ServedNetwork(address, "hiu", details)
+        network._client._timeout = 0.5
+        check_finite(network(np.full((1, 64, 64, 3), 0.5)))
+
+    yield attempt
+    server.shutdown()
+
+
+def grpc(folder: Path) -> Iterator[Attempt]:
+    """Answers of a gRPC server."""
+    import grpc as library
+    import tensorflow as tf
+    from tensorflow_serving.apis import predict_pb2
+
+    from hiu_tf.serving import client
+    from hiu_tf.serving.network import ServedNetwork
+
+    client._WAIT_S = 0.001
+    answers, state = {}, {}
+    for name, tree in served_answers(folder, as_json=False).items():
+        message = predict_pb2.PredictResponse()
+        for output, array in tree.items():
+            message.outputs[output].CopyFrom(tf.make_tensor_proto(array))
+        answers[name] = message.SerializeToString()
+
+    def answer(request, _):
+        signature = predict_pb2.PredictRequest.FromString(request).model_spec.signature_name
+        return mutate(answers[signature], state["rng"])
+
+    handler = library.method_handlers_generic_handler(
+        "tensorflow.serving.PredictionService", {"Predict": library.unary_unary_rpc_method_handler(answer)}
+    )
+    server = library.server(ThreadPoolExecutor(2))
+    server.add_generic_rpc_handlers((handler,))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    network = ServedNetwork(f"grpc://127.0.0.1:{port}", "hiu", card_of(folder))
+
+    def attempt(rng):
+        state["rng"] = rng
+        check_finite(network(np.full((1, 64, 64, 3), 0.5)))
+
+    yield attempt
+    server.stop(None)
+
+
+def signature(folder: Path) -> Iterator[Attempt]:
+    """Encoded pictures to a server's signatures: every answer is finite, what cannot be read is said to be invalid."""
+    import cv2
+    import tensorflow as tf
+
+    model = tf.saved_model.load(str(tiny_saved(folder)))
+    good = [cv2.imencode(s, scene())[1].tobytes() for s in (".jpg", ".png", ".bmp")]
+
+    def attempt(rng):
+        batch = [good[0], mutate(good[rng.integers(len(good))], rng)]
+        found = model.signatures["mesh"](image_bytes=tf.constant(batch))
+        check_finite({name: value.numpy() for name, value in found.items()})
+        if not found["image_valid"].numpy()[0]:
+            raise Wrong("a damaged picture spoils its neighbour")
+
+    yield attempt
+
+
+def _doors():
+    from tests.pipelines.datasets import formats
+    from tests.pipelines.test_own_data import write_set
+
+    def own(folder, rng):
+        write_set(folder, [rng.integers(0, 255, (40, 60, 3), dtype=np.uint8)] * 2)
+
+    def boxes(folder, rng):
+        own(folder, rng)
+        tree = json.loads((folder / "train.json").read_text())
+        for image in tree["images"]:
+            image |= {"width": 60, "height": 40}
+        for annotation in tree["annotations"]:
+            annotation["bbox"] = [5, 5, 10, 10]
+        (folder / "train.json").write_text(json.dumps(tree))
+
+    doors = (picture, clip, hand_file, mano, tflite, card, saved_model, recipe, records, evaluation, rest, grpc, signature)
+    sets = {
+        "rhd": ("train", formats.rhd), "stb": ("train", formats.stb), "freihand": ("train", formats.freihand),
+        "cmu": ("train", formats.cmu), "dexter_object": ("test", formats.dexter_object),
+        "hiu_data": ("train", formats.hiu_released), "own_data": ("train", own), "no_hand": ("train", boxes),
+    }  # fmt: skip
+    return {door.__name__: door for door in doors} | {name: reader(name, *rest) for name, rest in sets.items()}
+
+
+DOORS = _doors()
+
+
+def scene():
+    """A picture [60, 80, 3] with something in it."""
+    import cv2
+
+    return cv2.resize(np.random.default_rng(1).integers(0, 255, (8, 10, 3), dtype=np.uint8), (80, 60))
+
+
+def run(main, *arguments) -> str:
+    """A program's standard output; UserError with its words where it fails in words."""
+    out, errors = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
+        code = main_code(main, arguments)
+    if _TRACEBACK.search(errors.getvalue()):
+        raise Wrong(errors.getvalue())
+    if code:
+        raise UserError(errors.getvalue() or "no words at all")
+    return out.getvalue()
+
+
+def main_code(main, arguments):
+    """As tools/_program.py runs a program."""
+    import sys
+
+    from tools._program import program
+
+    before, sys.argv = sys.argv, ["program"]
+    try:
+        return program(lambda: main(list(arguments)))
+    finally:
+        sys.argv = before
+
+
+def run_cli(*arguments) -> None:
+    """`hiu ...`."""
+    from hiu_tf.cli import main
+
+    run(main, *arguments)
+
+
+def predict(path: Path) -> None:
+    """A prediction by a model file must be finite."""
+    from hiu_tf.runtime.predictor import Predictor
+
+    found = Predictor(path, threads=1).predict(scene(), (10, 10, 40, 40), "right")
+    check_finite({name: getattr(found, name) for name in ("joints_2d", "joints_3d", "vertices", "joint_scores", "mask")})
+
+
+def check_prediction(content: dict) -> None:
+    """Of a JSON file: everything finite, scores in [0, 1]."""
+    arrays = {name: content[name] for name in ("joints_2d", "joints_3d", "vertices", "joint_scores")}
+    check_finite(arrays)
+    if not all(0 <= score <= 1 for score in content["joint_scores"]):
+        raise Wrong("a score is outside [0, 1]")
+
+
+def check_finite(arrays: dict) -> None:
+    """Every number of every array."""
+    for name, value in arrays.items():
+        value = np.asarray(value)
+        if value.dtype.kind == "f" and not np.isfinite(value).all():
+            raise Wrong(f"{name} is not finite")
+
+
+def tiny_file(folder: Path) -> Path:
+    """A copy of the small model that `run.py` has exported."""
+    return Path(shutil.copy(folder.parent / "tiny.tflite", folder / "tiny.tflite"))
+
+
+def tiny_saved(folder: Path) -> Path:
+    """The same as a version of a SavedModel."""
+    return Path(shutil.copytree(folder.parent / "tiny" / "1", folder / "tiny" / "1"))
+
+
+def card_of(folder: Path) -> dict:
+    """Its card."""
+    return json.loads((folder.parent / "tiny" / "1" / "assets.extra" / "model.json").read_text())
+
+
+def served_answers(folder: Path, as_json: bool = True) -> dict:
+    """What a server says of one crop, by signature."""
+    import base64
+
+    import cv2
+    import tensorflow as tf
+
+    model = tf.saved_model.load(str(folder.parent / "tiny" / "1"))
+    crop = cv2.imencode(".png", cv2.resize(scene(), (64, 64)))[1].tobytes()
+    found = {}
+    for name in ("mesh", "mask"):
+        arrays = {k: v.numpy() for k, v in model.signatures[name](image_bytes=tf.constant([crop])).items()}
+        if "vertices" in arrays:
+            arrays["vertices"] = arrays["vertices"][:, :20]
+        plain = {
+            k: [{"b64": base64.b64encode(v).decode()} for v in a] if a.dtype == object else a.tolist()
+            for k, a in arrays.items()
+        }
+        found[name] = {"outputs": plain} if as_json else arrays
+    return found

@@ -1,0 +1,189 @@
+"""Sends damaged inputs through every door, in processes of their own, and counts what comes of it.
+
+    python -m tests.faults.run --count 2000
+    python -m tests.faults.run --count 200 --doors picture,tflite --seed 7
+    python -m tests.faults.run --doors picture --seed 7 --only 123 --debug
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import queue
+import subprocess
+import sys
+import tempfile
+import threading
+from collections import Counter
+from pathlib import Path
+
+OUTCOMES = ("good", "clean error", "traceback", "hang", "crash", "wrong")
+FAULTS = OUTCOMES[2:]
+_HANG_S = 60
+
+
+def run(doors: list[str], count: int, seed: int) -> tuple[dict[str, Counter], list[str]]:
+    """{door: how often each outcome}, and a line for each fault."""
+    with tempfile.TemporaryDirectory(prefix="hiu-faults-") as scratch:
+        subprocess.run([sys.executable, "-m", "tests.faults.run", "--make", scratch], check=True, env=_quiet())
+        counts, faults = {name: Counter() for name in doors}, []
+        todo = [(name, 0) for name in doors]
+        while todo:
+            todo = _drain(todo, count, seed, scratch, counts, faults)
+    return counts, faults
+
+
+def table(counts: dict[str, Counter]) -> str:
+    """Markdown."""
+    lines = ["| door | " + " | ".join(OUTCOMES) + " |", "|" + "---|" * (1 + len(OUTCOMES))]
+    rows = [(name, found) for name, found in counts.items()] + [("all", sum(counts.values(), Counter()))]
+    return "\n".join(lines + [f"| {name} | " + " | ".join(str(found[o]) for o in OUTCOMES) + " |" for name, found in rows])
+
+
+def _drain(todo, count, seed, scratch, counts, faults):
+    """Runs one process through the list until it ends, hangs or dies; returns what is left."""
+    command = [sys.executable, "-m", "tests.faults.run", "--work", scratch, "--seed", str(seed), "--count", str(count)]
+    process = subprocess.Popen(
+        [*command, json.dumps(todo)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=_quiet()
+    )
+    lines = queue.Queue()
+    threading.Thread(target=_pass_on, args=(process.stdout, lines), daemon=True).start()
+    place = list(todo[0])
+    while True:
+        try:
+            line = lines.get(timeout=_HANG_S)
+        except queue.Empty:
+            process.kill()
+            return _skip(todo, place, "hang", counts, faults)
+        if line is None:
+            break
+        if not line.startswith("{"):
+            continue
+        found = json.loads(line)
+        if "start" in found:
+            place = [found["door"], found["start"]]
+            continue
+        counts[found["door"]][found["outcome"]] += 1
+        if found["outcome"] in FAULTS:
+            faults.append(f"{found['door']} {found['number']} {found['outcome']}: {found['words']}")
+    if process.wait() != 0:
+        return _skip(todo, place, "crash", counts, faults)
+    return []
+
+
+def _pass_on(stream, lines):
+    for line in stream:
+        lines.put(line)
+    lines.put(None)
+
+
+def _skip(todo, place, outcome, counts, faults):
+    """What is left after the attempt that ended a process."""
+    name, number = place
+    counts[name][outcome] += 1
+    faults.append(f"{name} {number} {outcome}")
+    names = [door for door, _ in todo]
+    return [(name, number + 1), *((door, 0) for door in names[names.index(name) + 1 :])]
+
+
+def _quiet():
+    return os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "OPENCV_LOG_LEVEL": "OFF", "OPENCV_FFMPEG_LOGLEVEL": "-8"}
+
+
+def work(todo, count: int, seed: int, scratch: str, only: int | None = None, debug: bool = False) -> None:
+    """In the process: one line of JSON before and after each attempt."""
+    import numpy as np
+
+    import hiu_tf  # noqa: F401  (before tensorflow: selects tf_keras)
+    from hiu_tf.errors import UserError
+    from tests.faults import mutators
+    from tests.faults.doors import DOORS, Wrong
+
+    def say(**words):
+        print(json.dumps(words), file=out, flush=True)
+
+    out, sys.stdout = sys.stdout, open(os.devnull, "w")
+    for name, first in todo:
+        folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=scratch))
+        door = DOORS[name](folder)
+        attempt = next(door)
+        for number in range(first or -1, count) if only is None else [only]:
+            say(door=name, start=number)
+            words, outcome = "", "good"
+            mutators.damages = number >= 0  # the first input is whole
+            try:
+                attempt(np.random.default_rng([seed, number + 1, *name.encode()]))
+            except UserError as error:
+                words, outcome = str(error), "clean error"
+            except OSError as error:
+                outcome, words = "clean error", str(error)
+            except Wrong as error:
+                outcome, words = "wrong", str(error)
+            except BaseException as error:
+                outcome, words = "traceback", f"{type(error).__name__}: {error}"
+                if debug:
+                    raise
+            if number < 0 and outcome != "good":
+                outcome, words = "wrong", f"what is whole is refused: {words}"
+            say(door=name, number=number, outcome=outcome, words=words[-400:])
+        next(door, None)
+
+
+def make(scratch: Path) -> None:
+    """The small model that the doors share."""
+    import tf_keras as keras
+
+    from hiu_tf.config.presets import model_config
+    from hiu_tf.export.card import model_card
+    from hiu_tf.export.module import HIUModule
+    from hiu_tf.export.saved_model import export_saved_model
+    from hiu_tf.export.tflite import export_tflite
+    from hiu_tf.hand.procedural import procedural_hand
+    from hiu_tf.models.hiu import build_hiu
+
+    keras.utils.set_random_seed(3)
+    module = HIUModule(build_hiu(model_config("tiny")), procedural_hand())
+    card = model_card("tiny", module.size, module.hand, None)
+    export_tflite(module, scratch / "tiny.tflite", "float32", card=card)
+    export_saved_model(module, scratch / "tiny", card)
+
+
+def main() -> int:
+    """The program; 1 where there is a fault."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--count", type=int, default=50, help="damaged inputs a door (default 50)")
+    parser.add_argument("--doors", help="comma-separated (default: all)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", type=int, help="one attempt of one door, in this process")
+    parser.add_argument("--debug", action="store_true", help="with --only: show the traceback")
+    parser.add_argument("--make", help=argparse.SUPPRESS)
+    parser.add_argument("--work", help=argparse.SUPPRESS)
+    parser.add_argument("todo", nargs="?", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.make:
+        import hiu_tf  # noqa: F401
+
+        make(Path(args.make))
+        return 0
+    if args.work:
+        work(json.loads(args.todo), args.count, args.seed, args.work)
+        return 0
+    from tests.faults.doors import DOORS
+
+    doors = args.doors.split(",") if args.doors else list(DOORS)
+    if args.only is not None:
+        import hiu_tf  # noqa: F401
+
+        with tempfile.TemporaryDirectory(prefix="hiu-faults-") as scratch:
+            make(Path(scratch))
+            work([(doors[0], 0)], 0, args.seed, scratch, args.only, args.debug)
+        return 0
+    counts, faults = run(doors, args.count, args.seed)
+    print(table(counts))
+    print("\n".join(faults))
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

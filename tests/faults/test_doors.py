@@ -1,0 +1,24 @@
+"""Damaged inputs through every door: refused in words or answered well, never a traceback, hang, crash or nonsense."""
+
+import pytest
+
+from tests.faults.doors import DOORS
+from tests.faults.run import FAULTS, run, table
+
+
+def check(count, seed):
+    counts, faults = run(list(DOORS), count, seed)
+    print(table(counts))
+    for name, found in counts.items():
+        assert sum(found.values()) == count + 1, f"{name}: some attempts are missing"
+        assert found["good"], f"{name} takes nothing at all"
+    assert not [line for line in faults if line.split()[2].rstrip(":") in FAULTS], "\n".join(faults)
+
+
+def test_some_of_each_door():
+    check(count=8, seed=0)
+
+
+@pytest.mark.slow
+def test_many_of_each_door():
+    check(count=2000, seed=1)
