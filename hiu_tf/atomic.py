@@ -104,7 +104,9 @@ def _is_running(process):
         return False
     except (PermissionError, OverflowError):
         pass
-    return True
+    # A process that has ended and that nobody has asked for its result is still listed, as a zombie.
+    status = _text(Path(f"/proc/{process}/stat"))
+    return status.rpartition(") ")[2][:1] != "Z"
 
 
 def _remove(path):

@@ -36,17 +36,18 @@ def read_picture(path: Path, kind: str = "colour") -> np.ndarray:
     """
     try:
         content = path.read_bytes()
-        picture = cv2.imdecode(np.frombuffer(content, np.uint8), _FLAGS[kind]) if content else None
     except OSError as error:
         raise DataSetError(
             f"{path} {f'cannot be read: {error.strerror}' if path.exists() else 'is missing'}"
         ) from error
+    if is_cut_off(content):
+        raise DataSetError(f"{path} is cut off: the end of the file is missing")
+    try:
+        picture = cv2.imdecode(np.frombuffer(content, np.uint8), _FLAGS[kind]) if content else None
     except cv2.error as error:  # more pixels than OpenCV allows
         raise DataSetError(f"{path} cannot be decoded: {error.err}") from error
     if picture is None:
         raise DataSetError(f"{path} is no readable picture")
-    if is_cut_off(content):
-        raise DataSetError(f"{path} is cut off: the end of the file is missing")
     return picture
 
 

@@ -86,6 +86,7 @@ def prepare(name, source, split, out, parts=None, workers=1, options=(), max_bad
 
 
 def _prepare_parts(opened, what, parts, workers, max_bad):
+    from hiu_tf.atomic import clear_leftovers
     from pipelines.records import RecordError, write_index
 
     name, _, split, _, out = what
@@ -113,6 +114,7 @@ def _prepare_parts(opened, what, parts, workers, max_bad):
         pool.shutdown(wait=False, cancel_futures=True)
         raise
     pool.shutdown()
+    clear_leftovers(out)  # of workers of a killed program that ended after this one had started
     return write_index(Path(out), opened.name, split, shards)
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import os
+import threading
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
 from hiu_tf.errors import UserError
@@ -18,6 +20,7 @@ FORMATS = ("JPEG", "PNG", "BMP", "WEBP")
 MOST_PIXELS, LONGEST_SIDE = 120_000_000, 32_000
 #: Text in the PNG files that we write, so that they are never read as photographs.
 _MARK = ("Software", "hiu-tf")
+_switch = threading.Lock()
 
 Image.MAX_IMAGE_PIXELS = None  # `decode_picture` checks the size itself, with a limit that callers choose
 
@@ -49,16 +52,14 @@ def decode_picture(content: bytes, most_pixels: int = MOST_PIXELS, allow_truncat
             f"has {width}x{height} pixels; allowed are {most_pixels / 1e6:g} million and {LONGEST_SIDE} a side: "
             "make it smaller, or raise the limit (--max-megapixels)"
         )
-    if is_cut_off(content):
-        if not allow_truncated:
-            raise UserError("is cut off: the end of the file is missing (--allow-truncated takes what is left)")
-        return _decode_rest(content)
+    if is_cut_off(content) and not allow_truncated:
+        raise UserError("is cut off: the end of the file is missing (--allow-truncated takes what is left)")
     try:
-        return np.array(_as_rgb(ImageOps.exif_transpose(picture)))
+        with _incomplete(allow_truncated):
+            return np.array(_as_rgb(ImageOps.exif_transpose(picture)))
     except Exception as error:
-        if allow_truncated:
-            return _decode_rest(content)
-        raise UserError(f"is damaged: {error} (--allow-truncated takes what is left)") from error
+        more = "nothing of it can be read" if allow_truncated else "--allow-truncated takes what is left"
+        raise UserError(f"is damaged: {error} ({more})") from error
 
 
 def is_cut_off(content: bytes) -> bool:
@@ -97,11 +98,12 @@ def _as_rgb(picture):
     return picture.convert("RGB")
 
 
-def _decode_rest(content):
-    """What OpenCV, which does not mind a missing end, makes of a file."""
-    import cv2
-
-    picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
-    if picture is None:
-        raise UserError("is cut off, and nothing of it can be read")
-    return np.ascontiguousarray(picture[..., ::-1])
+@contextmanager
+def _incomplete(allowed):
+    """Lets Pillow fill what is missing of a picture with grey; a switch of its own for all threads."""
+    with _switch:
+        ImageFile.LOAD_TRUNCATED_IMAGES = allowed
+        try:
+            yield
+        finally:
+            ImageFile.LOAD_TRUNCATED_IMAGES = False

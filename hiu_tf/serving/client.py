@@ -90,8 +90,12 @@ class RestClient:
     def _once(self, path, body):
         kind = http.client.HTTPSConnection if self._place.scheme == "https" else http.client.HTTPConnection
         connection = kind(self._place.hostname, self._place.port, timeout=self._timeout)
+        try:
+            connection.connect()
+        except OSError as error:
+            raise _Overload(f"no answer within {self._timeout} s ({error!r})") from error
         # A socket's own time-out starts anew with each byte: this one ends an answer that drips.
-        clock = threading.Timer(self._timeout, _hang_up, [connection])
+        clock = threading.Timer(self._timeout, _hang_up, [connection.sock])
         clock.start()
         try:
             headers = {"Content-Type": "application/json"}
@@ -130,10 +134,9 @@ class RestClient:
             raise ServingError(f"{self._url}: the output {name!r} is no array: {error}") from error
 
 
-def _hang_up(connection):
-    if connection.sock:
-        with contextlib.suppress(OSError):
-            connection.sock.shutdown(socket.SHUT_RDWR)
+def _hang_up(sock):
+    with contextlib.suppress(OSError):
+        sock.shutdown(socket.SHUT_RDWR)
 
 
 class GrpcClient:

@@ -244,7 +244,14 @@ def evaluation(folder: Path) -> Iterator[Attempt]:
         path = paths[rng.integers(len(paths))]
         path.write_bytes(mutate(contents[path], rng))
         try:
-            arguments = ["--protocol", kind[0], "--reference", str(folder / kind[1]), "--predictions", str(folder / kind[2])]
+            arguments = [
+                "--protocol",
+                kind[0],
+                "--reference",
+                str(folder / kind[1]),
+                "--predictions",
+                str(folder / kind[2]),
+            ]
             text = run(main, *arguments, "--json", str(folder / "figures.json"))
             if re.search(r"\bnan\b", text):
                 raise Wrong(f"a figure is nan: {text}")
@@ -365,7 +372,21 @@ def _doors():
             annotation["bbox"] = [5, 5, 10, 10]
         (folder / "train.json").write_text(json.dumps(tree))
 
-    doors = (picture, clip, hand_file, mano, tflite, card, saved_model, recipe, records, evaluation, rest, grpc, signature)
+    doors = (
+        picture,
+        clip,
+        hand_file,
+        mano,
+        tflite,
+        card,
+        saved_model,
+        recipe,
+        records,
+        evaluation,
+        rest,
+        grpc,
+        signature,
+    )
     sets = {
         "rhd": ("train", formats.rhd), "stb": ("train", formats.stb), "freihand": ("train", formats.freihand),
         "cmu": ("train", formats.cmu), "dexter_object": ("test", formats.dexter_object),
@@ -421,7 +442,9 @@ def predict(path: Path) -> None:
     from hiu_tf.runtime.predictor import Predictor
 
     found = Predictor(path, threads=1).predict(scene(), (10, 10, 40, 40), "right")
-    check_finite({name: getattr(found, name) for name in ("joints_2d", "joints_3d", "vertices", "joint_scores", "mask")})
+    check_finite(
+        {name: getattr(found, name) for name in ("joints_2d", "joints_3d", "vertices", "joint_scores", "mask")}
+    )
 
 
 def check_prediction(content: dict) -> None:

@@ -6,8 +6,39 @@ import copy
 
 import numpy as np
 
-_VALUES = (None, True, -1, 0, 1e308, float("nan"), float("inf"), 2**63, "", "x" * 300, [], {}, [[]], [1, [2]], "../x", "$\\frac{$")
-_TOKENS = (b"\x00", b"\xff" * 8, b"-1", b"nan", b"1e999", b"{", b"]", b"'", b"\n", b"../", b"!!int x", b"2020-13-45", b"% &*")
+_VALUES = (
+    None,
+    True,
+    -1,
+    0,
+    1e308,
+    float("nan"),
+    float("inf"),
+    2**63,
+    "",
+    "x" * 300,
+    [],
+    {},
+    [[]],
+    [1, [2]],
+    "../x",
+    "$\\frac{$",
+)
+_TOKENS = (
+    b"\x00",
+    b"\xff" * 8,
+    b"-1",
+    b"nan",
+    b"1e999",
+    b"{",
+    b"]",
+    b"'",
+    b"\n",
+    b"../",
+    b"!!int x",
+    b"2020-13-45",
+    b"% &*",
+)
 
 
 #: Whether anything is damaged: a door must also take what is whole.

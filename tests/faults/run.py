@@ -1,8 +1,8 @@
 """Sends damaged inputs through every door, in processes of their own, and counts what comes of it.
 
-    python -m tests.faults.run --count 2000
-    python -m tests.faults.run --count 200 --doors picture,tflite --seed 7
-    python -m tests.faults.run --doors picture --seed 7 --only 123 --debug
+python -m tests.faults.run --count 2000
+python -m tests.faults.run --count 200 --doors picture,tflite --seed 7
+python -m tests.faults.run --doors picture --seed 7 --only 123 --debug
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ def table(counts: dict[str, Counter]) -> str:
     """Markdown."""
     lines = ["| door | " + " | ".join(OUTCOMES) + " |", "|" + "---|" * (1 + len(OUTCOMES))]
     rows = [(name, found) for name, found in counts.items()] + [("all", sum(counts.values(), Counter()))]
-    return "\n".join(lines + [f"| {name} | " + " | ".join(str(found[o]) for o in OUTCOMES) + " |" for name, found in rows])
+    return "\n".join(
+        lines + [f"| {name} | " + " | ".join(str(found[o]) for o in OUTCOMES) + " |" for name, found in rows]
+    )
 
 
 def _drain(todo, count, seed, scratch, counts, faults):
