@@ -22,7 +22,7 @@ from hiu_tf.conventions import SERVER_MODEL
 from hiu_tf.errors import UserError
 
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
-#: As runtime/pictures.py's, which this module does not import: `hiu --help` is to be quick.
+#: As pictures.py's, which this module does not import: `hiu --help` is to be quick.
 MOST_MEGAPIXELS = 120.0
 _LARGEST_K = 1e6
 CLIPS = (".mp4", ".avi", ".mov", ".mkv")
@@ -125,8 +125,8 @@ def main(argv=None) -> int:
 
 
 def _predict(args) -> int:
+    from hiu_tf.pictures import read_picture
     from hiu_tf.runtime.files import predict_clip, predict_picture
-    from hiu_tf.runtime.pictures import read_picture
     from hiu_tf.runtime.predictor import Predictor
 
     out = Path(args.out)
@@ -179,8 +179,8 @@ def _info(args) -> int:
 def _benchmark(args) -> int:
     import numpy as np
 
+    from hiu_tf.pictures import read_picture
     from hiu_tf.runtime.bench import benchmark, markdown
-    from hiu_tf.runtime.pictures import read_picture
     from hiu_tf.runtime.results import write_json
 
     missing = [model for model in args.models if "://" not in model and not Path(model).exists()]

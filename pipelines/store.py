@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import tensorflow as tf
 
-from hiu_tf.runtime.pictures import is_cut_off
+from hiu_tf.pictures import is_cut_off
 from pipelines.schema import DataSetError, Sample
 
 #: Longest side of a stored picture.

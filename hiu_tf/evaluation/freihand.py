@@ -18,7 +18,7 @@ from hiu_tf.errors import UserError
 from hiu_tf.geometry.alignment import is_mirrored, procrustes
 from hiu_tf.metrics.mesh import f_scores
 from hiu_tf.metrics.points import distances, pck_auc
-from hiu_tf.runtime.pictures import read_picture
+from hiu_tf.pictures import read_picture
 
 NUM_VERTICES = 778
 WORDS = (

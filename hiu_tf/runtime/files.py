@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -15,8 +16,8 @@ import numpy as np
 from hiu_tf.atomic import written_whole
 from hiu_tf.errors import UserError
 from hiu_tf.geometry.window import box_of
+from hiu_tf.pictures import encode_png, is_ours, read_picture, readable_name
 from hiu_tf.runtime.draw import draw_prediction
-from hiu_tf.runtime.pictures import encode_png, is_ours, read_picture, readable_name
 from hiu_tf.runtime.predictor import Predictor
 from hiu_tf.runtime.results import prediction_json, write_json, write_obj
 
@@ -48,32 +49,54 @@ def predict_picture(predictor: Predictor, path: Path, stem: Path, read: Callable
 
 
 def predict_clip(predictor: Predictor, path: Path, stem: Path, box=None, side=None, K=None) -> str:
-    """Follows one hand through a clip; writes STEM.mp4 and .json; returns a line for the terminal."""
-    frames, target = [], _with(stem, ".mp4")
-    with plain_name(path) as readable, tempfile.TemporaryDirectory(prefix="hiu-") as folder:
-        # OpenCV ends the process at names that are not UTF-8, its own scratch file has a plain one.
-        film, writer = Path(folder) / "clip.mp4", None
-        reader = cv2.VideoCapture(str(readable))
+    """Follows one hand through a clip; writes STEM.mp4 and .json; returns a line for the terminal.
+
+    Frames are written as they come: a long clip takes no more memory than a short one.
+    """
+    film, log, scores = _with(stem, ".mp4"), _with(stem, ".json"), []
+    with (
+        plain_name(path) as readable,
+        tempfile.TemporaryDirectory(prefix="hiu-") as folder,
+        written_whole(log) as scratch,
+    ):
+        own, reader = _Film(Path(folder) / "clip.mp4"), cv2.VideoCapture(str(readable))
         rate = reader.get(cv2.CAP_PROP_FPS)
         rate = rate if 1 <= rate <= 1000 else 25.0
+        header = {"made_by": MADE_BY, "clip": readable_name(path), "frames_per_second": rate, "frames": []}
         where, hand = box, side
-        for number, picture in enumerate(_pictures(reader, path.name)):
-            prediction = predictor.predict(picture, box=where, side=hand, K=K)
-            frames.append({"frame": number} | prediction_json(prediction))
-            where, hand = _next_place(prediction, picture, where, side, search=(number + 1) % _SEARCH_EVERY == 0)
-            drawn = _overlay(picture, prediction, predictor.faces)
-            if writer is None:
-                writer = cv2.VideoWriter(str(film), cv2.VideoWriter_fourcc(*"mp4v"), rate, drawn.shape[1::-1])
-            writer.write(drawn[..., ::-1])
-        if writer is None:
+        with scratch.open("w") as answers:
+            answers.write(json.dumps(header)[:-2])
+            for number, picture in enumerate(_pictures(reader, path.name)):
+                prediction = predictor.predict(picture, box=where, side=hand, K=K)
+                scores.append(prediction.score)
+                answers.write((", " if number else "") + json.dumps({"frame": number} | prediction_json(prediction)))
+                where, hand = _next_place(prediction, picture, where, side, search=(number + 1) % _SEARCH_EVERY == 0)
+                own.write(_overlay(picture, prediction, predictor.faces), rate)
+            answers.write("]}")
+        if not scores:
             raise UserError("cannot be read as a clip")
-        writer.release()
-        with written_whole(target) as scratch:
-            shutil.copyfile(film, scratch)
-    content = {"made_by": MADE_BY, "clip": readable_name(path), "frames_per_second": rate, "frames": frames}
-    write_json(_with(stem, ".json"), content)
-    mean = np.mean([frame["score"] for frame in frames])
-    return f"{path}: {len(frames)} frames, mean score {mean:.2f} -> {target} .json"
+        own.close()
+        with written_whole(film) as target:
+            shutil.copyfile(own.path, target)
+    return f"{path}: {len(scores)} frames, mean score {np.mean(scores):.2f} -> {film} .json"
+
+
+class _Film:
+    """A film in a folder of its own: OpenCV ends the process at names that are not UTF-8, this one is plain."""
+
+    def __init__(self, path: Path):
+        self.path, self._writer = path, None
+
+    def write(self, drawn: np.ndarray, rate: float) -> None:
+        """Adds a frame, RGB."""
+        if self._writer is None:
+            self._writer = cv2.VideoWriter(str(self.path), cv2.VideoWriter_fourcc(*"mp4v"), rate, drawn.shape[1::-1])
+        self._writer.write(drawn[..., ::-1])
+
+    def close(self) -> None:
+        """Writes the end of the file."""
+        if self._writer is not None:
+            self._writer.release()
 
 
 def is_result(path: Path) -> bool:

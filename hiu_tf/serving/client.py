@@ -100,14 +100,8 @@ class RestClient:
         try:
             headers = {"Content-Type": "application/json"}
             connection.request("GET" if body is None else "POST", path, body, headers)
-            answer = connection.getresponse()
-            if (answer.length or 0) > _LARGEST_REPLY:
-                raise ServingError(f"{self._url} claims an answer of {answer.length} bytes: that is no hand")
-            content = answer.read(_LARGEST_REPLY + 1)
-            if len(content) > _LARGEST_REPLY:
-                raise ServingError(f"{self._url} answers more than {_LARGEST_REPLY} bytes: that is no hand")
-            if answer.length:
-                raise _Overload(f"the answer ends {answer.length} bytes too early, or took more than {self._timeout} s")
+            with contextlib.closing(connection.getresponse()) as answer:
+                content = self._read(answer)
         except (OSError, http.client.HTTPException) as error:
             raise _Overload(f"no answer within {self._timeout} s ({error!r})") from error
         finally:
@@ -121,6 +115,16 @@ class RestClient:
             return json.loads(content)
         except (ValueError, RecursionError) as error:
             raise ServingError(f"{self._url} does not answer in JSON: {error}") from error
+
+    def _read(self, answer):
+        if (answer.length or 0) > _LARGEST_REPLY:
+            raise ServingError(f"{self._url} claims an answer of {answer.length} bytes: that is no hand")
+        content = answer.read(_LARGEST_REPLY + 1)
+        if len(content) > _LARGEST_REPLY:
+            raise ServingError(f"{self._url} answers more than {_LARGEST_REPLY} bytes: that is no hand")
+        if answer.length:
+            raise _Overload(f"the answer ends {answer.length} bytes too early, or took more than {self._timeout} s")
+        return content
 
     def _field(self, answer, name):
         if not isinstance(answer, dict) or name not in answer:

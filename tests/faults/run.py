@@ -8,6 +8,7 @@ python -m tests.faults.run --doors picture --seed 7 --only 123 --debug
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import queue
@@ -105,7 +106,7 @@ def work(todo, count: int, seed: int, scratch: str, only: int | None = None, deb
     def say(**words):
         print(json.dumps(words), file=out, flush=True)
 
-    out, sys.stdout = sys.stdout, open(os.devnull, "w")
+    out, sys.stdout = sys.stdout, io.StringIO()
     for name, first in todo:
         folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=scratch))
         door = DOORS[name](folder)

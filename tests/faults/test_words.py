@@ -359,9 +359,9 @@ def test_an_answer_that_drips_ends_at_the_deadline(monkeypatch):
 
 def test_a_404_is_final_and_quick():
     start = time.time()
-    with Server(replying(b'{"error": "Servable not found"}', 404)) as address:
-        with pytest.raises(ServingError, match="answers 404: Servable not found"):
-            connect(address).predict("mesh", image_bytes=[b""])
+    answer = replying(b'{"error": "Servable not found"}', 404)
+    with Server(answer) as address, pytest.raises(ServingError, match="answers 404: Servable not found"):
+        connect(address).predict("mesh", image_bytes=[b""])
     assert time.time() - start < 2
 
 

@@ -15,7 +15,7 @@ from hiu_tf.errors import UserError
 from hiu_tf.export.card import model_card
 from hiu_tf.export.module import HIUModule
 from hiu_tf.export.tflite import export_tflite
-from hiu_tf.runtime.pictures import decode_picture, encode_png, is_ours, read_picture
+from hiu_tf.pictures import decode_picture, encode_png, is_ours, read_picture
 
 
 @pytest.fixture
