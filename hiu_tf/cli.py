@@ -54,6 +54,9 @@ def parse_args(argv):
     predict.add_argument("--box", help="x,y,w,h of the hand in pixels (default: search)")
     predict.add_argument("--side", choices=("right", "left"), help="which hand (default: try both)")
     predict.add_argument("--K", help="fx,fy,cx,cy in pixels: 3D in the camera's frame")
+    predict.add_argument(
+        "--min-score", type=float, help="a hand that is searched for must score it (default: the card's)"
+    )
     predict.add_argument("--no-fit", action="store_true", help="leave the mesh where the regressor puts it")
     predict.add_argument(
         "--hand", default="procedural", help="hand model (.npz) that a --model of your own poses (default: procedural)"
@@ -131,7 +134,12 @@ def _predict(args) -> int:
 
     out = Path(args.out)
     files = _expand(args.inputs, out)
-    options = {"box": _numbers(args.box, 4, "--box"), "side": args.side, "K": _intrinsics(args.K)}
+    options = {
+        "box": _numbers(args.box, 4, "--box"),
+        "side": args.side,
+        "K": _intrinsics(args.K),
+        "min_score": args.min_score,
+    }
     read = partial(read_picture, most_pixels=int(1e6 * args.max_megapixels), allow_truncated=args.allow_truncated)
     names = _names(files)
     _refuse_overwriting(files, out, names)

@@ -36,7 +36,9 @@ class Product:
         from hiu_tf.conventions import keys
         from hiu_tf.geometry.window import around_box
 
-        found = self._predictor.predict(picture, box if self._box else None, side if self._side else None)
+        found = self._predictor.predict(
+            picture, box if self._box else None, side if self._side else None, min_score=0.0
+        )
         if side and not self._side:
             self.sides.append(found.side == side)
         window = around_box(box, size, mirrored=side == "left")

@@ -29,12 +29,15 @@ _CALIBRATION, _BATCH = 128, 16
 SAVED = "SavedModel"
 
 
-def export_run(run, out: Path, metrics: dict | None, training: str, precisions, examples, **options) -> list[Path]:
+def export_run(
+    run, out: Path, metrics: dict | None, training: str, precisions, examples, min_score: float = 0.0, **options
+) -> list[Path]:
     """Writes all artefacts of a `training.folder.Run` and their cards; returns their paths.
 
     Args:
       precisions: of the TFLite files.
       examples: (split, count) -> labelled batches, for ranges and for parity, or None for no parity.
+      min_score: what a hand must score to be one, for the card.
       options: of `export.tflite.export_tflite`: batch, mask.
 
     Raises:
@@ -52,7 +55,7 @@ def export_run(run, out: Path, metrics: dict | None, training: str, precisions, 
 
     module = HIUModule(run.network, run.hand)
     results = (metrics or {}).get("results")
-    card = model_card(run.preset, module.size, module.hand, results)
+    card = model_card(run.preset, module.size, module.hand, results, min_score)
     crops = np.concatenate([b[keys.IMAGE] for b in examples("train", _CALIBRATION)]) if "int8" in precisions else None
     out.mkdir(parents=True, exist_ok=True)
     clear_leftovers(out)
@@ -139,6 +142,16 @@ def _write_serving(model, out, name, size):
         print(path)
 
 
+def _share(text):
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"takes a number from 0 to 1, got {text!r}")
+    return value
+
+
 def _batch(text):
     return None if text == "free" else positive(text)
 
@@ -163,6 +176,9 @@ def parse_args(argv):
     parser.add_argument("--no-parity", action="store_true", help="compare nothing: for networks that are not trained")
     parser.add_argument("--serving", metavar="DIR", help="write a TF Serving server's files there, and warm-up records")
     parser.add_argument("--name", default=SERVER_MODEL, help="of the model on that server (default hiu)")
+    parser.add_argument(
+        "--min-score", type=_share, default=0.0, help="a hand that is searched for and scores less is none (default 0)"
+    )
     parser.add_argument("--metrics", help="JSON of tools/evaluate.py, for the card")
     parser.add_argument("--training", default="", help="a sentence for the card: how the model was trained")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
@@ -188,7 +204,7 @@ def main(argv=None) -> int:
         nullcontext() if args.no_parity else example_source(run.config.image_size, args.data, args.sets, args.pictures)
     )
     with source as examples:
-        options = {"batch": args.batch, "mask": not args.no_mask}
+        options = {"batch": args.batch, "mask": not args.no_mask, "min_score": args.min_score}
         for path in export_run(run, Path(args.out), metrics, args.training, args.precisions, examples, **options):
             print(path)
     if args.serving:

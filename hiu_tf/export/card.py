@@ -19,13 +19,14 @@ OUTPUT_UNITS = {
 }
 
 
-def model_card(preset: str, image_size: int, hand: HandModel, metrics: dict | None) -> dict:
-    """The card as plain data."""
+def model_card(preset: str, image_size: int, hand: HandModel, metrics: dict | None, min_score: float = 0.0) -> dict:
+    """The card as plain data; `min_score` is what a hand must score to be one (docs/evaluation.md)."""
     return {
         "name": preset,
         "hiu_tf": hiu_tf.__version__,
         "image_size": image_size,
         "window_scale": SCALE,
+        "min_score": min_score,
         "input": f"image [B, {image_size}, {image_size}, 3] float32, RGB in [0, 1], one right hand at 1 / {SCALE} of the side",
         "outputs": OUTPUT_UNITS,
         "signatures": contract(),

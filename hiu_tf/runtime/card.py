@@ -67,7 +67,7 @@ def checked(content: bytes, where: Path) -> dict:
         raise ModelError(f"{where} is no model card: {error}") from error
     if not isinstance(card, dict):
         raise ModelError(f"{where} is no model card: it holds a {type(card).__name__}, not names and values")
-    card.setdefault("window_scale", _OLD_SCALE)
+    card = {"window_scale": _OLD_SCALE, "min_score": 0.0} | card
     missing = [name for name in _FIELDS if name not in card]
     if missing:
         raise ModelError(f"{where} is no model card: it lacks {', '.join(missing)}")
@@ -107,6 +107,7 @@ _FIELDS = {
     "input": (_is_text, "text"),
     "image_size": (lambda v: type(v) is int and 32 <= v <= 4096, "a whole number from 32 to 4096"),
     "window_scale": (_is_number(0.5, 10), "a number from 0.5 to 10"),
+    "min_score": (_is_number(0, 1), "a number from 0 to 1"),
     "outputs": (lambda v: isinstance(v, dict) and all(map(_is_text, v.values())), "names with texts"),
     "camera": (
         lambda v: _is_array(3, float, 3)(v) and min(v[0][0], v[1][1]) > 0,

@@ -22,6 +22,8 @@ from hiu_tf.runtime.predictor import Predictor
 from hiu_tf.runtime.results import prediction_json, write_json, write_obj
 
 _LONGEST_OVERLAY = 640
+#: Picture, skeleton, mask and mesh (runtime/draw.py).
+_PANELS = 4
 #: Below this mean confidence the hand counts as lost.
 _LOST = 0.25
 #: A lost hand is searched for in every so many frames; the search costs as much as many frames.
@@ -42,13 +44,19 @@ def predict_picture(predictor: Predictor, path: Path, stem: Path, read: Callable
       options: of `Predictor.predict`.
     """
     prediction = predictor.predict(picture := read(path), **options)
+    if prediction is None:
+        write_json(_with(stem, ".json"), {"made_by": MADE_BY, "picture": readable_name(path), "found": False})
+        return f"{path}: no hand -> {stem}.json"
     _write(_with(stem, ".png"), encode_png(_overlay(picture, prediction, predictor.faces)))
-    write_json(_with(stem, ".json"), {"made_by": MADE_BY, "picture": readable_name(path)} | prediction_json(prediction))
+    write_json(
+        _with(stem, ".json"),
+        {"made_by": MADE_BY, "picture": readable_name(path), "found": True} | prediction_json(prediction),
+    )
     write_obj(_with(stem, ".obj"), prediction.vertices, predictor.faces, prediction.side == "left")
     return f"{path}: {prediction.side} hand, score {prediction.score:.2f} -> {stem}.png .json .obj"
 
 
-def predict_clip(predictor: Predictor, path: Path, stem: Path, box=None, side=None, K=None) -> str:
+def predict_clip(predictor: Predictor, path: Path, stem: Path, box=None, side=None, K=None, min_score=None) -> str:
     """Follows one hand through a clip; writes STEM.mp4 and .json; returns a line for the terminal.
 
     Frames are written as they come: a long clip takes no more memory than a short one.
@@ -63,13 +71,16 @@ def predict_clip(predictor: Predictor, path: Path, stem: Path, box=None, side=No
         rate = reader.get(cv2.CAP_PROP_FPS)
         rate = rate if 1 <= rate <= 1000 else 25.0
         header = {"made_by": MADE_BY, "clip": readable_name(path), "frames_per_second": rate, "frames": []}
-        where, hand = box, side
+        where, hand, least = box, side, predictor.card["min_score"] if min_score is None else min_score
         with scratch.open("w") as answers:
             answers.write(json.dumps(header)[:-2])
             for number, picture in enumerate(_pictures(reader, path.name)):
-                prediction = predictor.predict(picture, box=where, side=hand, K=K)
-                scores.append(prediction.score)
-                answers.write((", " if number else "") + json.dumps({"frame": number} | prediction_json(prediction)))
+                prediction = predictor.predict(picture, box=where, side=hand, K=K, min_score=min_score)
+                if prediction is not None and prediction.score < least:
+                    prediction = None
+                found = {"found": False} if prediction is None else {"found": True} | prediction_json(prediction)
+                scores.append(0.0 if prediction is None else prediction.score)
+                answers.write((", " if number else "") + json.dumps({"frame": number} | found))
                 where, hand = _next_place(prediction, picture, where, side, search=(number + 1) % _SEARCH_EVERY == 0)
                 own.write(_overlay(picture, prediction, predictor.faces), rate)
             answers.write("]}")
@@ -85,13 +96,16 @@ class _Film:
     """A film in a folder of its own: OpenCV ends the process at names that are not UTF-8, this one is plain."""
 
     def __init__(self, path: Path):
-        self.path, self._writer = path, None
+        self.path, self._writer, self._size = path, None, None
 
     def write(self, drawn: np.ndarray, rate: float) -> None:
-        """Adds a frame, RGB."""
+        """Adds a frame, RGB; all have the size of the first."""
         if self._writer is None:
+            self._size = drawn.shape
             self._writer = cv2.VideoWriter(str(self.path), cv2.VideoWriter_fourcc(*"mp4v"), rate, drawn.shape[1::-1])
-        self._writer.write(drawn[..., ::-1])
+        if drawn.shape != self._size:  # without a mask there is a panel less
+            drawn = np.pad(drawn, [(0, 0), (0, max(self._size[1] - drawn.shape[1], 0)), (0, 0)])[:, : self._size[1]]
+        self._writer.write(np.ascontiguousarray(drawn[..., ::-1]))
 
     def close(self) -> None:
         """Writes the end of the file."""
@@ -141,6 +155,8 @@ def _with(stem, suffix):
 def _next_place(prediction, picture, box, side, search):
     """Box and side for the next frame: where the hand is now; of a lost one, where it was or (None) anywhere."""
     height, width = picture.shape[:2]
+    if prediction is None:
+        return (None if search else box or (0, 0, width, height)), side
     x, y, w, h = found = box_of(prediction.joints_2d)
     visible = x < width and y < height and x + w > 0 and y + h > 0
     credible = max(w, h) <= 2 * max(width, height)  # a box that grows and grows follows nothing
@@ -150,13 +166,16 @@ def _next_place(prediction, picture, box, side, search):
 
 
 def _overlay(picture, prediction, faces):
-    """The overlay at a size that people can look at."""
+    """The overlay at a size that people can look at; without a hand the picture alone, as wide."""
     scale = min(1.0, _LONGEST_OVERLAY / max(picture.shape[:2]))
     if scale < 1:
         size = [max(1, round(scale * length)) for length in picture.shape[1::-1]]
         shrink = lambda image: cv2.resize(image, size, interpolation=cv2.INTER_AREA)
         move = lambda points: (points + 0.5) * scale - 0.5
         picture = shrink(picture)
+    if prediction is None:
+        return np.concatenate([picture] * _PANELS, axis=1)
+    if scale < 1:
         prediction = replace(
             prediction,
             mask=None if prediction.mask is None else shrink(prediction.mask),

@@ -105,8 +105,14 @@ class Predictor:
         self._fit = EvidenceFit(model, self.camera) if fits else lambda raw: raw
 
     def predict(
-        self, picture: np.ndarray, box=None, side: str | None = None, K=None, upright: bool = True
-    ) -> Prediction:
+        self,
+        picture: np.ndarray,
+        box=None,
+        side: str | None = None,
+        K=None,
+        upright: bool = True,
+        min_score: float | None = None,
+    ) -> Prediction | None:
         """Finds and reads the hand in a picture.
 
         Args:
@@ -116,6 +122,10 @@ class Predictor:
           K: [3, 3] intrinsics in pixels; with it 3D is in the real camera's frame.
           upright: look again, through a window that turns the fingers up, where the first look at the box shows a
             hand that is turned, or that is not in the middle of it.
+          min_score: of a hand that is searched for; None: what the model's card says.
+
+        Returns:
+          The hand; None where no box was given and nothing in the picture scores `min_score`.
 
         Raises:
           UserError: an argument has the wrong type, shape or range.
@@ -135,6 +145,9 @@ class Predictor:
             if box is not None and not _differs(closer, crop):
                 break
             crop, raw = self._best(picture, [closer])
+        wanted = self.card["min_score"] if min_score is None else min_score
+        if box is None and raw[keys.SCORES].mean() < wanted:
+            return None
         return self._in_picture(picture, crop, self._fit(raw), K)
 
     def _best(self, picture, windows):

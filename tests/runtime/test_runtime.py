@@ -283,3 +283,22 @@ def test_the_fit_moves_the_mesh_onto_the_heat_maps(hand, seen):
 def test_what_cannot_be_read_is_not_fitted(hand, seen):
     raw = seen[1] | {keys.SCORES: np.full(21, 0.1)}
     assert EvidenceFit(hand, virtual_intrinsics(64))(raw) is raw
+
+
+def test_a_picture_without_a_hand_has_none(model, picture, tmp_path, capsys):
+    """The untrained network scores next to nothing: whatever it is shown is no hand, unless a box says that it is."""
+    predictor = Predictor(model)
+    assert predictor.predict(picture, min_score=0.5) is None
+    assert predictor.predict(picture, min_score=0.0) is not None
+    assert predictor.predict(picture, box=(40, 20, 80, 80), min_score=0.5) is not None
+    cv2.imwrite(str(tmp_path / "black.png"), np.zeros_like(picture))
+    writer = cv2.VideoWriter(str(tmp_path / "clip.mp4"), cv2.VideoWriter_fourcc(*"mp4v"), 5, (180, 120))
+    for _ in range(3):
+        writer.write(picture)
+    writer.release()
+    arguments = ["predict", str(tmp_path), "--out", str(tmp_path / "out"), "--model", str(model), "--min-score", "0.5"]
+    assert main(arguments) == 0
+    assert "black.png: no hand" in capsys.readouterr().out
+    assert json.loads((tmp_path / "out" / "black.json").read_text())["found"] is False
+    frames = json.loads((tmp_path / "out" / "clip.json").read_text())["frames"]
+    assert [frame["found"] for frame in frames] == [False] * 3
