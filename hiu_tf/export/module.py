@@ -81,6 +81,8 @@ class HIUModule(tf.Module):
         return {name: value[:count] for name, value in self._everything(image).items()}
 
     def _everything(self, image):
+        # What is no number becomes 0 (NaN is the one value that differs from itself): NaN in, never NaN out.
+        image = tf.clip_by_value(tf.where(tf.equal(image, image), image, tf.zeros_like(image)), 0.0, 1.0)
         outputs = {name: tf.cast(value, tf.float32) for name, value in self._network(image).items()}
         outputs |= reconstruct(outputs, self.hand, self.size)
         outputs[keys.MASK] = tf.sigmoid(outputs[keys.MASK])[..., 0]

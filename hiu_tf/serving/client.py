@@ -168,7 +168,10 @@ class GrpcClient:
             array = np.array(value, object) if name == _SENT else np.asarray(value)
             request.inputs[name].CopyFrom(tf.make_tensor_proto(array))
         answer = self._call(self._stub.Predict, request)
-        return {name: tf.make_ndarray(tensor) for name, tensor in answer.outputs.items()}
+        try:
+            return {name: tf.make_ndarray(tensor) for name, tensor in answer.outputs.items()}
+        except (ValueError, TypeError) as error:
+            raise ServingError(f"{self._place}: an output is no array: {error}") from error
 
     def is_ready(self) -> bool:
         """Whether a version of the model is loaded."""

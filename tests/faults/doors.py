@@ -151,8 +151,8 @@ def recipe(folder: Path) -> Iterator[Attempt]:
     """Recipes, and settings as --set takes them."""
     from hiu_tf.config.load import load_recipe
 
-    good = [path.read_bytes() for path in Path("pipelines/recipes").rglob("*.yaml")]
-    settings = [b"train.batch_size=8", b"network.stacks=[1, 2]", b"data.*.ssl=0", b"augment={blur_probability: 0.2}"]
+    good = [path.read_bytes() for path in Path("pipelines/recipes").glob("*.yaml")]
+    settings = [b"train.batch_size=8", b"network.stacks=2", b"data.*.ssl=0", b"augment.blur_probability=0.2"]
 
     def attempt(rng):
         content, setting = good[rng.integers(len(good))], settings[rng.integers(len(settings))]
@@ -293,7 +293,7 @@ def rest(folder: Path) -> Iterator[Attempt]:
     def attempt(rng):
         state["rng"] = rng
         network = ServedNetwork(address, "hiu", details)
-        network._client._timeout = 0.5
+        network._client._timeout = 0.2
         check_finite(network(np.full((1, 64, 64, 3), 0.5)))
 
     yield attempt

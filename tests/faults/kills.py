@@ -41,7 +41,7 @@ def _files(*patterns):
         str(p.relative_to(out)): p.read_bytes()
         for pattern in patterns
         for p in sorted(out.glob(pattern))
-        if p.is_file()
+        if p.is_file() and not p.name.startswith("partial-")
     }
 
 
