@@ -13,7 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from hiu_tf.atomic import written_whole
+from hiu_tf.atomic import scratch_folder, written_whole
 from hiu_tf.errors import UserError
 from hiu_tf.geometry.window import box_of
 from hiu_tf.pictures import encode_png, is_ours, read_picture, readable_name
@@ -64,7 +64,7 @@ def predict_clip(predictor: Predictor, path: Path, stem: Path, box=None, side=No
     film, log, scores = _with(stem, ".mp4"), _with(stem, ".json"), []
     with (
         plain_name(path) as readable,
-        tempfile.TemporaryDirectory(prefix="hiu-") as folder,
+        _film_folder(stem.parent) as folder,
         written_whole(log) as scratch,
     ):
         own, reader = _Film(Path(folder) / "clip.mp4"), cv2.VideoCapture(str(readable))
@@ -90,6 +90,12 @@ def predict_clip(predictor: Predictor, path: Path, stem: Path, box=None, side=No
         with written_whole(film) as target:
             shutil.copyfile(own.path, target)
     return f"{path}: {len(scores)} frames, mean score {np.mean(scores):.2f} -> {film} .json"
+
+
+def _film_folder(out):
+    """Beside the results, where the next start clears what a killed one left; elsewhere if OpenCV cannot write there."""
+    plain = readable_name(out) == str(out)
+    return scratch_folder(out) if plain else tempfile.TemporaryDirectory(prefix="hiu-")
 
 
 class _Film:
