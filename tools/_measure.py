@@ -86,6 +86,26 @@ def results_of(measured: dict, figures) -> dict:
     }
 
 
+def tell_apart(predict, size: int, part: Part, none: str) -> str:
+    """Markdown: the score's separation of each set's hands from the windows without any in the set `none`."""
+    from hiu_tf.conventions import keys
+    from hiu_tf.metrics.detection import best_threshold, separation_auc
+    from pipelines.mixing import data_folder
+
+    def scores(name):
+        found = batches(data_folder(part.root, name), size, part)
+        return np.concatenate([predict(batch[keys.IMAGE])[keys.SCORES].mean(axis=1) for batch in found])
+
+    nothing, hands = scores(none), {name: scores(name) for name in part.sets}
+    threshold = best_threshold(np.concatenate(list(hands.values())), nothing)
+    lines = [f"| hand or none (score {threshold:.2f}) | AUC | hands kept |", "|---|---|---|"]
+    lines += [
+        f"| {name} | {separation_auc(s, nothing):.4f} | {np.mean(s >= threshold):.3f} |" for name, s in hands.items()
+    ]
+    refused = f"{np.mean(nothing < threshold):.3f} of {len(nothing)} windows of {none} are refused"
+    return "\n".join([*lines, "", refused])
+
+
 def write_csv(path: Path, measured: dict, figures) -> None:
     """Every sample of every set: its figures by the first predictor, and its confidence."""
     from hiu_tf.evaluation.analysis import sample_values

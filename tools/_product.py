@@ -73,7 +73,7 @@ def pictures_of(folder, part):
         yield picture, boxes(record)[0].numpy(), names.get(int(record[keys.SIDE][0]))
 
 
-def measure_product(path: str, part, figures) -> tuple[dict, dict]:
+def measure_product(path: str, part, figures, fit: bool = True) -> tuple[dict, dict]:
     """What `tools._measure.measure_sets` gives, one predictor for each of ROWS; and {set: {row: share of right sides}}."""
     from tqdm import tqdm
 
@@ -82,7 +82,7 @@ def measure_product(path: str, part, figures) -> tuple[dict, dict]:
     from pipelines.mixing import data_folder
     from tools._measure import batches
 
-    predictor, found, sides = Predictor(path), {}, {}
+    predictor, found, sides = Predictor(path, fit=fit), {}, {}
     for name in tqdm(part.sets, desc="evaluate", unit="set"):
         folder = data_folder(part.root, name)
         everyone = {row: Product(predictor, pictures_of(folder, part), *told) for row, told in ROWS.items()}

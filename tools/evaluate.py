@@ -33,7 +33,16 @@ import argparse
 import sys
 from pathlib import Path
 
-from tools._measure import Part, measure_sets, open_model, results_of, run_predictors, write_csv, write_page
+from tools._measure import (
+    Part,
+    measure_sets,
+    open_model,
+    results_of,
+    run_predictors,
+    tell_apart,
+    write_csv,
+    write_page,
+)
 from tools._product import measure_product, side_table
 from tools._program import names, positive, program
 
@@ -124,12 +133,14 @@ def parse_args(argv):
     add("--fold", type=_fold, default="0,1", help="LOW,HIGH: only this part of the samples (default 0,1)")
     add("--limit", type=positive, default=-1, help="at most so many samples of each set")
     add("--skip-damaged", action="store_true", help="leave out records that cannot be read, instead of stopping")
+    add("--none", metavar="SET", help="a set without hands (no_hand): how well the score tells hands from nothing")
     add("--protocols", default="", help="comma-separated named protocols, added to the table")
     add(
         "--pixels", type=_range, metavar="LOW,HIGH,STEPS", help="range of the 2D areas, pixels of 256 (default 0,30,20)"
     )
     add("--corrupt", choices=("all", *CORRUPTIONS), help="measure on corrupted pictures too")
     add("--through", choices=("predict",), help="with --model: measure the product on whole pictures, not on crops")
+    add("--no-fit", action="store_true", help="with --through: leave the mesh where the regressor puts it")
     add("--every-stack", action="store_true", help="with --run: the answer of every stack, not the last alone")
     add("--json", help="write the figures there")
     add("--csv", help="write every sample's figures there")
@@ -161,6 +172,10 @@ def _check(parser, args):
         parser.error("one of --run, --model, --compare is needed with --data, or --protocol")
     if args.through and (not args.model or args.corrupt):
         parser.error("--through predict needs --model, and takes no --corrupt")
+    if args.no_fit and not args.through:
+        parser.error("--no-fit needs --through predict")
+    if args.none and args.through:
+        parser.error("--none measures crops: leave --through")
     if args.every_stack and not args.run:
         parser.error("--every-stack needs --run")
 
@@ -215,7 +230,7 @@ def _measure_models(args) -> int:
     figures = (*ours, *named_figures([name for name in args.protocols.split(",") if name]))
     part, sides = Part(args.data, args.sets, args.split, args.fold, args.limit, "", args.skip_damaged), {}
     if args.through:
-        measured, sides = measure_product(args.model, part, figures)
+        measured, sides = measure_product(args.model, part, figures, not args.no_fit)
     else:
         predictors, size = _predictors(args)
         measured = measure_sets(predictors, size, part, figures, with_mean=bool(args.run))
@@ -226,6 +241,8 @@ def _measure_models(args) -> int:
     print(markdown(results, figures))
     if sides:
         print(f"\n{side_table(sides)}")
+    if args.none:
+        print(f"\n{tell_apart(next(iter(predictors.values())), size, part, args.none)}")
     for name, table in comparisons.items():
         print(f"\n**{name}**: paired bootstrap, * where the interval leaves out 0\n\n{table}")
     if args.json:
