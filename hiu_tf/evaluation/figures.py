@@ -144,6 +144,9 @@ FIGURES = (
     Figure("joints_2d_auc", _PIXELS, keys.JOINTS_2D, keys.JOINTS_2D, keys.JOINTS_2D_WEIGHT, "auc"),
     Figure("joints_2d_box_error", _BOX, keys.JOINTS_2D, keys.JOINTS_2D, keys.JOINTS_2D_WEIGHT, "sample mean"),
     Figure("projected_2d_auc", _PIXELS, keys.JOINTS_2D_PROJECTED, keys.JOINTS_2D, keys.JOINTS_2D_WEIGHT, "auc"),
+    Figure(
+        "projected_2d_box_error", _BOX, keys.JOINTS_2D_PROJECTED, keys.JOINTS_2D, keys.JOINTS_2D_WEIGHT, "sample mean"
+    ),
     Figure("mask_iou", MASK_PROTOCOLS["iou"], *_MASK),
     Figure("mask_miou", MASK_PROTOCOLS["miou"], *_MASK),
     Figure("mask_boundary_f", MASK_PROTOCOLS["boundary_f"], *_MASK),
