@@ -15,7 +15,7 @@ from hiu_tf.hand.model import HandModel
 
 #: Heat maps place joints well; the regressor's bones point rightly but less exactly.
 _DEVIATIONS = Deviations(joints_2d=0.02, directions=0.2, pose=0.15)
-_STEPS = 5
+_STEPS = 3
 #: A hand fewer joints of which can be read is left as the regressor says it. (READABLE of codecs/heatmap.py, which
 #: needs TensorFlow.)
 _FEWEST, _READABLE = 8, 0.2
