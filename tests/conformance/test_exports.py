@@ -1,5 +1,6 @@
 """Keras, SavedModel and TFLite give the same answers."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -102,7 +103,8 @@ def test_versions_count_up_and_carry_their_card(exported, hand):
     module, folder = exported
     second = export_saved_model(module, folder, {"name": "tiny"})
     assert second.name == "2"
-    assert json.loads((second / "assets.extra" / "model.json").read_text()) == {"name": "tiny"}
+    card = json.loads((second / "assets.extra" / "model.json").read_text())
+    assert card == {"name": "tiny", "sha256": hashlib.sha256((second / "saved_model.pb").read_bytes()).hexdigest()}
     assert not list(folder.glob("*.partial"))
     import shutil
 
