@@ -191,6 +191,23 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"] and (tmp_path / "a.txt").read_text() == "old"
 
 
+@pytest.mark.parametrize("name", ["predict", "prepare"])
+def test_an_output_that_is_a_file(name, tmp_path, capsys):
+    from hiu_tf.cli import main as hiu
+
+    (tmp_path / "out").write_text("a file of the user's")
+    (tmp_path / "a.png").write_bytes(b"x")
+    programs = {
+        "predict": lambda: hiu(["predict", str(tmp_path / "a.png"), "--out", str(tmp_path / "out")]),
+        "prepare": lambda: prepare.main(
+            ["synthetic", "--source", "2", "--split", "val", "--out", str(tmp_path / "out")]
+        ),
+    }
+    assert program(programs[name]) == 1
+    assert "out" in capsys.readouterr().err.splitlines()[-1]
+    assert (tmp_path / "out").read_text() == "a file of the user's"
+
+
 # --- models --------------------------------------------------------------------------------------
 
 
