@@ -24,7 +24,7 @@ def targets(batch: dict, size: int, pof_encoding: str = "paper") -> dict[str, tf
         keys.VERTICES, keys.HAS_MESH, keys.SHAPE, keys.POSE, keys.ROTATION, keys.HAS_PARAMETERS,
     )  # fmt: skip
     # Where there is no hand, empty maps and an empty mask are the labels.
-    empty = batch[keys.NO_HAND]
+    empty = batch.get(keys.NO_HAND, tf.zeros_like(batch[keys.MASK_WEIGHT]))
     maps = heatmap.encode(joints_2d, size, size // 2) * (1 - empty[:, tf.newaxis, tf.newaxis, tf.newaxis])
     passed_on = {key: batch[key] for key in may_be if key in batch}
     return (
