@@ -51,28 +51,38 @@ def _drain(todo, count, seed, scratch, counts, faults):
         [*command, json.dumps(todo)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=_quiet()
     )
     lines = queue.Queue()
-    threading.Thread(target=_pass_on, args=(process.stdout, lines), daemon=True).start()
-    place = list(todo[0])
+    reader = threading.Thread(target=_pass_on, args=(process.stdout, lines), daemon=True)
+    reader.start()
+    try:
+        place, hangs = _follow(lines, list(todo[0]), counts, faults)
+    finally:
+        process.kill()  # nothing where it has ended
+        reader.join()
+        process.stdout.close()
+        process.wait()
+    if hangs:
+        return _skip(todo, place, "hang", counts, faults)
+    return [] if place is None else _skip(todo, place, "crash", counts, faults)
+
+
+def _follow(lines, place, counts, faults):
+    """Counts outcomes until the process ends. Returns where it was (None: at the end of its list) and if it hangs."""
     while True:
         try:
             line = lines.get(timeout=_HANG_S)
         except queue.Empty:
-            process.kill()
-            return _skip(todo, place, "hang", counts, faults)
+            return place, True
         if line is None:
-            break
-        if not line.startswith("{"):
-            continue
-        found = json.loads(line)
+            return place, False
+        found = json.loads(line) if line.startswith("{") else {}
         if "start" in found:
             place = [found["door"], found["start"]]
-            continue
-        counts[found["door"]][found["outcome"]] += 1
-        if found["outcome"] in FAULTS:
-            faults.append(f"{found['door']} {found['number']} {found['outcome']}: {found['words']}")
-    if process.wait() != 0:
-        return _skip(todo, place, "crash", counts, faults)
-    return []
+        elif "outcome" in found:
+            counts[found["door"]][found["outcome"]] += 1
+            if found["outcome"] in FAULTS:
+                faults.append(f"{found['door']} {found['number']} {found['outcome']}: {found['words']}")
+        elif "end" in found:
+            place = None
 
 
 def _pass_on(stream, lines):
@@ -131,6 +141,7 @@ def work(todo, count: int, seed: int, scratch: str, only: int | None = None, deb
                 outcome, words = "wrong", f"what is whole is refused: {words}"
             say(door=name, number=number, outcome=outcome, words=words[-400:])
         next(door, None)
+    say(end=True)
 
 
 def make(scratch: Path) -> None:
