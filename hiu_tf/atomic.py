@@ -62,7 +62,7 @@ def clear_leftovers(folder: str | Path) -> list[Path]:
 
 @contextmanager
 def locked(folder: Path, program: str) -> Iterator[None]:
-    """Keeps a second program from writing into a folder at the same time.
+    """Keeps a second program from writing into a folder at the same time, and clears what killed ones left there.
 
     Raises:
       UserError: another process of this machine is at work there.
@@ -83,6 +83,7 @@ def locked(folder: Path, program: str) -> Iterator[None]:
                 f"(if nothing runs there, remove {lock})"
             ) from None
     try:
+        clear_leftovers(folder)
         yield
     finally:
         lock.unlink(missing_ok=True)

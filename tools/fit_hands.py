@@ -41,7 +41,6 @@ def fit_records(folder: Path, split: str, out: Path, hand, measured: bool) -> li
     shards, counts = read_index(folder, split)
     if out.resolve() == folder.resolve():
         raise RecordError(f"{out} holds the records that are read: give another --out")
-    out.mkdir(parents=True, exist_ok=True)
     fits, notes = [], {}
     with tqdm(total=counts["samples"], desc=f"fit {folder.name}/{split}", unit=" hands") as bar:
         for shard in map(Path, shards):
@@ -174,15 +173,18 @@ def parse_args(argv):
 def main(argv=None) -> int:
     """Runs the program; returns the exit code."""
     args = parse_args(argv)
+    from hiu_tf.atomic import locked
     from hiu_tf.hand.procedural import hand_model
     from pipelines.datasets.synthetic.scene import POSES
 
     hand = hand_model(args.hand)
-    fits = fit_records(args.records, args.split, args.out, hand, args.measured)
-    copied = copy_other_splits(args.records, args.split, args.out)
-    write_table(fits, args.out / "fits.csv")
-    write_poses(fits, args.out / POSES)
-    write_fits(fits, hand.faces, args.sheet, args.out / "fits.png")
+    args.out.mkdir(parents=True, exist_ok=True)
+    with locked(args.out, "tools/fit_hands.py"):
+        fits = fit_records(args.records, args.split, args.out, hand, args.measured)
+        copied = copy_other_splits(args.records, args.split, args.out)
+        write_table(fits, args.out / "fits.csv")
+        write_poses(fits, args.out / POSES)
+        write_fits(fits, hand.faces, args.sheet, args.out / "fits.png")
     print_summary(fits)
     print(f"written to {args.out}" + (f"; copied as they are: {', '.join(copied)}" if copied else ""))
     return 0

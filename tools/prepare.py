@@ -72,7 +72,7 @@ def prepare(name, source, split, out, parts=None, workers=1, options=(), max_bad
     Raises:
       RecordError: more than `max_bad` samples are broken; shards stay, the index is not written.
     """
-    from hiu_tf.atomic import clear_leftovers, locked
+    from hiu_tf.atomic import locked
     from pipelines.datasets import open_split
     from pipelines.records import refuse_other_set
 
@@ -80,7 +80,6 @@ def prepare(name, source, split, out, parts=None, workers=1, options=(), max_bad
     parts = parts or min(len(opened.keys), max(_FEWEST_SHARDS, math.ceil(len(opened.keys) / _SAMPLES_PER_SHARD)))
     Path(out).mkdir(parents=True, exist_ok=True)
     refuse_other_set(Path(out), opened.name)
-    clear_leftovers(out)
     with locked(Path(out), "tools/prepare.py"):
         return _prepare_parts(opened, (name, source, split, options, out), parts, workers, max_bad)
 
