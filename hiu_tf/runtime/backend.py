@@ -64,11 +64,11 @@ def newest_version(path):
 def _load_tflite(path, threads):
     if not path.is_file():
         raise ModelError(f"there is no model at {path}")
-    card = read_card(path)  # it knows whether the file is whole
+    content = path.read_bytes()  # by Python: interpreters cannot open every name
+    card = read_card(path, content)  # it knows whether the file is whole
     engine, module = _interpreter()
     try:
-        # Read by Python: interpreters cannot open every name.
-        interpreter = module.Interpreter(model_content=path.read_bytes(), num_threads=min(threads, cores()))
+        interpreter = module.Interpreter(model_content=content, num_threads=min(threads, cores()))
         interpreter.allocate_tensors()
         runner = interpreter.get_signature_runner(SIGNATURE)
         shape = [int(n) for n in runner.get_input_details()["image"]["shape_signature"]]

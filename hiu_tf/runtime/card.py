@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import math
 import zipfile
@@ -23,8 +24,12 @@ class ModelError(UserError):
     """A model file that cannot be used."""
 
 
-def read_card(path: Path) -> dict:
+def read_card(path: Path, content: bytes | None = None) -> dict:
     """The card of a .tflite file (inside it, or model.json beside it) or of one version of a SavedModel.
+
+    Args:
+      path: of the file or folder.
+      content: of a .tflite file, where it has been read already.
 
     Raises:
       ModelError: there is none, it is no card, or the model is not the one that it was written for.
@@ -35,11 +40,12 @@ def read_card(path: Path) -> dict:
         if "sha256" in card and graph.is_file() and card["sha256"] != checksum(graph.read_bytes()):
             raise ModelError(f"{graph} is damaged: it is not what the model's card was written for: copy it again")
         return card
-    content = path.read_bytes()
+    content = path.read_bytes() if content is None else content
+    file = io.BytesIO(content)
     try:
-        if not zipfile.is_zipfile(path):
+        if not zipfile.is_zipfile(file):
             return checked(_content(path.parent / CARD), path.parent / CARD)
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(file) as archive:
             card, start = checked(archive.read(CARD), path), min(i.header_offset for i in archive.infolist())
     except UserError:
         raise
