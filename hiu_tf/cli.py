@@ -7,8 +7,8 @@
     hiu benchmark savedmodels/hiu_mobile/*.tflite --threads 1,2
     hiu info --preset hiu_1stack --set encoder_repetitions=[3,4,6,3]
 
-Each picture gives NAME.png (picture, skeleton, mask, mesh), NAME.json (all outputs with units) and
-NAME.obj (the posed mesh); a clip gives NAME.mp4 and NAME.json with one entry per frame.
+Each picture gives NAME.png (picture, skeletons, masks, meshes), NAME.json (all outputs of every hand, with
+units) and NAME.obj (the posed meshes); a clip gives NAME.mp4 and NAME.jsonl, a line for each frame.
 """
 
 import argparse
@@ -28,19 +28,6 @@ _LARGEST_K = 1e6
 CLIPS = (".mp4", ".avi", ".mov", ".mkv")
 
 
-def default_model() -> Path:
-    """The model that ships with the package: beside it in a checkout, inside it when installed.
-
-    Raises:
-      UserError: neither is there.
-    """
-    package = Path(__file__).parent
-    for folder in (package.parent / "savedmodels", package / "savedmodels"):
-        for path in sorted(folder.glob("*/*_float16.tflite")):
-            return path
-    raise UserError("no model comes with this installation: name one with --model")
-
-
 def parse_args(argv):
     """The command line."""
     parser = argparse.ArgumentParser(
@@ -51,16 +38,20 @@ def parse_args(argv):
     predict.add_argument("inputs", nargs="+", help="pictures, clips, or folders of them")
     predict.add_argument("--out", default="predictions", help="folder for the results (default: predictions)")
     predict.add_argument("--model", help=".tflite file or SavedModel folder (default: the one that ships)")
-    predict.add_argument("--box", help="x,y,w,h of the hand in pixels (default: search)")
-    predict.add_argument("--side", choices=("right", "left"), help="which hand (default: try both)")
-    predict.add_argument("--K", help="fx,fy,cx,cy in pixels: 3D in the camera's frame")
+    predict.add_argument("--box", help="x,y,w,h of the one hand in pixels (default: find all hands)")
+    predict.add_argument("--side", choices=("right", "left"), help="which hand (default: the detector says)")
+    predict.add_argument("--max-hands", type=_count_of_hands, default=8, help="of a picture (default %(default)d)")
     predict.add_argument(
-        "--min-score", type=float, help="a hand that is searched for must score it (default: the card's)"
+        "--thorough", action="store_true", help="look at parts of each picture too, for hands that are small in it"
     )
+    predict.add_argument("--K", help="fx,fy,cx,cy in pixels: 3D in the camera's frame")
+    predict.add_argument("--min-score", type=float, help="a hand that is found must score it (default: the card's)")
     predict.add_argument("--no-fit", action="store_true", help="leave the mesh where the regressor puts it")
     predict.add_argument(
         "--hand", default="procedural", help="hand model (.npz) that a --model of your own poses (default: procedural)"
     )
+    predict.add_argument("--detector", help=".tflite file that finds hands (default: the one that ships)")
+    predict.add_argument("--compact", action="store_true", help="leave the vertices out of the JSON")
     predict.add_argument("--threads", type=_threads, default=2, help="of the TFLite interpreter (default 2)")
     predict.add_argument("--server", help="HOST:PORT (REST) or grpc://HOST:PORT of a TF Serving server that computes")
     predict.add_argument("--server-model", default=SERVER_MODEL, help="the model's name on that server (default hiu)")
@@ -98,6 +89,12 @@ def parse_args(argv):
     return parser.parse_args(argv)
 
 
+def _count_of_hands(text):
+    if not text.isdecimal() or not 1 <= int(text) <= 100:
+        raise argparse.ArgumentTypeError(f"takes a whole number from 1 to 100, got {text!r}")
+    return int(text)
+
+
 def _threads(text):
     """A number of threads; more than there are cores would only wait for each other."""
     if not text.isdecimal() or int(text) < 1:
@@ -131,6 +128,7 @@ def _predict(args) -> int:
     from hiu_tf.pictures import read_picture
     from hiu_tf.runtime.files import predict_clip, predict_picture
     from hiu_tf.runtime.predictor import Predictor
+    from hiu_tf.runtime.shipped import shipped_model
 
     out = Path(args.out)
     files = _expand(args.inputs, out)
@@ -139,19 +137,22 @@ def _predict(args) -> int:
         "side": args.side,
         "K": _intrinsics(args.K),
         "min_score": args.min_score,
+        "most": args.max_hands,
+        "compact": args.compact,
     }
     read = partial(read_picture, most_pixels=int(1e6 * args.max_megapixels), allow_truncated=args.allow_truncated)
     names = _names(files)
     _refuse_overwriting(files, out, names)
+    model = args.model or shipped_model()
     predictor = Predictor(
-        args.model or default_model(), args.threads, args.server, args.server_model, not args.no_fit, args.hand
+        model, args.threads, args.server, args.server_model, not args.no_fit, args.hand, args.detector
     )
     out.mkdir(parents=True, exist_ok=True)
     clear_leftovers(out)
-    print(f"{args.model or default_model()} on {predictor.engine}: {len(files)} file(s) -> {out}")
-    failed = []
+    print(f"{model} on {predictor.engine}: {len(files)} file(s) -> {out}")
+    failed, picture = [], partial(predict_picture, read=read, thorough=args.thorough)
     for path, name in zip(files, names):
-        predict = predict_clip if path.suffix.lower() in CLIPS else partial(predict_picture, read=read)
+        predict = predict_clip if path.suffix.lower() in CLIPS else picture
         try:
             print(predict(predictor, path, out / name, **options))
         except Exception as error:  # whatever one file is, the others are predicted
@@ -174,8 +175,9 @@ def _info(args) -> int:
     if args.preset:
         return _count(args.preset, args.set)
     from hiu_tf.runtime.backend import load_network
+    from hiu_tf.runtime.shipped import shipped_model
 
-    path = args.model or default_model()
+    path = args.model or shipped_model()
     _, card, engine = load_network(path)
     print(f"{path}: {card['name']}, made by hiu-tf {card['hiu_tf']}, runs on {engine}")
     print(f"input: {card['input']}")
@@ -253,7 +255,7 @@ def _refuse_overwriting(files, out, names):
     """The user's own pictures must survive --out being the folder where they lie."""
     own = {path.resolve() for path in files}
     for name in names:
-        for suffix in (".png", ".mp4", ".json", ".obj"):
+        for suffix in (".png", ".mp4", ".json", ".jsonl", ".obj"):
             if (out / (name + suffix)).resolve() in own:
                 raise UserError(f"the result {out / (name + suffix)} would overwrite an input: give another --out")
 

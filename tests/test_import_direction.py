@@ -27,8 +27,8 @@ ALLOWED = {
     "metrics": BASE,
     "training": BASE | {"config", "geometry", "hand", "render", "models", "losses", "metrics", "runtime"},
     "evaluation": BASE | {"geometry", "hand", "render", "models", "metrics", "runtime"},
-    "export": BASE | {"geometry", "hand", "models", "runtime", "evaluation"},
-    "runtime": BASE | {"geometry", "hand", "fit", "serving"},
+    "export": BASE | {"codecs", "geometry", "hand", "models", "runtime", "evaluation"},
+    "runtime": BASE | {"codecs", "geometry", "hand", "fit", "serving"},
     "serving": BASE | {"geometry"},
     "cli": BASE | {"runtime", "config", "models"},
 }

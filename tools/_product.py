@@ -33,12 +33,17 @@ class Product:
     def _one(self, picture, box, side, size):
         import cv2
 
+        from hiu_tf.codecs.centres import overlap
         from hiu_tf.conventions import keys
-        from hiu_tf.geometry.window import around_box
+        from hiu_tf.geometry.window import around_box, box_of
 
-        found = self._predictor.predict(
+        hands = self._predictor.predict(
             picture, box if self._box else None, side if self._side else None, min_score=0.0
         )
+        shown = lambda hand: overlap(box_of(hand.joints_2d), box)
+        # A hand that was not found is answered as a user who knows nothing would: through the whole picture.
+        whole = (0, 0, picture.shape[1], picture.shape[0])
+        found = max(hands, key=shown) if hands else self._predictor.predict(picture, whole)[0]
         if side and not self._side:
             self.sides.append(found.side == side)
         window = around_box(box, size, mirrored=side == "left")

@@ -8,6 +8,8 @@
     python tools/benchmark.py input --data data/rhd --sizes 256 --samples 100000
     python tools/benchmark.py train                      # a training step, beside one large convolution
     python tools/benchmark.py train --preset hiu_small --batches 16,32 --stacks 1,2,4,8
+    python tools/benchmark.py predict                    # the product: find, read, fit, draw, beside a matrix product
+    python tools/benchmark.py predict --picture photo.jpg --threads 1,2
 
 Prints milliseconds (median of the repetitions) or pictures a second, ratios and memory as Markdown tables.
 Each implementation is measured in a process of its own. Without --data, `input` renders a few pictures.
@@ -23,18 +25,20 @@ from hiu_tf.cli import whole_numbers
 from hiu_tf.config.schema import TRAIN_CHOICES
 from tools._program import positive, program
 
-_BATCHES = {"hand": "1,32,256", "render": "1,8,32", "input": "16", "train": "4"}
-_SIZES = {"hand": "0", "render": "64,128,256", "input": "128,256", "train": "0"}
+_BATCHES = {"hand": "1,32,256", "render": "1,8,32", "input": "16", "train": "4", "predict": "1"}
+_SIZES = {"hand": "0", "render": "64,128,256", "input": "128,256", "train": "0", "predict": "0"}
 
 
 def tables(args) -> list[list[dict]]:
     """The tables of one part, each a list of rows."""
-    from tools.benchmarks import hand, input, render, train
+    from tools.benchmarks import hand, input, predict, render, train
 
     batches = whole_numbers(args.batches or _BATCHES[args.part], "--batches")
     sizes = whole_numbers(args.sizes or _SIZES[args.part], "--sizes") if args.part in ("render", "input") else []
     if args.part == "hand":
         return [hand.hand_table(args.hand, batches)]
+    if args.part == "predict":
+        return predict.predict_tables(args.model, args.picture, whole_numbers(args.threads, "--threads"))
     if args.part == "train":
         stacks = whole_numbers(args.stacks, "--stacks") if args.stacks else []
         return train.train_tables(args.preset, batches, stacks, args.precision, args.data)
@@ -63,6 +67,9 @@ def parse_args(argv):
     parser.add_argument("--preset", default="hiu_1stack", help="train: the network (default hiu_1stack)")
     parser.add_argument("--stacks", help="train: numbers of stacks, for a table of growth")
     parser.add_argument("--precision", default="float32", choices=TRAIN_CHOICES["precision"], help="train")
+    parser.add_argument("--model", help="predict: .tflite file (default: the one that ships)")
+    parser.add_argument("--picture", help="predict: of at least one hand (default: a rendered one)")
+    parser.add_argument("--threads", default="1", help="predict: of the interpreters (default 1)")
     parser.add_argument("--json", help="write the rows there")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser.parse_args(argv)

@@ -10,7 +10,7 @@ import dacite
 import yaml
 
 from hiu_tf.config import schema
-from hiu_tf.config.schema import ConfigError, Recipe
+from hiu_tf.config.schema import ConfigError, DetectorRecipe, Recipe
 
 #: What PyYAML raises: its own errors, and those of the types that a scalar is turned into.
 _UNREADABLE = (yaml.YAMLError, ValueError, TypeError, OverflowError, RecursionError)
@@ -39,6 +39,18 @@ def load_recipe(path: str | Path, overrides: list[str] = ()) -> Recipe:
     Raises:
       ConfigError: the file cannot be read, or a key or value does not fit the schema.
     """
+    recipe = _checked(Recipe, _tree(path, overrides), path)
+    stages(recipe)  # refuse a bad stage before hours of work
+    return recipe
+
+
+def load_detector_recipe(path: str | Path, overrides: list[str] = ()) -> DetectorRecipe:
+    """The same for the recipe of a detector."""
+    return _checked(DetectorRecipe, _tree(path, overrides), path)
+
+
+def _tree(path, overrides):
+    """The file's keys and values with the overrides in their places."""
     try:
         tree = yaml.load(Path(path).read_text(), _OnceLoader)
     except OSError as error:
@@ -49,9 +61,7 @@ def load_recipe(path: str | Path, overrides: list[str] = ()) -> Recipe:
         raise ConfigError(f"{path} is no recipe: it holds {type(tree).__name__}, expected keys and values")
     for override in overrides:
         _apply(tree, *parse_setting(override))
-    recipe = _recipe(tree, path)
-    stages(recipe)  # refuse a bad stage before hours of work
-    return recipe
+    return tree
 
 
 def stages(recipe: Recipe) -> dict[str, Recipe]:
@@ -63,13 +73,13 @@ def stages(recipe: Recipe) -> dict[str, Recipe]:
         tree = asdict(recipe) | {"stages": {}}
         for name, value in changes.items():
             _apply(tree, name, value)
-        found[stage] = _recipe(tree, f"stage {stage}")
+        found[stage] = _checked(Recipe, tree, f"stage {stage}")
     return found
 
 
-def _recipe(tree, where):
+def _checked(kind, tree, where):
     try:
-        return dacite.from_dict(Recipe, tree, dacite.Config(strict=True, cast=[tuple, float]))
+        return dacite.from_dict(kind, tree, dacite.Config(strict=True, cast=[tuple, float]))
     except dacite.UnexpectedDataError as error:
         raise ConfigError(f"{where}: {'; '.join(map(_unknown, sorted(map(str, error.keys))))}") from error
     except (dacite.DaciteError, TypeError, ValueError) as error:

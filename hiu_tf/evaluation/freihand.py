@@ -127,7 +127,7 @@ def write_predictions(predictor, folder: str | Path, target: str | Path, progres
         except (UserError, OSError) as error:
             raise UserError(f"{path}: {error}") from error
         margin = (picture.shape[1] - _BOX) / 2
-        found = predictor.predict(picture, (margin, margin, _BOX, _BOX), "right", cameras[number])
+        found = predictor.predict(picture, (margin, margin, _BOX, _BOX), "right", cameras[number])[0]
         if len(found.vertices) != NUM_VERTICES:
             raise UserError(
                 f"the model's hand has {len(found.vertices)} vertices; FreiHAND's server takes MANO's {NUM_VERTICES}: "

@@ -1,7 +1,12 @@
-"""Hand or none: how well scores tell the two apart. NumPy."""
+"""Hand or none: how well scores tell the two apart; and what a detector finds. NumPy."""
+
+from __future__ import annotations
 
 import numpy as np
 from scipy.stats import rankdata
+
+#: Intersection over union from which on a box is found.
+FOUND = 0.5
 
 
 def separation_auc(hands: np.ndarray, none: np.ndarray) -> float:
@@ -17,3 +22,43 @@ def best_threshold(hands: np.ndarray, none: np.ndarray) -> float:
     kept = 1 - np.searchsorted(np.sort(hands), places) / len(hands)
     refused = np.searchsorted(np.sort(none), places) / len(none)
     return float(places[np.argmax(kept + refused)])
+
+
+def assigned(found: np.ndarray, scores: np.ndarray, hands: np.ndarray) -> np.ndarray:
+    """Which hand each box shows, the surest boxes first: [F] numbers of rows of `hands`, -1 where none is left.
+
+    Args:
+      found: [F, 4] boxes (x, y, width, height).
+      scores: [F].
+      hands: [N, 4] boxes.
+    """
+    shown, free = np.full(len(found), -1), np.ones(len(hands), bool)
+    shared = overlaps(found, hands)
+    for row in np.argsort(-np.asarray(scores), kind="stable"):
+        best = np.argmax(np.where(free, shared[row], -1.0)) if free.any() else None
+        if best is not None and shared[row, best] >= FOUND:
+            shown[row], free[best] = best, False
+    return shown
+
+
+def overlaps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Intersection over union [A, B] of boxes [A, 4] and [B, 4]."""
+    a, b = np.reshape(a, (-1, 1, 4)).astype(float), np.reshape(b, (1, -1, 4)).astype(float)
+    low, high = np.maximum(a[..., :2], b[..., :2]), np.minimum(a[..., :2] + a[..., 2:], b[..., :2] + b[..., 2:])
+    shared = np.prod(np.maximum(high - low, 0), axis=-1)
+    return shared / np.maximum(np.prod(a[..., 2:], axis=-1) + np.prod(b[..., 2:], axis=-1) - shared, 1e-9)
+
+
+def average_precision(scores: np.ndarray, right: np.ndarray, hands: int) -> float:
+    """Area below precision over recall, precision made monotonic (as COCO has it, at every recall).
+
+    Args:
+      scores: [F] of everything that was found.
+      right: [F] bool, whether it shows a hand.
+      hands: how many there are.
+    """
+    order = np.argsort(-np.asarray(scores), kind="stable")
+    hits = np.cumsum(np.asarray(right)[order])
+    precision = hits / np.arange(1, len(hits) + 1)
+    precision = np.maximum.accumulate(precision[::-1])[::-1]
+    return float(np.sum(precision * np.asarray(right)[order]) / max(hands, 1))

@@ -88,6 +88,23 @@ def load_lite0(network: keras.Model, path: str) -> int:
     return len(own)
 
 
+def copy_lite0(source: keras.Model, network: keras.Model) -> int:
+    """Starts stem and encoder of a network from those of another one; returns how many layers were set.
+
+    Raises:
+      ConfigError: `source` has no EfficientNet-Lite0, or a shorter one.
+    """
+    part = lambda layer: re.search(r"_lite0_(.+)$", layer.name)[1]
+    known = {part(layer): layer for layer in source.layers if "_lite0_" in layer.name and layer.weights}
+    own = [layer for layer in network.layers if "_lite0_" in layer.name and layer.weights]
+    missing = [part(layer) for layer in own if part(layer) not in known]
+    if missing:
+        raise ConfigError(f"train.encoder_weights: {source.name} lacks {len(missing)} of the layers, {missing[0]} first")
+    for layer in own:
+        layer.set_weights(known[part(layer)].get_weights())
+    return len(own)
+
+
 def imagenet_file() -> str:
     """The weight file of the installed package.
 

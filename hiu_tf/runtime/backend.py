@@ -34,7 +34,7 @@ def load_network(path: str | Path, threads: int = 2) -> tuple[Network, dict, str
       ModelError: no such model, no card beside it, or it cannot be read.
     """
     path = Path(path)
-    return _load_tflite(path, threads) if path.suffix == ".tflite" else _load_saved_model(newest_version(path))
+    return load_tflite(path, threads) if path.suffix == ".tflite" else _load_saved_model(newest_version(path))
 
 
 def model_card(path: str | Path) -> dict:
@@ -61,11 +61,12 @@ def newest_version(path):
     return versions[-1] if versions else path
 
 
-def _load_tflite(path, threads):
+def load_tflite(path: Path, threads: int = 2, kind: str = "hand") -> tuple[Network, dict, str]:
+    """As `load_network`, of a .tflite file that holds a network of the kind "hand" or "detector"."""
     if not path.is_file():
         raise ModelError(f"there is no model at {path}")
     content = path.read_bytes()  # by Python: interpreters cannot open every name
-    card = read_card(path, content)  # it knows whether the file is whole
+    card = read_card(path, content, kind)  # it knows whether the file is whole
     engine, module = _interpreter()
     try:
         interpreter = module.Interpreter(model_content=content, num_threads=min(threads, cores()))

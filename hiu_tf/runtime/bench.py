@@ -67,9 +67,9 @@ def report(model: str, threads: int, shape: tuple, box: tuple) -> None:
     predictor.predict(picture, box, "right")
     first = time.time() - started
     crop = np.zeros((1, predictor.size, predictor.size, 3), np.float32)
-    network, whole = _timed(lambda: predictor.network(crop)), _timed(lambda: predictor.predict(picture, box, "right"))
+    network, whole = timed(lambda: predictor.network(crop)), timed(lambda: predictor.predict(picture, box, "right"))
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # before the reference takes its own
-    product = _product_ms()
+    product = product_ms()
     row = {
         "model": model, "engine": predictor.engine, "threads": threads or "all", "network ms": network["median"],
         "network p90 ms": network["p90"], "whole ms": whole["median"], "whole p90 ms": whole["p90"],
@@ -108,7 +108,7 @@ def _server_rows(address, picture, clients, model, crop):
             found = _timed_together(lambda: connect(address, model), signature, inputs, count)
             rows[-1] |= {name: found["median"], name.replace("ms", "p90 ms"): found["p90"]}
             rows[-1][name.replace("ms", "a second")] = found["rate"]
-        rows[-1]["product ms"] = _product_ms()
+        rows[-1]["product ms"] = product_ms()
     return rows
 
 
@@ -127,7 +127,7 @@ def _timed_together(connect, signature, inputs, count):
     return _summary(times) | {"rate": len(times) / (time.perf_counter() - start)}
 
 
-def _timed(function):
+def timed(function):
     """Milliseconds of a call: median, 90th percentile, CPU time."""
     cpu, times = time.process_time(), _times(function)
     return _summary(times) | {"cpu": 1000 * (time.process_time() - cpu) / len(times)}
@@ -147,7 +147,7 @@ def _summary(times):
     return {"median": 1000 * float(np.median(times)), "p90": 1000 * float(np.quantile(times, 0.9))}
 
 
-def _product_ms():
+def product_ms():
     """A 1024 x 1024 float32 matrix product: what this machine does in the same minute."""
     matrix = np.random.default_rng(0).random((_PRODUCT, _PRODUCT), np.float32)
     times = []

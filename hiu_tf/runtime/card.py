@@ -24,18 +24,19 @@ class ModelError(UserError):
     """A model file that cannot be used."""
 
 
-def read_card(path: Path, content: bytes | None = None) -> dict:
+def read_card(path: Path, content: bytes | None = None, kind: str = "hand") -> dict:
     """The card of a .tflite file (inside it, or model.json beside it) or of one version of a SavedModel.
 
     Args:
       path: of the file or folder.
       content: of a .tflite file, where it has been read already.
+      kind: of model, of `FIELDS`.
 
     Raises:
       ModelError: there is none, it is no card, or the model is not the one that it was written for.
     """
     if path.suffix != ".tflite":
-        card = checked(_content(path / "assets.extra" / CARD), path / "assets.extra" / CARD)
+        card = checked(_content(path / "assets.extra" / CARD), path / "assets.extra" / CARD, kind)
         graph = path / SAVED_GRAPH
         if "sha256" in card and graph.is_file() and card["sha256"] != checksum(graph.read_bytes()):
             raise ModelError(f"{graph} is damaged: it is not what the model's card was written for: copy it again")
@@ -44,9 +45,9 @@ def read_card(path: Path, content: bytes | None = None) -> dict:
     file = io.BytesIO(content)
     try:
         if not zipfile.is_zipfile(file):
-            return checked(_content(path.parent / CARD), path.parent / CARD)
+            return checked(_content(path.parent / CARD), path.parent / CARD, kind)
         with zipfile.ZipFile(file) as archive:
-            card, start = checked(archive.read(CARD), path), min(i.header_offset for i in archive.infolist())
+            card, start = checked(archive.read(CARD), path, kind), min(i.header_offset for i in archive.infolist())
     except UserError:
         raise
     except Exception as error:  # zipfile raises what damaged archives make of its fields
@@ -61,7 +62,7 @@ def checksum(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def checked(content: bytes, where: Path) -> dict:
+def checked(content: bytes, where: Path, kind: str = "hand") -> dict:
     """A card from its JSON.
 
     Raises:
@@ -74,13 +75,13 @@ def checked(content: bytes, where: Path) -> dict:
     if not isinstance(card, dict):
         raise ModelError(f"{where} is no model card: it holds a {type(card).__name__}, not names and values")
     card = {"window_scale": _OLD_SCALE, "min_score": 0.0} | card
-    missing = [name for name in _FIELDS if name not in card]
+    missing = [name for name in FIELDS[kind] if name not in card]
     if missing:
-        raise ModelError(f"{where} is no model card: it lacks {', '.join(missing)}")
-    for name, (fits, wanted) in _FIELDS.items():
+        raise ModelError(f"{where} is no model card of a {kind} network: it lacks {', '.join(missing)}")
+    for name, (fits, wanted) in FIELDS[kind].items():
         if not fits(card[name]):
             raise ModelError(f"{where}: {name} must be {wanted}, got {_short(card[name])}")
-    if np.max(card["faces"], initial=0) >= card.get("vertices", _MOST_FACES):
+    if np.max(card.get("faces", []), initial=0) >= card.get("vertices", _MOST_FACES):
         raise ModelError(f"{where}: faces point at vertices that do not exist")
     return card
 
@@ -106,15 +107,16 @@ def _is_array(columns: int, dtype: type, rows: int | None = None) -> Callable:
     return fits
 
 
-#: Field -> (check, words).
-_FIELDS = {
+_EVERY = {
     "name": (_is_text, "text"),
     "hiu_tf": (_is_text, "text"),
     "input": (_is_text, "text"),
     "image_size": (lambda v: type(v) is int and 32 <= v <= 4096, "a whole number from 32 to 4096"),
-    "window_scale": (_is_number(0.5, 10), "a number from 0.5 to 10"),
     "min_score": (_is_number(0, 1), "a number from 0 to 1"),
     "outputs": (lambda v: isinstance(v, dict) and all(map(_is_text, v.values())), "names with texts"),
+}
+_HAND = {
+    "window_scale": (_is_number(0.5, 10), "a number from 0.5 to 10"),
     "camera": (
         lambda v: _is_array(3, float, 3)(v) and min(v[0][0], v[1][1]) > 0,
         "3 x 3 numbers with focal lengths above 0",
@@ -128,6 +130,8 @@ _FIELDS = {
         "a name and a licence",
     ),
 }
+#: Kind of model -> field of its card -> (check, words).
+FIELDS = {"hand": _EVERY | _HAND, "detector": _EVERY}
 
 
 def _content(path):

@@ -1,16 +1,10 @@
-"""Pixels of a window: cut out of a picture, and a mask drawn back into it; windows to search. NumPy + OpenCV."""
+"""Pixels of a window: cut out of a picture, and a mask drawn back into it. NumPy + OpenCV."""
 
 import cv2
 import numpy as np
 
 from hiu_tf.geometry.window import Window
 
-#: Windows that are searched when nobody says where the hand is: side relative to the picture's
-#: shorter side, and the step between windows relative to the window.
-SEARCH_SCALES = (1.0, 0.7, 0.5)
-SEARCH_STEP = 0.5
-#: Of the picture's longer side: no smaller windows, however thin the picture.
-SMALLEST_WINDOW = 0.125
 #: A picture that is shrunk by more than this is averaged first, so that nothing aliases.
 _SHRINK_AT, _MOST_SHRINK = 1.5, 16
 
@@ -33,19 +27,3 @@ def mask_to_picture(mask: np.ndarray, window: Window, height: int, width: int) -
     """A crop's mask [size, size] in [0, 1] drawn where it belongs, [height, width] float32."""
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     return cv2.warpAffine(mask.astype(np.float32), window.affine, (width, height), flags=flags)
-
-
-def search_windows(height: int, width: int, size: int, mirrored: bool) -> list[Window]:
-    """Windows of several sizes over the whole picture, the largest first."""
-    windows = [Window(((width - 1) / 2, (height - 1) / 2), float(max(height, width)), size, mirrored)]
-    for scale in SEARCH_SCALES:
-        side = max(scale * min(height, width), SMALLEST_WINDOW * max(height, width))
-        for y in _steps(height, side):
-            windows += [Window((x, y), side, size, mirrored) for x in _steps(width, side)]
-    return windows
-
-
-def _steps(length, side):
-    """Centres of windows of `side` that cover `length` with overlap."""
-    count = 1 + int(np.ceil(max(length - side, 0) / (SEARCH_STEP * side) - 1e-6))
-    return np.linspace(side / 2 - 0.5, length - side / 2 - 0.5, count) if count > 1 else [(length - 1) / 2]

@@ -51,14 +51,15 @@ def draw_mesh(picture: np.ndarray, vertices: np.ndarray, vertices_2d: np.ndarray
     return drawn
 
 
-def draw_prediction(picture: np.ndarray, prediction: Prediction, faces: np.ndarray) -> np.ndarray:
-    """Picture, skeleton, mask and mesh side by side."""
-    panels = [
-        picture,
-        draw_skeleton(picture, prediction.joints_2d, prediction.joint_scores),
-        *([draw_mask(picture, prediction.mask)] if prediction.mask is not None else []),
-        draw_mesh(picture, prediction.vertices, prediction.vertices_2d, faces),
-    ]
+def draw_hands(picture: np.ndarray, hands: list[Prediction], faces: np.ndarray) -> np.ndarray:
+    """Picture, skeletons, masks and meshes side by side; without a hand the picture alone, as wide."""
+    panels = [picture, picture, picture, picture]
+    for hand in hands:
+        panels[1] = draw_skeleton(panels[1], hand.joints_2d, hand.joint_scores)
+        panels[2] = panels[2] if hand.mask is None else draw_mask(panels[2], hand.mask)
+        panels[3] = draw_mesh(panels[3], hand.vertices, hand.vertices_2d, faces)
+    if hands and all(hand.mask is None for hand in hands):
+        del panels[2]
     return np.concatenate(panels, axis=1)
 
 

@@ -15,53 +15,54 @@ import numpy as np
 
 from hiu_tf.atomic import scratch_folder, written_whole
 from hiu_tf.errors import UserError
-from hiu_tf.geometry.window import box_of
 from hiu_tf.pictures import encode_png, is_ours, read_picture, readable_name
-from hiu_tf.runtime.draw import draw_prediction
-from hiu_tf.runtime.predictor import Predictor
-from hiu_tf.runtime.results import prediction_json, write_json, write_obj
+from hiu_tf.runtime.draw import draw_hands
+from hiu_tf.runtime.predictor import MOST_HANDS, Predictor
+from hiu_tf.runtime.results import HEADER, MESH, prediction_json, write_json, write_obj
+from hiu_tf.runtime.tracker import Tracker
 
 _LONGEST_OVERLAY = 640
-#: Picture, skeleton, mask and mesh (runtime/draw.py).
-_PANELS = 4
-#: Below this mean confidence the hand counts as lost.
-_LOST = 0.25
-#: A lost hand is searched for in every so many frames; the search costs as much as many frames.
-_SEARCH_EVERY = 25
 #: What our JSON files start with.
 MADE_BY = "hiu-tf"
 _CLIP = b'{"made_by": "hiu-tf", "clip"'
 
 
-def predict_picture(predictor: Predictor, path: Path, stem: Path, read: Callable = read_picture, **options) -> str:
+def predict_picture(
+    predictor: Predictor, path: Path, stem: Path, read: Callable = read_picture, compact: bool = False, **options
+) -> str:
     """Writes STEM.png, .json and .obj of one picture; returns a line for the terminal.
 
     Args:
-      predictor: what reads the hand.
+      predictor: what finds and reads hands.
       path: of the picture.
       stem: of the results.
       read: path -> [H, W, 3] uint8 RGB.
+      compact: leave the vertices out of the JSON.
       options: of `Predictor.predict`.
     """
-    prediction = predictor.predict(picture := read(path), **options)
-    if prediction is None:
-        write_json(_with(stem, ".json"), {"made_by": MADE_BY, "picture": readable_name(path), "found": False})
+    hands = predictor.predict(picture := read(path), **options)
+    content = {"made_by": MADE_BY, "picture": readable_name(path), **HEADER}
+    write_json(_with(stem, ".json"), content | {"hands": [prediction_json(hand, _without(compact)) for hand in hands]})
+    if not hands:
+        for suffix in (".png", ".obj"):  # of an earlier run
+            _with(stem, suffix).unlink(missing_ok=True)
         return f"{path}: no hand -> {stem}.json"
-    _write(_with(stem, ".png"), encode_png(_overlay(picture, prediction, predictor.faces)))
-    write_json(
-        _with(stem, ".json"),
-        {"made_by": MADE_BY, "picture": readable_name(path), "found": True} | prediction_json(prediction),
-    )
-    write_obj(_with(stem, ".obj"), prediction.vertices, predictor.faces, prediction.side == "left")
-    return f"{path}: {prediction.side} hand, score {prediction.score:.2f} -> {stem}.png .json .obj"
+    _write(_with(stem, ".png"), encode_png(_overlay(picture, hands, predictor.faces)))
+    write_obj(_with(stem, ".obj"), hands, predictor.faces)
+    words = ", ".join(f"{hand.side} hand {hand.score:.2f}" for hand in hands)
+    return f"{path}: {words} -> {stem}.png .json .obj"
 
 
-def predict_clip(predictor: Predictor, path: Path, stem: Path, box=None, side=None, K=None, min_score=None) -> str:
-    """Follows one hand through a clip; writes STEM.mp4 and .json; returns a line for the terminal.
+def predict_clip(
+    predictor: Predictor, path: Path, stem: Path, compact: bool = False, box=None, side=None, K=None, min_score=None,
+    most: int = MOST_HANDS,
+) -> str:  # fmt: skip
+    """Follows the hands of a clip; writes STEM.mp4 and .jsonl; returns a line for the terminal.
 
-    Frames are written as they come: a long clip takes no more memory than a short one.
+    The first line of the .jsonl says what is the same for all frames, then comes a line for each. Frames are written
+    as they come: a long clip takes no more memory than a short one.
     """
-    film, log, scores = _with(stem, ".mp4"), _with(stem, ".json"), []
+    film, log, counts, numbers = _with(stem, ".mp4"), _with(stem, ".jsonl"), [], set()
     with (
         plain_name(path) as readable,
         _film_folder(stem.parent) as folder,
@@ -70,26 +71,28 @@ def predict_clip(predictor: Predictor, path: Path, stem: Path, box=None, side=No
         own, reader = _Film(Path(folder) / "clip.mp4"), cv2.VideoCapture(str(readable))
         rate = reader.get(cv2.CAP_PROP_FPS)
         rate = rate if 1 <= rate <= 1000 else 25.0
-        header = {"made_by": MADE_BY, "clip": readable_name(path), "frames_per_second": rate, "frames": []}
-        where, hand, least = box, side, predictor.card["min_score"] if min_score is None else min_score
+        header = {"made_by": MADE_BY, "clip": readable_name(path), "frames_per_second": rate, **HEADER}
+        follow = Tracker(predictor, side, K, min_score, most, box)
         with scratch.open("w") as answers:
-            answers.write(json.dumps(header)[:-2])
+            answers.write(json.dumps(header) + "\n")
             for number, picture in enumerate(_pictures(reader, path.name)):
-                prediction = predictor.predict(picture, box=where, side=hand, K=K, min_score=min_score)
-                if prediction is not None and prediction.score < least:
-                    prediction = None
-                found = {"found": False} if prediction is None else {"found": True} | prediction_json(prediction)
-                scores.append(0.0 if prediction is None else prediction.score)
-                answers.write((", " if number else "") + json.dumps({"frame": number} | found))
-                where, hand = _next_place(prediction, picture, where, side, search=(number + 1) % _SEARCH_EVERY == 0)
-                own.write(_overlay(picture, prediction, predictor.faces), rate)
-            answers.write("]}")
-        if not scores:
+                hands = follow(picture)
+                rows = [{"id": who} | prediction_json(hand, _without(compact)) for who, hand in hands]
+                answers.write(json.dumps({"frame": number, "hands": rows}) + "\n")
+                own.write(_overlay(picture, [hand for _, hand in hands], predictor.faces), rate)
+                counts.append(len(hands))
+                numbers |= {who for who, _ in hands}
+        if not counts:
             raise UserError("cannot be read as a clip")
         own.close()
         with written_whole(film) as target:
             shutil.copyfile(own.path, target)
-    return f"{path}: {len(scores)} frames, mean score {np.mean(scores):.2f} -> {film} .json"
+    shown = sum(count > 0 for count in counts)
+    return f"{path}: {len(counts)} frames, {shown} with hands, {len(numbers)} hand(s) followed -> {film} .jsonl"
+
+
+def _without(compact):
+    return MESH if compact else ()
 
 
 def _film_folder(out):
@@ -124,7 +127,7 @@ def is_result(path: Path) -> bool:
     if path.suffix.lower() == ".png":
         return is_ours(path)
     try:
-        with open(path.with_suffix(".json"), "rb") as file:
+        with open(path.with_suffix(".jsonl"), "rb") as file:
             return path.suffix == ".mp4" and file.read(len(_CLIP)) == _CLIP
     except OSError:
         return False
@@ -158,37 +161,24 @@ def _with(stem, suffix):
     return stem.with_name(stem.name + suffix)
 
 
-def _next_place(prediction, picture, box, side, search):
-    """Box and side for the next frame: where the hand is now; of a lost one, where it was or (None) anywhere."""
-    height, width = picture.shape[:2]
-    if prediction is None:
-        return (None if search else box or (0, 0, width, height)), side
-    x, y, w, h = found = box_of(prediction.joints_2d)
-    visible = x < width and y < height and x + w > 0 and y + h > 0
-    credible = max(w, h) <= 2 * max(width, height)  # a box that grows and grows follows nothing
-    if prediction.score >= _LOST and visible and credible:
-        return found, prediction.side
-    return (None if search else box or (0, 0, width, height)), side
-
-
-def _overlay(picture, prediction, faces):
-    """The overlay at a size that people can look at; without a hand the picture alone, as wide."""
+def _overlay(picture, hands, faces):
+    """The overlay at a size that people can look at."""
     scale = min(1.0, _LONGEST_OVERLAY / max(picture.shape[:2]))
     if scale < 1:
         size = [max(1, round(scale * length)) for length in picture.shape[1::-1]]
         shrink = lambda image: cv2.resize(image, size, interpolation=cv2.INTER_AREA)
         move = lambda points: (points + 0.5) * scale - 0.5
         picture = shrink(picture)
-    if prediction is None:
-        return np.concatenate([picture] * _PANELS, axis=1)
-    if scale < 1:
-        prediction = replace(
-            prediction,
-            mask=None if prediction.mask is None else shrink(prediction.mask),
-            joints_2d=move(prediction.joints_2d),
-            vertices_2d=move(prediction.vertices_2d),
-        )
-    return draw_prediction(picture, prediction, faces)
+        hands = [
+            replace(
+                hand,
+                mask=None if hand.mask is None else shrink(hand.mask),
+                joints_2d=move(hand.joints_2d),
+                vertices_2d=move(hand.vertices_2d),
+            )
+            for hand in hands
+        ]
+    return draw_hands(picture, hands, faces)
 
 
 def _write(path, content):

@@ -1,28 +1,38 @@
-"""One picture in, everything about its hand out."""
+"""One picture in, everything about its hands out."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
+from hiu_tf.codecs.centres import Found, overlap
 from hiu_tf.conventions import SERVER_MODEL, keys
 from hiu_tf.errors import UserError
 from hiu_tf.geometry.camera import project
-from hiu_tf.geometry.window import Window, around_box, around_hand
+from hiu_tf.geometry.window import Window, around_box, around_hand, box_of
 from hiu_tf.hand.procedural import hand_model
 from hiu_tf.runtime.backend import load_network, model_card
-from hiu_tf.runtime.crop import cut, mask_to_picture, search_windows
+from hiu_tf.runtime.crop import cut, mask_to_picture
+from hiu_tf.runtime.detector import Detector
 from hiu_tf.runtime.evidence_fit import EvidenceFit
+from hiu_tf.runtime.shipped import DETECTOR, shipped_model
 
-#: Looks at a hand that was searched for, after the first, each through a window around what the last one saw.
-_REFINEMENTS = 2
-#: A hand in a given box is looked at again through an upright window where it is turned by more than this
-#: (radians), or where the box and what was seen in it differ by more than these shares of its side.
-_LARGEST_K = 1e6  # pixels
+#: Hands of one picture at most, where nobody says.
+MOST_HANDS = 8
+#: A hand is looked at again through an upright window where it is turned by more than this (radians), or where the
+#: window and what was seen in it differ by more than these shares of its side.
 _TURNED, _MOVED, _RESIZED = math.radians(30), 0.15, 1.25
+#: The detector is believed about the side where it is surer than this; else both are tried.
+_SURE = 0.9
+#: Two hands whose boxes share more than this (intersection over union) are one, read twice.
+_SAME_HAND = 0.6
+_LARGEST_K = 1e6  # pixels
+#: Whether the crop mirrors a hand of that side: the network knows right hands alone.
+_MIRRORED = {"right": False, "left": True}
 
 
 @dataclass(frozen=True)
@@ -67,7 +77,7 @@ class Prediction:
 
 
 class Predictor:
-    """Predicts hands with an exported model. Threads may share one: they take turns in the interpreter.
+    """Finds hands, and reads them with an exported model. Threads may share one: they take turns in the interpreters.
 
     Args:
       path: .tflite file or SavedModel folder.
@@ -75,6 +85,8 @@ class Predictor:
       server: address of a TF Serving server that computes the model instead (serving/client.py); of `path` only
         the card is read then.
       server_model: its name there.
+      detector: .tflite file of the network that finds hands (tools/detector.py); None: the one that ships. It is read
+        when a picture without a box comes.
       fit: whether the mesh is moved onto the joints that the heat maps show (runtime/evidence_fit.py).
       hand: the hand model that the network poses: "procedural" or an .npz. A network of another hand is not fitted.
     """
@@ -87,7 +99,9 @@ class Predictor:
         server_model: str = SERVER_MODEL,
         fit: bool = True,
         hand: str = "procedural",
+        detector: str | Path | None = None,
     ):
+        self._detector_file, self._threads = detector, threads
         if server:
             from hiu_tf.serving.network import ServedNetwork
 
@@ -104,6 +118,11 @@ class Predictor:
         fits = model is not None and model.name == self.card["hand"]["name"]
         self._fit = EvidenceFit(model, self.camera) if fits else lambda raw: raw
 
+    @cached_property
+    def detector(self) -> Detector:
+        """What finds hands; read when it is first needed."""
+        return Detector(self._detector_file or shipped_model(DETECTOR), self._threads)
+
     def predict(
         self,
         picture: np.ndarray,
@@ -112,51 +131,75 @@ class Predictor:
         K=None,
         upright: bool = True,
         min_score: float | None = None,
-    ) -> Prediction | None:
-        """Finds and reads the hand in a picture.
+        most: int = MOST_HANDS,
+        thorough: bool = False,
+    ) -> list[Prediction]:
+        """Finds and reads the hands of a picture.
 
         Args:
           picture: [H, W, 3] uint8, RGB.
-          box: (x, y, width, height) of the hand in pixels; without it the whole picture is searched.
-          side: "right" or "left"; without it both are tried and the surer one is kept.
+          box: (x, y, width, height) of one hand in pixels; without it the detector looks for hands.
+          side: "right" or "left"; without it the detector says, and where it is unsure both are tried.
           K: [3, 3] intrinsics in pixels; with it 3D is in the real camera's frame.
-          upright: look again, through a window that turns the fingers up, where the first look at the box shows a
-            hand that is turned, or that is not in the middle of it.
-          min_score: of a hand that is searched for; None: what the model's card says.
+          upright: look again, through a window that turns the fingers up, where the first look at a hand shows that it
+            is turned, or that it is not in the middle.
+          min_score: of a hand that the detector found, after it was read; None: what the model's card says.
+          most: so many hands at most.
+          thorough: the detector also looks at parts of the picture, for hands that are small in it.
 
         Returns:
-          The hand; None where no box was given and nothing in the picture scores `min_score`.
+          The hands, the surest first; with a box exactly one, without maybe none.
 
         Raises:
           UserError: an argument has the wrong type, shape or range.
         """
-        picture = _checked_picture(picture)
-        mirrors = {None: (False, True), "right": (False,), "left": (True,)}
-        if side not in mirrors:
+        picture, K = _checked_picture(picture), None if K is None else _checked_camera(K)
+        if side not in (None, *_MIRRORED):
             raise UserError(f"side must be right, left or None, got {side!r}")
-        if box is None:
-            windows = [w for m in mirrors[side] for w in search_windows(*picture.shape[:2], self.size, m)]
-        else:
+        if box is not None:
             box = _checked_box(box, picture)
-            windows = [around_box(box, self.size, mirrored, scale=self.scale) for mirrored in mirrors[side]]
+            sides = [side] if side else list(_MIRRORED)
+            windows = [around_box(box, self.size, _MIRRORED[s], scale=self.scale) for s in sides]
+            return [self.read(picture, windows, K, upright)]
+        found = self.detector.find(picture, most=most, thorough=thorough)
+        hands = [self.read(picture, self.windows(hand, side), K, upright) for hand in found]
+        least = self.card["min_score"] if min_score is None else min_score
+        return different([hand for hand in hands if hand.score >= least])
+
+    def windows(self, hand: Found, side: str | None = None) -> list[Window]:
+        """The upright windows through which a hand that the detector has found is to be read: one for each side."""
+        unsure = max(hand.left, 1 - hand.left) < _SURE
+        sides = [side] if side else list(_MIRRORED) if unsure else ["left" if hand.left > 0.5 else "right"]
+        across, along = hand.direction
+        return [
+            around_box(
+                hand.box,
+                self.size,
+                _MIRRORED[s],
+                -math.pi / 2 - math.atan2(along, -across if _MIRRORED[s] else across),
+                self.scale,
+            )
+            for s in sides
+        ]
+
+    def read(self, picture: np.ndarray, windows: list[Window], K=None, again: bool = True) -> Prediction:
+        """Reads one hand through the window of which the network is surest.
+
+        Args:
+          picture: [H, W, 3] uint8, RGB.
+          windows: of the same hand.
+          K: as in `predict`.
+          again: look a second time where the first shows that another window would show the hand better.
+        """
         crop, raw = self._best(picture, windows)
-        for _ in range(_REFINEMENTS if box is None else int(upright)):
-            closer = around_hand(crop.to_picture(raw[keys.JOINTS_2D]), crop, self.scale)
-            if box is not None and not _differs(closer, crop):
-                break
+        closer = around_hand(crop.to_picture(raw[keys.JOINTS_2D]), crop, self.scale)
+        if again and _differs(closer, crop):
             crop, raw = self._best(picture, [closer])
-        wanted = self.card["min_score"] if min_score is None else min_score
-        if box is None and raw[keys.SCORES].mean() < wanted:
-            return None
         return self._in_picture(picture, crop, self._fit(raw), K)
 
     def _best(self, picture, windows):
         """The window that the network is surest of, and its raw outputs."""
-        crops = np.stack([cut(picture, window) for window in windows])
-        if len(windows) > 2 and hasattr(self.network, "glance"):  # scores alone are a smaller answer of a server
-            best = int(np.argmax(self.network.glance(crops).mean(axis=1)))
-            windows, crops = windows[best : best + 1], crops[best : best + 1]
-        outputs = self.network(crops)
+        outputs = self.network(np.stack([cut(picture, window) for window in windows]))
         best = int(np.argmax(outputs[keys.SCORES].mean(axis=1)))
         return windows[best], {name: values[best] for name, values in outputs.items()}
 
@@ -165,7 +208,6 @@ class Predictor:
         if K is None:
             move = lambda points: points @ crop.camera_axes().T
         else:
-            K = _checked_camera(K)
             move = lambda points: crop.to_camera(points, joints[0], K)
         parameters = {name: raw[name] for name in (keys.SHAPE, keys.POSE, keys.ROTATION, keys.TRANSLATION)}
         return Prediction(
@@ -184,11 +226,21 @@ class Predictor:
         )
 
 
+def different(hands: list[Prediction]) -> list[Prediction]:
+    """The hands, the surest first, without those that a surer one was read from as well."""
+    kept = []
+    for hand in sorted(hands, key=lambda hand: -hand.score):
+        box = box_of(hand.joints_2d)
+        if all(overlap(box, box_of(other.joints_2d)) <= _SAME_HAND for other in kept):
+            kept.append(hand)
+    return kept
+
+
 def _differs(closer, window):
     """Whether a window around what was seen shows something else than the window through which it was seen."""
     moved = math.dist(closer.centre, window.centre) > _MOVED * window.side
     resized = not 1 / _RESIZED < closer.side / window.side < _RESIZED
-    return moved or resized or abs(math.remainder(closer.angle, 2 * math.pi)) > _TURNED
+    return moved or resized or abs(math.remainder(closer.angle - window.angle, 2 * math.pi)) > _TURNED
 
 
 def _checked_camera(K):

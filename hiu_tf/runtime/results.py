@@ -1,4 +1,4 @@
-"""Predictions as files: JSON with names and units, mesh as Wavefront OBJ."""
+"""Predictions as files: JSON with names and units, meshes as Wavefront OBJ."""
 
 import json
 from pathlib import Path
@@ -22,15 +22,21 @@ UNITS = {
 }
 
 
-def prediction_json(prediction: Prediction) -> dict:
-    """Everything but the mask as plain numbers, with units."""
-    values = {name: np.round(np.asarray(getattr(prediction, name), float), 6).tolist() for name in UNITS}
+#: What is the same for every hand of a file.
+HEADER = {"joint_names": JOINT_NAMES, "units": UNITS}
+#: Two thirds of a hand's numbers.
+MESH = ("vertices",)
+
+
+def prediction_json(prediction: Prediction, without: tuple[str, ...] = ()) -> dict:
+    """Everything about a hand but its mask as plain numbers, in the units of `UNITS`; `without` names what is left out."""
+    names = [name for name in UNITS if name not in without]
+    values = {name: np.round(np.asarray(getattr(prediction, name), float), 6).tolist() for name in names}
     header = {
         "side": prediction.side,
         "score": round(prediction.score, 4),
         "frame": prediction.frame,
         "hand": prediction.hand,
-        "joint_names": JOINT_NAMES,
     }
     crop = prediction.crop
     where = {
@@ -39,7 +45,7 @@ def prediction_json(prediction: Prediction) -> dict:
         "mirrored": crop.mirrored,
         "angle": round(float(crop.angle), 4),
     }
-    return header | {"crop": where, "units": UNITS} | values
+    return header | {"crop": where} | values
 
 
 def write_json(path: Path, content) -> None:
@@ -47,15 +53,15 @@ def write_json(path: Path, content) -> None:
     write_text(path, json.dumps(content))
 
 
-def write_obj(path: Path, vertices: np.ndarray, faces: np.ndarray, flip_faces: bool) -> None:
-    """A Wavefront OBJ in metres; y and z are turned so that viewers show it upright.
-
-    `flip_faces` keeps the normals outside for a mirrored (left) hand.
-    """
-    points = vertices * np.array([1.0, -1.0, -1.0])
-    order = faces[:, ::-1] if flip_faces else faces
-    lines = ["v {:.6f} {:.6f} {:.6f}".format(*point) for point in points]
-    lines += ["f {} {} {}".format(*(face + 1)) for face in order]
+def write_obj(path: Path, hands: list[Prediction], faces: np.ndarray) -> None:
+    """A Wavefront OBJ in metres, an object for each hand; y and z are turned so that viewers show it upright."""
+    lines, first = [], 1
+    for number, hand in enumerate(hands, start=1):
+        order = faces[:, ::-1] if hand.side == "left" else faces  # mirrored: normals stay outside
+        lines.append(f"o hand_{number}_{hand.side}")
+        lines += ["v {:.6f} {:.6f} {:.6f}".format(*point) for point in hand.vertices * np.array([1.0, -1.0, -1.0])]
+        lines += ["f {} {} {}".format(*(face + first)) for face in order]
+        first += len(hand.vertices)
     write_text(path, "\n".join(lines) + "\n")
 
 

@@ -9,8 +9,6 @@ from hiu_tf.conventions import keys
 from hiu_tf.geometry.camera import project
 from hiu_tf.serving.client import ServingError, connect
 
-#: Crops of one request.
-_AT_ONCE = 16
 _ARRAYS = {
     keys.JOINTS_2D: (21, 2), keys.SCORES: (21,), keys.JOINTS_3D: (21, 3), keys.VERTICES: (None, 3), keys.SHAPE: (10,),
     keys.POSE: (15, 3), keys.ROTATION: (3,), keys.TRANSLATION: (3,),
@@ -18,7 +16,7 @@ _ARRAYS = {
 
 
 class ServedNetwork:
-    """Sends crops as PNG files: as floats in JSON, those of one picture that is searched would be 30 MB.
+    """Sends crops as PNG files: as floats in JSON they would be ten times as large.
 
     Args:
       address: of the server, as `serving.client.connect` takes it.
@@ -43,12 +41,6 @@ class ServedNetwork:
             raise ServingError(f"{self._address} answers {len(masks)} masks for {len(crops)} crops")
         found[keys.JOINTS_2D_PROJECTED] = project(found[keys.JOINTS_3D], self._camera)
         return found
-
-    def glance(self, crops: np.ndarray) -> np.ndarray:
-        """Scores [B, 21] of crops alone, for a search among many."""
-        wanted = {keys.SCORES: _ARRAYS[keys.SCORES]}
-        parts = [crops[k : k + _AT_ONCE] for k in range(0, len(crops), _AT_ONCE)]
-        return np.concatenate([self._ask("serving_default", part, wanted)[keys.SCORES] for part in parts])
 
     def _ask(self, signature, crops, wanted):
         outputs = self._client.predict(signature, image_bytes=_encoded(crops))

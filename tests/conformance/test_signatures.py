@@ -209,7 +209,7 @@ def test_crops_are_those_of_the_runtime(box, is_left):
 def test_located_equals_the_runtime(side, camera, folder, signatures):
     """Box, side and K in the server against the predictor that needs no TensorFlow."""
     picture, box = scene(160, 200, seed=5), (40.0, 30.0, 70.0, 90.0)
-    runtime = Predictor(folder.parent / "tiny_float32.tflite").predict(picture, box, side, camera, upright=False)
+    runtime = Predictor(folder.parent / "tiny_float32.tflite").predict(picture, box, side, camera, upright=False)[0]
     found = signatures(
         "located", image_bytes=tf.constant([encoded(picture)]), box=tf.constant([box]),
         side=tf.constant([int(side == "left")]), intrinsics=tf.constant([camera or np.zeros((3, 3)).tolist()], tf.float32),

@@ -168,6 +168,6 @@ def test_batches_and_files_without_masks(batch, tiny_network, hand, tmp_path):
         np.testing.assert_allclose(found[keys.VERTICES], expected[keys.VERTICES][:count], atol=1e-4)
     predictor = Predictor(path)
     picture = np.full((90, 120, 3), 100, np.uint8)
-    prediction = predictor.predict(picture, (20, 20, 50, 50), "left")
+    prediction = predictor.predict(picture, (20, 20, 50, 50), "left")[0]
     assert prediction.mask is None
     assert draw_prediction(picture, prediction, predictor.faces).shape == (90, 3 * 120, 3)

@@ -46,7 +46,8 @@ def picture(folder: Path) -> Iterator[Attempt]:
         options = ["--box", "10,10,50,50", "--side", "right", "--max-megapixels", "20"]
         more = ["--allow-truncated"] if rng.random() < 0.3 else []
         run_cli("predict", str(path), "--out", str(folder / "out"), "--model", model, *options, *more)
-        check_prediction(json.loads((folder / "out" / "hand.json").read_text()))
+        for hand in json.loads((folder / "out" / "hand.json").read_text())["hands"]:
+            check_prediction(hand)
 
     yield attempt
 
@@ -63,9 +64,10 @@ def clip(folder: Path) -> Iterator[Attempt]:
 
     def attempt(rng):
         (folder / "clip.mp4").write_bytes(mutate(good, rng))
-        run_cli("predict", str(folder / "clip.mp4"), "--out", str(folder / "out"), "--model", model, "--box", "5,5,40,40", "--side", "left")  # fmt: skip
-        for frame in json.loads((folder / "out" / "clip.json").read_text())["frames"]:
-            check_prediction(frame)
+        run_cli("predict", str(folder / "clip.mp4"), "--out", str(folder / "out"), "--model", model, "--box", "5,5,40,40", "--side", "left", "--min-score", "0")  # fmt: skip
+        for line in (folder / "out" / "clip.jsonl").read_text().splitlines()[1:]:
+            for hand in json.loads(line)["hands"]:
+                check_prediction(hand)
 
     yield attempt
 
@@ -441,7 +443,7 @@ def predict(path: Path) -> None:
     """A prediction by a model file must be finite."""
     from hiu_tf.runtime.predictor import Predictor
 
-    found = Predictor(path, threads=1).predict(scene(), (10, 10, 40, 40), "right")
+    found = Predictor(path, threads=1).predict(scene(), (10, 10, 40, 40), "right")[0]
     check_finite(
         {name: getattr(found, name) for name in ("joints_2d", "joints_3d", "vertices", "joint_scores", "mask")}
     )

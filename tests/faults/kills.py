@@ -89,12 +89,12 @@ PROGRAMS = {
         lambda given, out: _tool("export", "--run", given / "tiny", "--out", out, "--precisions", "float16", "--no-parity"), _answers
     ),
     "predict": Program(
-        lambda given, out: [sys.executable, "-m", "hiu_tf.cli", "predict", str(given / "pictures"), "--out", str(out), "--model", str(given / "tiny.tflite")],
+        lambda given, out: [sys.executable, "-m", "hiu_tf.cli", "predict", str(given / "pictures"), "--out", str(out), "--model", str(given / "tiny.tflite"), "--box", "5,5,50,45"],
         _files("*.png", "*.json", "*.obj"),
     ),
     "clip": Program(
-        lambda given, out: [sys.executable, "-m", "hiu_tf.cli", "predict", str(given / "clip.mp4"), "--out", str(out), "--model", str(given / "tiny.tflite"), "--side", "right"],
-        _files("*.json"),
+        lambda given, out: [sys.executable, "-m", "hiu_tf.cli", "predict", str(given / "clip.mp4"), "--out", str(out), "--model", str(given / "tiny.tflite"), "--box", "5,5,50,45", "--min-score", "0"],
+        _files("*.jsonl"),
     ),
     "fit": Program(
         lambda given, out: _tool("fit_hands", given / "synthetic", "--out", out, "--sheet", 4), _files("*.tfrecord", "index.json", "fits.csv")

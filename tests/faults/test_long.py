@@ -77,9 +77,9 @@ def test_kills():
 
 @pytest.mark.slow
 def test_soak():
-    from hiu_tf.cli import default_model
+    from hiu_tf.runtime.shipped import shipped_model
 
-    growth, different = soak.soak_pictures(default_model(), 3000)
+    growth, different = soak.soak_pictures(shipped_model(), 3000)
     assert different == 0 and growth < soak.MOST_SLOPE
-    growth, frames = soak.soak_clip(default_model(), 10)
+    growth, frames = soak.soak_clip(shipped_model(), 10)
     assert frames == 15_000 and growth < soak.MOST_SLOPE

@@ -1,6 +1,5 @@
 import json
 import shutil
-import types
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,10 +15,9 @@ from hiu_tf.export.module import HIUModule
 from hiu_tf.export.saved_model import export_saved_model
 from hiu_tf.export.tflite import export_tflite
 from hiu_tf.geometry.camera import virtual_intrinsics
-from hiu_tf.geometry.window import Window, box_of
+from hiu_tf.geometry.window import Window
 from hiu_tf.hand.layer import pose_hand
-from hiu_tf.runtime import files
-from hiu_tf.runtime.crop import cut, search_windows
+from hiu_tf.runtime.crop import cut
 from hiu_tf.runtime.evidence_fit import EvidenceFit
 from hiu_tf.runtime.predictor import Predictor
 
@@ -49,20 +47,10 @@ def test_crop_shows_what_is_there(picture):
     np.testing.assert_allclose(turned, np.rot90(plain, -1), atol=1e-3)
 
 
-def test_searched_windows_cover_the_picture():
-    for height, width in ((100, 300), (300, 100), (80, 80)):
-        windows = search_windows(height, width, 64, False)
-        covered = np.zeros((height, width), bool)
-        for window in windows:
-            (x, y), half = window.centre, window.side / 2
-            covered[max(0, int(y - half)) : int(y + half) + 2, max(0, int(x - half)) : int(x + half) + 2] = True
-        assert covered.all()
-
-
 def test_both_routes_agree(model, picture):
     """TFLite and SavedModel: joints within 0.1 px and 0.1 mm."""
-    first = Predictor(model).predict(picture, box=(40, 20, 80, 80), side="right", upright=False)
-    second = Predictor(model.parent / "saved").predict(picture, box=(40, 20, 80, 80), side="right", upright=False)
+    first = Predictor(model).predict(picture, box=(40, 20, 80, 80), side="right", upright=False)[0]
+    second = Predictor(model.parent / "saved").predict(picture, box=(40, 20, 80, 80), side="right", upright=False)[0]
     np.testing.assert_allclose(first.joints_2d, second.joints_2d, atol=0.1)
     np.testing.assert_allclose(first.joints_3d, second.joints_3d, atol=1e-4)
     np.testing.assert_allclose(first.vertices, second.vertices, atol=1e-4)
@@ -72,10 +60,10 @@ def test_both_routes_agree(model, picture):
 def test_left_is_the_mirror_image_of_right(model, picture):
     predictor = Predictor(model)
     width = picture.shape[1]
-    right = predictor.predict(picture, box=(40, 20, 80, 80), side="right", upright=False)
+    right = predictor.predict(picture, box=(40, 20, 80, 80), side="right", upright=False)[0]
     left = predictor.predict(
         np.ascontiguousarray(picture[:, ::-1]), box=(width - 1 - 120, 20, 80, 80), side="left", upright=False
-    )
+    )[0]
     np.testing.assert_allclose(left.joints_2d, [width - 1, 0] + right.joints_2d * [-1, 1], atol=0.05)
     np.testing.assert_allclose(left.vertices, right.vertices * [-1, 1, 1], atol=1e-4)
     np.testing.assert_allclose(left.mask, right.mask[:, ::-1], atol=0.02)
@@ -84,7 +72,7 @@ def test_left_is_the_mirror_image_of_right(model, picture):
 @pytest.mark.parametrize("side", ["right", "left"])
 def test_with_K_the_wrist_projects_where_it_is_seen(model, picture, side):
     camera = np.array([[300.0, 0, 90], [0, 300, 60], [0, 0, 1]])
-    found = Predictor(model).predict(picture, box=(40, 20, 80, 80), side=side, K=camera, upright=False)
+    found = Predictor(model).predict(picture, box=(40, 20, 80, 80), side=side, K=camera, upright=False)[0]
     assert found.frame == "camera"
     wrist = camera @ found.joints_3d[0]
     np.testing.assert_allclose(wrist[:2] / wrist[2], found.joints_2d_projected[0], atol=0.05)
@@ -93,12 +81,12 @@ def test_with_K_the_wrist_projects_where_it_is_seen(model, picture, side):
 def test_K_of_the_crop_changes_nothing(model, picture):
     """A real camera that is the virtual one gives the same 3D."""
     predictor = Predictor(model)
-    plain = predictor.predict(picture, box=(58, 28, 64 / 1.5, 64 / 1.5), side="right", upright=False)
+    plain = predictor.predict(picture, box=(58, 28, 64 / 1.5, 64 / 1.5), side="right", upright=False)[0]
     scale = plain.crop.side / plain.crop.size
     camera = virtual_intrinsics(64).astype(float)
     camera[:2] *= scale
     camera[:2, 2] = plain.crop.centre
-    same = predictor.predict(picture, box=(58, 28, 64 / 1.5, 64 / 1.5), side="right", K=camera, upright=False)
+    same = predictor.predict(picture, box=(58, 28, 64 / 1.5, 64 / 1.5), side="right", K=camera, upright=False)[0]
     np.testing.assert_allclose(same.joints_3d, plain.joints_3d, atol=1e-3)
 
 
@@ -137,11 +125,18 @@ def test_hiu_predict_writes_everything(model, picture, tmp_path, capsys):
     code = main(["predict", str(tmp_path), "--out", str(out), "--model", str(model)])
     assert code == 1
     assert "bad.jpg: cannot be read as a picture" in capsys.readouterr().err
-    assert sorted(p.name for p in out.iterdir()) == ["clip.json", "clip.mp4", "one.json", "one.obj", "one.png"]
+    assert sorted(p.name for p in out.iterdir()) == ["clip.jsonl", "clip.mp4", "one.json"]
+    assert json.loads((out / "one.json").read_text())["hands"] == []
+    lines = [json.loads(line) for line in (out / "clip.jsonl").read_text().splitlines()]
+    assert [line["hands"] for line in lines[1:]] == [[]] * 3
+    assert (
+        main(["predict", str(tmp_path / "one.jpg"), "--out", str(out), "--model", str(model), "--box", "9,9,90,90"])
+        == 0
+    )
     content = json.loads((out / "one.json").read_text())
-    assert np.shape(content[keys.JOINTS_3D]) == (21, 3)
     assert content["units"][keys.JOINTS_2D].startswith("pixels")
-    assert len(json.loads((out / "clip.json").read_text())["frames"]) == 3
+    (hand,) = content["hands"]
+    assert np.shape(hand[keys.JOINTS_3D]) == (21, 3) and np.shape(hand[keys.VERTICES]) == (1500, 3)
     vertices = [line for line in (out / "one.obj").read_text().splitlines() if line.startswith("v ")]
     assert len(vertices) == 1500
     assert cv2.imread(str(out / "one.png")).shape == (120, 4 * 180, 3)
@@ -163,11 +158,6 @@ def test_the_users_own_pictures_survive(model, picture, tmp_path, capsys):
         assert main(["predict", str(given), "--out", str(tmp_path), "--model", str(model)]) == 1
         assert words in capsys.readouterr().err
     assert own.read_bytes() == before and list(tmp_path.iterdir()) == [own]
-
-
-@pytest.mark.parametrize("shape", ((10, 3000), (4000, 2)))
-def test_thin_pictures_are_searched_in_few_windows(shape):
-    assert len(search_windows(*shape, False, 64)) < 100
 
 
 @pytest.mark.parametrize("content", ("{broken", "{}", "[]"))
@@ -206,17 +196,6 @@ def test_bad_usage_is_exit_code_2():
     assert error.value.code == 2
 
 
-@pytest.mark.parametrize(("spread", "followed"), [(40.0, True), (5000.0, False)])
-def test_a_clip_follows_no_box_that_the_predictor_would_refuse(spread, followed):
-    """The joints' box may grow from frame to frame; past twice the picture the hand counts as lost."""
-    picture = np.zeros((120, 180, 3), np.uint8)
-    joints = np.array([90.0, 60.0]) + spread * np.linspace(-0.5, 0.5, 21)[:, None]
-    found = types.SimpleNamespace(joints_2d=joints, score=0.9, side="left")
-    box, side = files._next_place(found, picture, (10, 10, 50, 50), None, search=False)
-    assert (box == box_of(joints) and side == "left") == followed
-    assert followed or (box == (10, 10, 50, 50) and side is None)
-
-
 @pytest.mark.parametrize("box", ("abcd", (1, 2, 3), 7, (float("nan"),) * 4))
 def test_a_box_that_is_none_is_refused_in_words(box):
     from hiu_tf.runtime.predictor import Predictor
@@ -230,7 +209,7 @@ def test_threads_may_share_a_predictor(model, rng):
     """Four threads, two hundred pictures: each gets the answer that its picture gets alone."""
     predictor = Predictor(model, threads=1)
     pictures = [rng.integers(0, 255, (64, 64, 3), dtype=np.uint8) for _ in range(10)]
-    answer = lambda k: predictor.predict(pictures[k % 10], (8, 8, 40, 40), "right").joints_3d
+    answer = lambda k: predictor.predict(pictures[k % 10], (8, 8, 40, 40), "right")[0].joints_3d
     alone = [answer(k) for k in range(10)]
     with ThreadPoolExecutor(4) as pool:
         for k, found in enumerate(pool.map(answer, range(200))):
@@ -283,22 +262,3 @@ def test_the_fit_moves_the_mesh_onto_the_heat_maps(hand, seen):
 def test_what_cannot_be_read_is_not_fitted(hand, seen):
     raw = seen[1] | {keys.SCORES: np.full(21, 0.1)}
     assert EvidenceFit(hand, virtual_intrinsics(64))(raw) is raw
-
-
-def test_a_picture_without_a_hand_has_none(model, picture, tmp_path, capsys):
-    """The untrained network scores next to nothing: whatever it is shown is no hand, unless a box says that it is."""
-    predictor = Predictor(model)
-    assert predictor.predict(picture, min_score=0.5) is None
-    assert predictor.predict(picture, min_score=0.0) is not None
-    assert predictor.predict(picture, box=(40, 20, 80, 80), min_score=0.5) is not None
-    cv2.imwrite(str(tmp_path / "black.png"), np.zeros_like(picture))
-    writer = cv2.VideoWriter(str(tmp_path / "clip.mp4"), cv2.VideoWriter_fourcc(*"mp4v"), 5, (180, 120))
-    for _ in range(3):
-        writer.write(picture)
-    writer.release()
-    arguments = ["predict", str(tmp_path), "--out", str(tmp_path / "out"), "--model", str(model), "--min-score", "0.5"]
-    assert main(arguments) == 0
-    assert "black.png: no hand" in capsys.readouterr().out
-    assert json.loads((tmp_path / "out" / "black.json").read_text())["found"] is False
-    frames = json.loads((tmp_path / "out" / "clip.json").read_text())["frames"]
-    assert [frame["found"] for frame in frames] == [False] * 3

@@ -1,0 +1,23 @@
+"""The models that ship with the package: beside it in a checkout, inside it when installed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hiu_tf.errors import UserError
+
+HAND, DETECTOR = "hiu_mobile", "hand_detector"
+
+
+def shipped_model(name: str = HAND) -> Path:
+    """The float16 file of a model.
+
+    Raises:
+      UserError: it is not there.
+    """
+    package = Path(__file__).parents[1]
+    for folder in (package.parent / "savedmodels", package / "savedmodels"):
+        path = folder / name / f"{name}_float16.tflite"
+        if path.is_file():
+            return path
+    raise UserError(f"no model {name} comes with this installation: name a file (--model, --detector)")

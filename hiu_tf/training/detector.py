@@ -1,0 +1,135 @@
+"""A training run of the detector, from its recipe to its weights; the same call goes on where it stopped."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+
+from hiu_tf.atomic import written_whole
+from hiu_tf.config.schema import ConfigError, DetectorConfig, DetectorRecipe
+from hiu_tf.errors import UserError
+from hiu_tf.losses.detection import detection_losses
+from hiu_tf.models.detector import build_detector
+from hiu_tf.models.efficientnet import copy_lite0, load_lite0
+from hiu_tf.training.checkpoints import RunState, SaveState
+from hiu_tf.training.folder import RECIPE, WEIGHTS, load_run, load_weights, save_weights
+from hiu_tf.training.monitor import Progress
+from hiu_tf.training.optimizer import build_optimizer, take_average
+from hiu_tf.training.parts import freeze
+
+LOSSES = ("centre", "place", "size", "direction", "side")
+
+
+class DetectorTrainer(keras.Model):
+    """Trains a detector on batches (image, targets of `centres.encode`).
+
+    Args:
+      network: from `build_detector`.
+      weights: {loss: weight} of the losses in losses/detection.py; those that are not named weigh 1.
+      clip_norm: of the gradient.
+    """
+
+    def __init__(self, network: keras.Model, weights: dict[str, float], clip_norm: float):
+        super().__init__(name="detector_trainer")
+        unknown = sorted(set(weights) - set(LOSSES))
+        if unknown:
+            raise ConfigError(f"loss: there is no {', '.join(unknown)}, only {', '.join(LOSSES)}")
+        self.network, self.clip_norm = network, clip_norm
+        self.loss_weights = {name: weights.get(name, 1.0) for name in LOSSES}
+        self.means = {name: keras.metrics.Mean(name) for name in ("loss", *LOSSES)}
+
+    @property
+    def metrics(self):
+        """What is set back at the start of an epoch."""
+        return list(self.means.values())
+
+    def call(self, image, training=False):
+        """The network's maps."""
+        return self.network(image, training=training)
+
+    @tf.autograph.experimental.do_not_convert
+    def train_step(self, data):
+        """One step of gradient descent."""
+        image, targets = data
+        with tf.GradientTape() as tape:
+            losses = detection_losses(targets, self.network(image, training=True))
+            total = tf.add_n([self.loss_weights[name] * value for name, value in losses.items()])
+        variables = self.network.trainable_variables
+        gradients, _ = tf.clip_by_global_norm(tape.gradient(total, variables), self.clip_norm)
+        self.optimizer.apply_gradients(zip(gradients, variables))
+        for name, value in {"loss": total, **losses}.items():
+            self.means[name].update_state(value)
+        return {name: mean.result() for name, mean in self.means.items()}
+
+
+def train_detector(recipe: DetectorRecipe, data: Callable[[int], tf.data.Dataset], folder: Path) -> keras.Model:
+    """Trains the recipe's detector, or goes on where an earlier call in this folder stopped.
+
+    Args:
+      recipe: what to train, and how.
+      data: number of the first step -> batches from there on, endless.
+      folder: of the run.
+
+    Raises:
+      UserError: the training diverged, the weights to start from do not fit.
+    """
+    settings = recipe.train
+    keras.utils.set_random_seed(settings.seed)
+    network = build_detector(recipe.network)
+    if settings.encoder_weights:
+        _load_encoder(network, settings.encoder_weights)
+    freeze(network, settings.freeze)
+    trainer = DetectorTrainer(network, recipe.loss, settings.clip_norm)
+    trainer.compile(build_optimizer(settings))
+    state = RunState(trainer, folder, folder)
+    if not state.restore() and settings.start_from:
+        load_weights(network, Path(settings.start_from))
+    folder.mkdir(parents=True, exist_ok=True)
+    with written_whole(folder / RECIPE) as scratch:
+        scratch.write_text(json.dumps(asdict(recipe), indent=1))
+    if state.step < settings.steps:
+        (folder / WEIGHTS).unlink(missing_ok=True)
+        epochs = range(state.step // settings.steps_per_epoch, -(-settings.steps // settings.steps_per_epoch))
+        trainer.fit(
+            data(state.step),
+            initial_epoch=epochs.start,
+            epochs=epochs.stop,
+            steps_per_epoch=settings.steps_per_epoch,
+            callbacks=[SaveState(state), Progress(state.step, settings.steps, settings.batch_size)],
+            verbose=0,
+        )
+    if not all(np.all(np.isfinite(weight)) for weight in network.get_weights()):
+        raise UserError(f"the training in {folder} diverged: lower train.learning_rate")
+    take_average(trainer.optimizer, network.trainable_variables)
+    save_weights(network, folder)
+    return network
+
+
+def _load_encoder(network, path):
+    """ImageNet's weights, those of a .pth file, or the encoder of a trained hand network: what knows hands learns sooner."""
+    if Path(path).is_dir():
+        copy_lite0(load_run(path).network, network)
+    else:
+        load_lite0(network, path)
+
+
+def load_detector(folder: Path, image_size: int | None = None) -> tuple[keras.Model, DetectorConfig]:
+    """The network of a finished run, and its settings; for squares of another side where one is given.
+
+    Raises:
+      UserError: the folder is no finished run of a detector.
+    """
+    try:
+        config = DetectorConfig(**json.loads((folder / RECIPE).read_text())["network"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{folder} is no finished run of a detector: {error!r}") from error
+    config = replace(config, image_size=image_size) if image_size else config
+    network = build_detector(config)
+    load_weights(network, folder)
+    return network, config

@@ -1,0 +1,160 @@
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from hiu_tf.config.load import load_detector_recipe
+from hiu_tf.config.schema import ConfigError, SceneConfig
+from pipelines.detection import scene_data
+from pipelines.scenes import (
+    _clipped,
+    _hand,
+    _mirrored,
+    _placement,
+    labelled_pictures,
+    load_material,
+    scene,
+    validation_sets,
+)
+from pipelines.schema import DataSetError
+
+SIZE = 128
+
+
+@pytest.fixture(scope="module")
+def root(rendered_records, tmp_path_factory):
+    """Rendered hands as cut-outs, windows without hands, and whole pictures with boxes."""
+    from pipelines.datasets import open_split
+    from pipelines.records import write_index, write_shard
+
+    for split in ("train", "val"):
+        name = f"{split}-00000-of-00001.tfrecord"
+        (rendered_records / "none").mkdir(exist_ok=True)
+        drawn = open_split("no_hand", "none", split, (("drawn", "6"),)).outcomes()
+        note = write_shard(rendered_records / "none" / name, drawn)
+        write_index(rendered_records / "none", "no_hand", split, {name: note})
+        folder = rendered_records / "whole"
+        folder.mkdir(exist_ok=True)
+        picture = np.full((60, 90, 3), 40, np.uint8)
+        picture[20:40, 30:50] = (30, 90, 200)
+        cv2.imwrite(str(folder / "a.png"), picture)
+        hand = {"image_id": 1, "bbox": [30, 20, 20, 20], "hand_side": "left"}
+        image = {"id": 1, "file_name": "a.png", "width": 90, "height": 60}
+        (folder / f"{split}.json").write_text(json.dumps({"images": [image], "annotations": [hand]}))
+    return rendered_records
+
+
+@pytest.fixture(scope="module")
+def config():
+    return SceneConfig(
+        cutouts={"synthetic": 1.0}, backgrounds=("none",), alone=("synthetic",), pictures=("whole",), sizes=(0.2, 0.5)
+    )
+
+
+def test_a_scene_follows_from_its_number(root, config):
+    material = load_material(config, root, "train")
+    for number in range(12):
+        first, again = (scene(number, 5, material, config, SIZE) for _ in range(2))
+        np.testing.assert_array_equal(first[0], again[0])
+        np.testing.assert_array_equal(first[1], again[1])
+        assert first[0].shape == (SIZE, SIZE, 3) and first[0].dtype == np.uint8
+    others = scene(0, 6, material, config, SIZE)[0]
+    assert not np.array_equal(scene(0, 5, material, config, SIZE)[0], others)
+
+
+def test_hands_of_scenes_are_what_the_codec_takes(root, config):
+    material = load_material(config, root, "train")
+    hands = np.concatenate([scene(number, 1, material, config, SIZE)[1] for number in range(60)])
+    assert len(hands) > 50 and np.all(np.isfinite(hands))
+    assert np.all(hands[:, :2] >= -1) and np.all(hands[:, :2] + hands[:, 2:4] <= SIZE + 1)
+    length = np.linalg.norm(hands[:, 4:6], axis=1)
+    assert np.all((length < 1e-6) | (np.abs(length - 1) < 1e-4))
+    assert set(np.unique(hands[:, 6])) <= {-1, 0, 1} and {0, 1} <= set(np.unique(hands[:, 6]))
+
+
+def test_mirrored_twice_is_the_same(rng):
+    hands = np.concatenate(
+        [rng.uniform(5, 60, (6, 4)), rng.normal(size=(6, 2)), [[0]] * 2 + [[1]] * 2 + [[-1]] * 2, np.ones((6, 1))],
+        axis=1,
+    )
+    np.testing.assert_allclose(_mirrored(_mirrored(hands, SIZE), SIZE), hands)
+    assert _mirrored(hands, SIZE)[:, 6].tolist() == [1, 1, 0, 0, -1, -1]
+
+
+def test_a_placed_hand_has_size_and_place_that_were_asked_for(root, config):
+    sample = load_material(config, root, "train").cutouts[0][0][0]
+    row = _hand(sample, _placement(sample, 50.0, np.array([60.0, 40.0]), 0.0))
+    assert max(row[2:4]) == pytest.approx(50, abs=1e-3)
+    np.testing.assert_allclose(row[:2] + row[2:4] / 2, [60, 40], atol=1e-3)
+    turned = _hand(sample, _placement(sample, 50.0, np.array([60.0, 40.0]), np.pi / 2))
+    np.testing.assert_allclose(turned[4:6], [-row[5], row[4]], atol=1e-4)
+
+
+def test_hands_at_the_edge():
+    frame = np.array([0, 0, 99, 99.0])
+    hands = np.array(
+        [
+            [10, 10, 20, 20, 1, 0, 0, 1],
+            [-10, 10, 20, 20, 1, 0, 0, 1],
+            [-15, 10, 20, 20, 1, 0, 0, 1],
+            [-30, 10, 20, 20, 1, 0, 0, 1],
+        ]
+    )
+    rows = _clipped(hands, frame)
+    assert rows[:, 7].tolist() == [1, 1, 0] and rows[1].tolist()[:4] == [0, 10, 10, 20]
+
+
+def test_batches_start_where_a_run_goes_on(root, config):
+    recipe = load_detector_recipe(
+        "pipelines/recipes/hand_detector.yaml", ["network.image_size=64", "train.batch_size=2"]
+    )
+    material = load_material(config, root, "train")
+    first = list(scene_data(recipe, material).take(3).as_numpy_iterator())
+    later = next(scene_data(recipe, material, start=2).as_numpy_iterator())
+    np.testing.assert_array_equal(first[2][0], later[0])
+    assert first[0][0].shape == (2, 64, 64, 3) and first[0][1]["box"].shape == (2, 16, 16, 4)
+
+
+def test_validation_pictures_stay_as_they_are(root, config):
+    sets = validation_sets(load_material(config, root, "val"), config, SIZE, 4)
+    found = {name: list(pictures) for name, pictures in sets.items()}
+    assert {name: len(pictures) for name, pictures in found.items()} == {
+        "composed": 4,
+        "alone": 6,
+        "pictures": 1,
+        "none": 6,
+    }
+    picture, hands = found["pictures"][0]
+    assert picture.shape == (60, 90, 3) and hands.tolist() == [[30, 20, 20, 20, 0, 0, 1, 1]]
+
+
+@pytest.mark.parametrize(
+    "content",
+    (
+        "",
+        "{}",
+        "[]",
+        '{"images": [{"id": 1}], "annotations": []}',
+        '{"images": [], "annotations": [{"image_id": 3, "bbox": []}]}',
+    ),
+)
+def test_a_broken_list_of_pictures_is_named(content, tmp_path):
+    (tmp_path / "val.json").write_text(content)
+    with pytest.raises(DataSetError, match="val.json is no list of pictures"):
+        labelled_pictures(tmp_path, "val")
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("scenes.sizes=[0.5, 0.2]", "two rising numbers"),
+        ("scenes.cutouts={}", "above 0, with cutouts"),
+        ("scenes.backgrounds=[]", "at least one set"),
+        ("network.image_size=100", "a multiple of 16"),
+        ("scenes.compositt=1", "did you mean composite"),
+    ],
+)
+def test_settings_that_do_not_fit(setting, words):
+    with pytest.raises(ConfigError, match=words):
+        load_detector_recipe("pipelines/recipes/hand_detector.yaml", [setting])

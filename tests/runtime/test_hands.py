@@ -1,0 +1,174 @@
+"""All hands of pictures and clips, through the shipped networks, on rendered hands that are set before a plain wall."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from hiu_tf.cli import main
+from hiu_tf.codecs.centres import Found, overlap
+from hiu_tf.errors import UserError
+from hiu_tf.geometry.window import box_of
+from hiu_tf.runtime.detector import Detector, _tiles
+from hiu_tf.runtime.predictor import Predictor
+from hiu_tf.runtime.shipped import DETECTOR, shipped_model
+from hiu_tf.runtime.tracker import Tracker
+
+SIZE = 320
+
+
+@pytest.fixture(scope="module")
+def predictor():
+    return Predictor(shipped_model(), threads=1)
+
+
+@pytest.fixture(scope="module")
+def hands():
+    """Two rendered right hands: (picture, mask, joints [21, 2])."""
+    from pipelines.datasets import open_split
+
+    found = []
+    for _, sample in open_split("synthetic", "12", "val").outcomes():
+        picture = cv2.imdecode(np.frombuffer(sample.image, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+        mask = cv2.imdecode(np.frombuffer(sample.mask, np.uint8), cv2.IMREAD_GRAYSCALE)
+        found.append((picture, mask, sample.joints_2d))
+    return found
+
+
+def paste(canvas, hand, corner, side, mirrored=False):
+    """The hand's picture, `side` pixels wide, before the canvas; returns its box."""
+    picture, mask, joints = hand
+    scale = side / picture.shape[1]
+    picture, mask = cv2.resize(picture, (side, side)), cv2.resize(mask, (side, side))[..., None] / 255.0
+    joints = (joints + 0.5) * scale - 0.5
+    if mirrored:
+        picture, mask, joints = picture[:, ::-1], mask[:, ::-1], [side - 1, 0] + joints * [-1, 1]
+    x, y = corner
+    part = canvas[y : y + side, x : x + side]
+    part[:] = picture[: part.shape[0], : part.shape[1]] * mask[: part.shape[0], : part.shape[1]] + part * (
+        1 - mask[: part.shape[0], : part.shape[1]]
+    )
+    return box_of(joints + corner)
+
+
+def wall():
+    rows, columns = np.mgrid[:SIZE, : 2 * SIZE]
+    return np.stack([150 + 20 * np.sin(rows / 60), 160 + 15 * np.sin(columns / 90), 140 + 0 * rows], axis=-1).astype(
+        np.uint8
+    )
+
+
+def best_pair(predictor, hands):
+    """Two hands that the shipped network finds, one of them mirrored."""
+    for first in hands:
+        for second in hands:
+            canvas = wall()
+            boxes = [paste(canvas, first, (20, 40), 220), paste(canvas, second, (370, 60), 220, mirrored=True)]
+            if len(predictor.predict(canvas)) == 2:
+                return canvas, boxes
+    return pytest.fail("no pair of twelve rendered hands was found")
+
+
+def test_both_hands_of_a_picture_are_found(predictor, hands):
+    canvas, boxes = best_pair(predictor, hands)
+    found = predictor.predict(canvas)
+    for box, side in zip(boxes, ("right", "left")):
+        shares = [overlap(box_of(hand.joints_2d), box) for hand in found]
+        assert max(shares) > 0.4
+        assert found[int(np.argmax(shares))].side == side
+    assert [hand.score for hand in found] == sorted([hand.score for hand in found], reverse=True)
+    assert len(predictor.predict(canvas, most=1)) == 1
+    assert predictor.predict(canvas, min_score=1.0) == []
+
+
+def test_where_there_is_no_hand_none_is_found(predictor):
+    for picture in (np.zeros((90, 120, 3), np.uint8), np.full((400, 300, 3), 255, np.uint8), wall()):
+        assert predictor.predict(picture) == []
+
+
+def test_windows_of_a_hand_turn_its_fingers_up(predictor):
+    """Whichever way it points, and for both sides, the window's crop shows its direction upwards."""
+    for angle in np.linspace(-3, 3, 7):
+        direction = np.array([np.cos(angle), np.sin(angle)])
+        for window in predictor.windows(Found((100, 80, 60, 40), direction, 0.5, 1.0)):
+            shown = window.to_crop(np.array([130, 100]) + 20 * direction) - window.to_crop(np.array([130.0, 100]))
+            np.testing.assert_allclose(shown / np.linalg.norm(shown), [0, -1], atol=1e-6)
+    assert [w.mirrored for w in predictor.windows(Found((0, 0, 9, 9), direction, 0.5, 1.0))] == [False, True]
+    assert [w.mirrored for w in predictor.windows(Found((0, 0, 9, 9), direction, 0.99, 1.0))] == [True]
+    assert [w.mirrored for w in predictor.windows(Found((0, 0, 9, 9), direction, 0.99, 1.0), "right")] == [False]
+
+
+@pytest.mark.parametrize("shape", ((100, 300), (2000, 1500), (5, 700)))
+def test_tiles_cover_the_picture(shape):
+    covered = np.zeros(shape, bool)
+    tiles = list(_tiles(*shape))
+    for left, top, right, bottom in tiles:
+        covered[top:bottom, left:right] = True
+    assert covered.all() and len(tiles) < 40
+
+
+def test_a_closer_look_finds_small_hands(predictor, hands):
+    """A hand of a thirtieth of the picture is found by its parts alone, at its place."""
+    finds = []
+    for hand in hands[:6]:
+        canvas = np.kron(wall(), np.ones((5, 5, 1), np.uint8))
+        box = paste(canvas, hand, (700, 500), 140)
+        shown = [overlap(f.box, box) for f in predictor.detector.find(canvas, thorough=True)]
+        finds.append(max(shown, default=0) > 0.4)
+    assert np.mean(finds) >= 0.5
+
+
+def test_a_hand_model_is_no_detector():
+    with pytest.raises(UserError, match=r"should be|takes|detector|lacks|outputs"):
+        Detector(shipped_model()).find(wall())
+    with pytest.raises(UserError, match="no model card of a hand network"):
+        Predictor(shipped_model(DETECTOR))
+
+
+def test_hands_keep_their_numbers(predictor, hands):
+    """Two hands walk through a clip; each keeps number and side, none is born of nothing."""
+    canvas, _ = best_pair(predictor, hands)
+    follow, seen = Tracker(predictor), []
+    for shift in range(0, 36, 3):
+        seen.append({number: hand.side for number, hand in follow(np.roll(canvas, shift, axis=1))})
+    assert seen[-1] == {1: seen[0][1], 2: seen[0][2]}
+    assert len({number for frame in seen for number in frame}) == 2
+    assert sum(len(frame) == 2 for frame in seen) >= 10
+
+
+def test_a_hand_that_leaves_is_given_up(predictor, hands):
+    canvas, _ = best_pair(predictor, hands)
+    follow = Tracker(predictor)
+    assert len(follow(canvas)) == 2
+    for _ in range(4):
+        last = follow(wall())
+    assert last == []
+    assert {number for number, _ in follow(canvas)} == {3, 4}
+
+
+def test_hiu_predict_writes_all_hands(predictor, hands, tmp_path, capsys):
+    canvas, _ = best_pair(predictor, hands)
+    cv2.imwrite(str(tmp_path / "two.png"), canvas[..., ::-1])
+    cv2.imwrite(str(tmp_path / "black.png"), np.zeros_like(canvas))
+    writer = cv2.VideoWriter(str(tmp_path / "clip.mp4"), cv2.VideoWriter_fourcc(*"mp4v"), 5, canvas.shape[1::-1])
+    for _ in range(3):
+        writer.write(canvas[..., ::-1])
+    writer.release()
+    out = tmp_path / "out"
+    assert main(["predict", str(tmp_path), "--out", str(out), "--compact"]) == 0
+    said = capsys.readouterr().out
+    assert "black.png: no hand" in said and "3 frames, 3 with hands, 2 hand(s) followed" in said
+    content = json.loads((out / "two.json").read_text())
+    assert sorted(hand["side"] for hand in content["hands"]) == ["left", "right"]
+    assert "vertices" not in content["hands"][0]
+    objects = [line for line in (out / "two.obj").read_text().splitlines() if line.startswith("o ")]
+    assert len(objects) == 2
+    largest = max(
+        max(map(int, line.split()[1:])) for line in (out / "two.obj").read_text().splitlines() if line[0] == "f"
+    )
+    assert largest == 2 * 1500
+    lines = [json.loads(line) for line in (out / "clip.jsonl").read_text().splitlines()]
+    assert [sorted(hand["id"] for hand in line["hands"]) for line in lines[1:]] == [[1, 2]] * 3
+    assert Path(out / "clip.mp4").is_file() and not (out / "black.png").exists()
