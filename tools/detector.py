@@ -28,6 +28,12 @@ def parse_args(argv):
     evaluate = commands.add_parser("evaluate", help="measure a run or a .tflite file on the val splits of a recipe")
     evaluate.add_argument("--model", required=True, help="folder of a run, or .tflite file")
     evaluate.add_argument("--count", type=positive, default=300, help="composed scenes (default %(default)d)")
+    evaluate.add_argument(
+        "--through",
+        choices=("predict",),
+        help="measure what `hiu predict` answers with this detector (.tflite), hands read",
+    )
+    evaluate.add_argument("--hand-model", help="of --through predict (default: the one that ships)")
     evaluate.add_argument("--json", help="write the figures there")
     evaluate.add_argument("--sheet", metavar="PNG", help="draw what it finds in some scenes of every set")
     export = commands.add_parser("export", help="write the float16 .tflite file, a SavedModel and the card")
@@ -88,7 +94,7 @@ def _evaluate(args):
     from tools._detection import Tally, best_score, table
 
     recipe = load_detector_recipe(args.recipe, args.set)
-    find, size, least = _finder(Path(args.model))
+    find, size, least = _product(args.model, args.hand_model) if args.through else _finder(Path(args.model))
     material = load_material(recipe.scenes, args.data, "val")
     tallies, shown = {}, []
     for name, pictures in validation_sets(material, recipe.scenes, size, args.count).items():
@@ -114,6 +120,24 @@ def _as_rows(found, least):
 
     rows = [[*f.box, *f.direction, f.left > 0.5, 1] for f in found if f.score >= least]
     return np.reshape(np.array(rows, np.float32), (-1, 8))
+
+
+def _product(detector, hand_model):
+    """The same of the whole product: a hand is where its joints were read."""
+    from hiu_tf.codecs.centres import Found
+    from hiu_tf.conventions.skeleton import Joint
+    from hiu_tf.geometry.window import box_of
+    from hiu_tf.runtime.predictor import Predictor
+    from hiu_tf.runtime.shipped import shipped_model
+
+    predictor = Predictor(hand_model or shipped_model(), detector=detector, fit=False)
+
+    def as_found(hand):
+        direction = hand.joints_2d[Joint.MIDDLE1] - hand.joints_2d[Joint.WRIST]
+        length = max(float((direction**2).sum() ** 0.5), 1e-6)
+        return Found(box_of(hand.joints_2d), direction / length, float(hand.side == "left"), hand.score)
+
+    return lambda p: list(map(as_found, predictor.predict(p))), predictor.detector.size, predictor.card["min_score"]
 
 
 def _finder(path):

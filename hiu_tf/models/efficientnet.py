@@ -99,7 +99,9 @@ def copy_lite0(source: keras.Model, network: keras.Model) -> int:
     own = [layer for layer in network.layers if "_lite0_" in layer.name and layer.weights]
     missing = [part(layer) for layer in own if part(layer) not in known]
     if missing:
-        raise ConfigError(f"train.encoder_weights: {source.name} lacks {len(missing)} of the layers, {missing[0]} first")
+        raise ConfigError(
+            f"train.encoder_weights: {source.name} lacks {len(missing)} of the layers, {missing[0]} first"
+        )
     for layer in own:
         layer.set_weights(known[part(layer)].get_weights())
     return len(own)

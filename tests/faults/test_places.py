@@ -26,7 +26,9 @@ def place(request, tmp_path):
         assert (tmp_path / "out").read_text() == "mine"
         return
     options = "size=48k" if request.param == "full" else "ro,size=48k"
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", tmp_path], capture_output=True, check=False)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", options, "none", tmp_path], capture_output=True, check=False
+    )
     if mounted.returncode:
         pytest.skip("no right to mount a small disk here")
     try:

@@ -297,7 +297,9 @@ def test_hiu_predict_asks_a_server(server, folder, tmp_path):
     options = ["--model", str(folder), "--box", "30,20,80,80", "--side", "left", "--no-fit"]
     for name, more in (("local", []), ("rest", ["--server", server["rest"]]), ("grpc", ["--server", server["grpc"]])):
         assert main(["predict", str(tmp_path / "hand.png"), "--out", str(tmp_path / name), *options, *more]) == 0
-    answers = [json.loads((tmp_path / name / "hand.json").read_text()) for name in ("local", "rest", "grpc")]
+    answers = [
+        json.loads((tmp_path / name / "hand.json").read_text())["hands"][0] for name in ("local", "rest", "grpc")
+    ]
     for answer in answers[1:]:
         np.testing.assert_allclose(answer["joints_3d"], answers[0]["joints_3d"], atol=1e-5)
     for more in (["--server", "nowhere"], ["--server", server["rest"], "--server-model", "foot"]):
