@@ -51,6 +51,9 @@ def parse_args(argv):
         "--hand", default="procedural", help="hand model (.npz) that a --model of your own poses (default: procedural)"
     )
     predict.add_argument("--detector", help=".tflite file that finds hands (default: the one that ships)")
+    predict.add_argument(
+        "--smooth", type=_share, default=0.5, help="of hands in clips, from 0 (raw) to 1 (default %(default)g)"
+    )
     predict.add_argument("--compact", action="store_true", help="leave the vertices out of the JSON")
     predict.add_argument("--threads", type=_threads, default=2, help="of the TFLite interpreter (default 2)")
     predict.add_argument("--server", help="HOST:PORT (REST) or grpc://HOST:PORT of a TF Serving server that computes")
@@ -93,6 +96,16 @@ def _count_of_hands(text):
     if not text.isdecimal() or not 1 <= int(text) <= 100:
         raise argparse.ArgumentTypeError(f"takes a whole number from 1 to 100, got {text!r}")
     return int(text)
+
+
+def _share(text):
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"takes a number from 0 to 1, got {text!r}")
+    return value
 
 
 def _threads(text):
@@ -150,9 +163,10 @@ def _predict(args) -> int:
     out.mkdir(parents=True, exist_ok=True)
     clear_leftovers(out)
     print(f"{model} on {predictor.engine}: {len(files)} file(s) -> {out}")
-    failed, picture = [], partial(predict_picture, read=read, thorough=args.thorough)
+    picture = partial(predict_picture, read=read, thorough=args.thorough)
+    clip, failed = partial(predict_clip, smooth=args.smooth), []
     for path, name in zip(files, names):
-        predict = predict_clip if path.suffix.lower() in CLIPS else picture
+        predict = clip if path.suffix.lower() in CLIPS else picture
         try:
             print(predict(predictor, path, out / name, **options))
         except Exception as error:  # whatever one file is, the others are predicted

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,8 +18,9 @@ from hiu_tf.atomic import scratch_folder, written_whole
 from hiu_tf.errors import UserError
 from hiu_tf.pictures import encode_png, is_ours, read_picture, readable_name
 from hiu_tf.runtime.draw import draw_hands
-from hiu_tf.runtime.predictor import MOST_HANDS, Predictor
+from hiu_tf.runtime.predictor import Predictor
 from hiu_tf.runtime.results import HEADER, MESH, prediction_json, write_json, write_obj
+from hiu_tf.runtime.smoothing import Smoother
 from hiu_tf.runtime.tracker import Tracker
 
 _LONGEST_OVERLAY = 640
@@ -54,10 +56,17 @@ def predict_picture(
 
 
 def predict_clip(
-    predictor: Predictor, path: Path, stem: Path, compact: bool = False, box=None, side=None, K=None, min_score=None,
-    most: int = MOST_HANDS,
-) -> str:  # fmt: skip
+    predictor: Predictor, path: Path, stem: Path, compact: bool = False, smooth: float = 0.5, **options
+) -> str:
     """Follows the hands of a clip; writes STEM.mp4 and .jsonl; returns a line for the terminal.
+
+    Args:
+      predictor: what finds and reads hands.
+      path: of the clip.
+      stem: of the results.
+      compact: leave the vertices out of the JSON.
+      smooth: strength of the filter that steadies each hand, from 0 to 1 (runtime/smoothing.py).
+      options: of `Tracker`.
 
     The first line of the .jsonl says what is the same for all frames, then comes a line for each. Frames are written
     as they come: a long clip takes no more memory than a short one.
@@ -72,11 +81,11 @@ def predict_clip(
         rate = reader.get(cv2.CAP_PROP_FPS)
         rate = rate if 1 <= rate <= 1000 else 25.0
         header = {"made_by": MADE_BY, "clip": readable_name(path), "frames_per_second": rate, **HEADER}
-        follow = Tracker(predictor, side, K, min_score, most, box)
+        follow, steady = Tracker(predictor, **options), defaultdict(lambda: Smoother(rate, smooth))
         with scratch.open("w") as answers:
             answers.write(json.dumps(header) + "\n")
             for number, picture in enumerate(_pictures(reader, path.name)):
-                hands = follow(picture)
+                hands = [(who, steady[who](hand)) for who, hand in follow(picture)]
                 rows = [{"id": who} | prediction_json(hand, _without(compact)) for who, hand in hands]
                 answers.write(json.dumps({"frame": number, "hands": rows}) + "\n")
                 own.write(_overlay(picture, [hand for _, hand in hands], predictor.faces), rate)

@@ -1,0 +1,54 @@
+"""Steadies a hand in a clip by a One-Euro filter (Casiez et al. 2012): little jitter at rest, little lag in motion."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from hiu_tf.conventions.skeleton import NUM_JOINTS
+from hiu_tf.geometry.window import box_of
+from hiu_tf.runtime.predictor import Prediction
+
+#: Cut-off of the filter at rest, Hz, at strengths 0 and 1; how much a hand that moves by its own size a second adds.
+_RESTING, _MOVING = (8.0, 0.7), 5.0
+#: Cut-off of the velocity's own filter, Hz.
+_SPEED = 1.5
+_FIELDS = ("joints_2d", "joints_2d_projected", "vertices_2d", "joints_3d", "vertices")
+
+
+class Smoother:
+    """One hand's filter. All points share one weight in a frame, so that skeleton and mesh stay together.
+
+    Shape, pose, rotation, translation and mask stay what the frame's own look gave.
+
+    Args:
+      rate: frames a second.
+      strength: from 0 (as they are) to 1.
+    """
+
+    def __init__(self, rate: float, strength: float):
+        self._rate, self._strength = rate, strength
+        self._last: Prediction | None = None
+        self._seen, self._velocity = None, np.zeros((NUM_JOINTS, 2))
+
+    def __call__(self, hand: Prediction) -> Prediction:
+        """The next frame's hand, steadied."""
+        joints, before, self._seen = hand.joints_2d, self._seen, hand.joints_2d
+        if self._strength and self._last is not None and hand.frame == self._last.frame:
+            size = max(box_of(joints)[2:])
+            # The filtered velocity's size, not the filtered size: jitter goes to and fro.
+            self._velocity += _share(_SPEED, self._rate) * (self._rate * (joints - before) - self._velocity)
+            speed = np.linalg.norm(self._velocity, axis=1).mean() / max(size, 1.0)
+            at_rest = _RESTING[0] ** (1 - self._strength) * _RESTING[1] ** self._strength
+            share = _share(at_rest + _MOVING * speed, self._rate)
+            mix = lambda name: getattr(self._last, name) + share * (getattr(hand, name) - getattr(self._last, name))
+            hand = replace(hand, **{name: mix(name) for name in _FIELDS})
+        self._last = hand
+        return hand
+
+
+def _share(cutoff, rate):
+    """Weight of the new value in a first-order low-pass of that cut-off."""
+    return 1 / (1 + rate / (2 * math.pi * cutoff))
