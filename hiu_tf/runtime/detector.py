@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hiu_tf.codecs.centres import Found, decode, found_in_picture, overlap
+from hiu_tf.codecs.centres import SAME_HAND, Found, decode, found_in_picture, overlap, shared
 from hiu_tf.geometry.letterbox import letterbox
 from hiu_tf.runtime.backend import load_tflite
 
@@ -14,6 +14,8 @@ from hiu_tf.runtime.backend import load_tflite
 MAPS = "hands"
 #: A closer look cuts the picture into squares of this share of its longer side that overlap by this share of a square.
 _TILE, _OVERLAP = 0.4, 0.3
+#: A box of which more than this lies in a surer one shows the same hand.
+_INSIDE = 0.8
 #: Hands that a tile cuts off are left to its neighbour: of those within so many cells of an inner edge.
 _EDGE = 0.02
 
@@ -50,7 +52,9 @@ class Detector:
             found += [hand for part in _tiles(*picture.shape[:2]) for hand in self._look_at(picture, part, least, most)]
         chosen = []
         for hand in sorted(found, key=lambda hand: -hand.score):
-            if all(not _is_same(hand.box, other.box) for other in chosen):
+            if all(
+                overlap(hand.box, b) <= SAME_HAND and shared(hand.box, b) <= _INSIDE for b in (o.box for o in chosen)
+            ):
                 chosen.append(hand)
         return chosen[:most]
 
@@ -86,11 +90,3 @@ def _starts(length, side):
         return [0]
     count = 1 + int(np.ceil((length - side) / (side * (1 - _OVERLAP))))
     return [round(start) for start in np.linspace(0, length - side, count)]
-
-
-def _is_same(a, b):
-    """Whether two boxes show one hand: they share much, or one lies within the other."""
-    wide = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
-    high = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
-    inside = max(wide, 0.0) * max(high, 0.0) / max(min(a[2] * a[3], b[2] * b[3]), 1e-9)
-    return overlap(a, b) > 0.4 or inside > 0.8

@@ -38,7 +38,12 @@ def draw_mask(picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 
 def draw_mesh(picture: np.ndarray, vertices: np.ndarray, vertices_2d: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """The shaded mesh over a copy of the picture, far faces first."""
+    """The shaded mesh over a copy of the picture, far faces first; of a closed mesh the near side hides the other."""
+    x, y = np.moveaxis(vertices_2d[faces], -1, 0)
+    turning = (x[:, 1] - x[:, 0]) * (y[:, 2] - y[:, 0]) - (x[:, 2] - x[:, 0]) * (y[:, 1] - y[:, 0]) > 0
+    depth = vertices[faces][..., 2].mean(axis=1)
+    if 0 < turning.sum() < len(faces):
+        faces = faces[turning == (depth[turning].mean() < depth[~turning].mean())]
     corners = vertices[faces]
     normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)

@@ -30,7 +30,12 @@ _CLIP = b'{"made_by": "hiu-tf", "clip"'
 
 
 def predict_picture(
-    predictor: Predictor, path: Path, stem: Path, read: Callable = read_picture, compact: bool = False, **options
+    predictor: Predictor,
+    path: Path,
+    stem: Path,
+    read: Callable = read_picture,
+    compact: bool = False,
+    **options,
 ) -> str:
     """Writes STEM.png, .json and .obj of one picture; returns a line for the terminal.
 

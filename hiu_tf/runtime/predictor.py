@@ -28,6 +28,8 @@ MOST_HANDS = 8
 _TURNED, _MOVED, _RESIZED = math.radians(30), 0.15, 1.25
 #: The detector is believed about the side where it is surer than this; else both are tried.
 _SURE = 0.9
+#: A first look, through a window that may be off, may score this share of what a hand must.
+_WORTH_A_LOOK = 0.7
 #: Two hands whose boxes share more than this (intersection over union) are one, read twice.
 _SAME_HAND = 0.6
 _LARGEST_K = 1e6  # pixels
@@ -161,9 +163,11 @@ class Predictor:
             sides = [side] if side else list(_MIRRORED)
             windows = [around_box(box, self.size, _MIRRORED[s], scale=self.scale) for s in sides]
             return [self.read(picture, windows, K, upright)]
-        found = self.detector.find(picture, most=most, thorough=thorough)
-        hands = [self.read(picture, self.windows(hand, side), K, upright) for hand in found]
+        found = self.detector.find(picture, most=2 * most, thorough=thorough)
         least = self.card["min_score"] if min_score is None else min_score
+        looks = [self._best(picture, self.windows(hand, side)) for hand in found]
+        looks = _different([look for look in looks if _score(look) >= _WORTH_A_LOOK * least])[:most]
+        hands = [self._finished(picture, *look, K, upright) for look in looks]
         return different([hand for hand in hands if hand.score >= least])
 
     def windows(self, hand: Found, side: str | None = None) -> list[Window]:
@@ -191,7 +195,10 @@ class Predictor:
           K: as in `predict`.
           again: look a second time where the first shows that another window would show the hand better.
         """
-        crop, raw = self._best(picture, windows)
+        return self._finished(picture, *self._best(picture, windows), K, again)
+
+    def _finished(self, picture, crop, raw, K, again):
+        """A second look where the first asks for it, the fit, and everything in the picture."""
         closer = around_hand(crop.to_picture(raw[keys.JOINTS_2D]), crop, self.scale)
         if again and _differs(closer, crop):
             crop, raw = self._best(picture, [closer])
@@ -227,11 +234,23 @@ class Predictor:
 
 
 def different(hands: list[Prediction]) -> list[Prediction]:
-    """The hands, the surest first, without those that a surer one was read from as well."""
+    """The hands, the surest first, without those that show what a surer one shows."""
+    return _without_twins(hands, lambda hand: hand.score, lambda hand: box_of(hand.joints_2d))
+
+
+def _different(looks):
+    """The same of first looks (crop, raw outputs)."""
+    return _without_twins(looks, _score, lambda look: box_of(look[0].to_picture(look[1][keys.JOINTS_2D])))
+
+
+def _score(look):
+    return float(look[1][keys.SCORES].mean())
+
+
+def _without_twins(hands, score, box):
     kept = []
-    for hand in sorted(hands, key=lambda hand: -hand.score):
-        box = box_of(hand.joints_2d)
-        if all(overlap(box, box_of(other.joints_2d)) <= _SAME_HAND for other in kept):
+    for hand in sorted(hands, key=score, reverse=True):
+        if all(overlap(box(hand), box(other)) <= _SAME_HAND for other in kept):
             kept.append(hand)
     return kept
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hiu_tf.codecs.centres import overlap
+from hiu_tf.codecs.centres import shared
 from hiu_tf.geometry.window import Window, around_hand, box_of
 from hiu_tf.runtime.predictor import MOST_HANDS, Prediction, Predictor, different
 
@@ -14,8 +14,10 @@ from hiu_tf.runtime.predictor import MOST_HANDS, Prediction, Predictor, differen
 _LOOK_EVERY = 6
 #: A hand whose box changes its side by more than this from one frame to the next was lost, not seen.
 _MOST_GROWTH = 1.6
-#: A hand that the detector finds is one that is followed already where their boxes share this.
-_KNOWN = 0.3
+#: A hand that the detector finds is one that is followed already where the smaller of their boxes lies in the other to this share.
+_KNOWN = 0.4
+#: A hand that appears beside others is told of once it was seen in so many frames in a row.
+_PROBATION = 3
 #: So many frames in a row must show nothing before a hand is given up.
 _PATIENCE = 2
 
@@ -24,6 +26,7 @@ _PATIENCE = 2
 class _Track:
     number: int
     window: Window
+    seen: int
     missed: int = 0
 
 
@@ -52,9 +55,11 @@ class Tracker:
         """(number, hand) of each hand of the next frame [H, W, 3] uint8 RGB, the longest followed first."""
         hands = self._followed(picture)
         if self._box is not None and not self._frame:
-            hands += self._new([self._predictor.predict(picture, self._box, self._side, self._K)[0]])
-        elif not self._tracks or (self._box is None and self._frame % _LOOK_EVERY == 0 and len(hands) < self._most):
-            hands += self._new(self._found(picture, [hand for _, hand in hands]))
+            hands += self._begun([self._predictor.predict(picture, self._box, self._side, self._K)[0]], _PROBATION)
+        elif not self._tracks:
+            hands += self._begun(self._found(picture), _PROBATION)
+        elif self._box is None and self._frame % _LOOK_EVERY == 0 and len(self._tracks) < self._most:
+            self._begun(self._found(picture), 1)
         self._frame += 1
         return hands
 
@@ -66,7 +71,7 @@ class Tracker:
             growth = next_window.side / track.window.side
             steady = 1 / _MOST_GROWTH < growth < _MOST_GROWTH and _is_in(hand, picture)
             if hand.score >= self._least and steady:
-                track.window, track.missed = next_window, 0
+                track.window, track.missed, track.seen = next_window, 0, track.seen + 1
                 hands[track.number] = hand
             else:
                 track.missed += 1
@@ -75,26 +80,33 @@ class Tracker:
         alone = different(list(hands.values()))
         hands = {number: hand for number, hand in hands.items() if any(hand is other for other in alone)}
         self._tracks = [track for track in kept if track.missed or track.number in hands]
-        return sorted(hands.items())
+        told = {track.number for track in self._tracks if track.seen >= _PROBATION}
+        return sorted((number, hand) for number, hand in hands.items() if number in told)
 
-    def _found(self, picture, known):
+    def _found(self, picture):
         """Hands that the detector finds and nobody follows yet."""
-        boxes = [box_of(hand.joints_2d) for hand in known]
+        known = [_box(track.window, self._predictor.scale) for track in self._tracks]
         new = []
-        for found in self._predictor.detector.find(picture, most=self._most):
-            if len(known) + len(new) < self._most and all(overlap(found.box, box) < _KNOWN for box in boxes):
+        for found in self._predictor.detector.find(picture, most=2 * self._most):
+            if all(shared(found.box, box) < _KNOWN for box in known):
                 hand = self._predictor.read(picture, self._predictor.windows(found, self._side), self._K)
-                if hand.score >= self._least:
+                if hand.score >= self._least and all(shared(box_of(hand.joints_2d), box) < _KNOWN for box in known):
                     new.append(hand)
-        return [hand for hand in different([*known, *new]) if any(hand is other for other in new)]
+        return different(new)[: self._most - len(self._tracks)]
 
-    def _new(self, hands):
-        """Begins to follow them."""
-        for hand in hands:
-            self._born += 1
-            window = around_hand(hand.joints_2d, hand.crop, self._predictor.scale)
-            self._tracks.append(_Track(self._born, window))
-        return [(track.number, hand) for track, hand in zip(self._tracks[len(self._tracks) - len(hands) :], hands)]
+    def _begun(self, hands, seen):
+        """Begins to follow hands that count as seen in so many frames; (number, hand) of each."""
+        numbered = list(enumerate(hands, start=self._born + 1))
+        self._born += len(hands)
+        for number, hand in numbered:
+            self._tracks.append(_Track(number, around_hand(hand.joints_2d, hand.crop, self._predictor.scale), seen))
+        return numbered
+
+
+def _box(window, scale):
+    """The square box around which a window lies."""
+    side = window.side / scale
+    return window.centre[0] - side / 2, window.centre[1] - side / 2, side, side
 
 
 def _is_in(hand, picture):
