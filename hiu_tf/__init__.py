@@ -1,10 +1,15 @@
 """hiu-tf: hand image understanding (HIU-DMTL) in TensorFlow/Keras.
 
+    from hiu_tf import Predictor
+    hands = Predictor().predict("photo.jpg")
+    hands[0].side, hands[0].joints_2d, hands[0].joints_3d, hands[0].vertices
+
 Importing this package imports no TensorFlow: the runtime predicts with NumPy, OpenCV and a
 TFLite interpreter alone. It does ask TensorFlow for the one Keras family that this project and
 tensorflow-addons share (tf_keras), which only works before TensorFlow is first imported.
 """
 
+import importlib
 import os
 import sys
 import warnings
@@ -22,3 +27,22 @@ if "tensorflow" in sys.modules and os.environ.get("TF_USE_LEGACY_KERAS") not in 
 warnings.filterwarnings("ignore", message=r"\s*TensorFlow Addons", category=UserWarning)
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # "cuDNN factory already registered" is no news
+
+#: What the package offers by its own name -> where it is; read when it is first asked for.
+_DOOR = {
+    "Predictor": "hiu_tf.runtime.predictor",
+    "Prediction": "hiu_tf.runtime.predictor",
+    "Tracker": "hiu_tf.runtime.tracker",
+    "read_picture": "hiu_tf.pictures",
+}
+__all__ = ["__version__", *_DOOR]
+
+
+def __getattr__(name):
+    if name not in _DOOR:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_DOOR[name]), name)
+
+
+def __dir__():
+    return sorted([*globals(), *_DOOR])

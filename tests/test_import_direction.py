@@ -63,5 +63,5 @@ def test_pipelines_import_only_the_foundations(path):
 
 
 def test_runtime_imports_no_tensorflow():
-    code = "import sys, hiu_tf.cli, hiu_tf.runtime.files; sys.exit('tensorflow' in sys.modules or 'tf_keras' in sys.modules)"
+    code = "import sys, hiu_tf, hiu_tf.cli, hiu_tf.runtime.files; hiu_tf.Predictor, hiu_tf.Tracker; sys.exit('tensorflow' in sys.modules or 'tf_keras' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

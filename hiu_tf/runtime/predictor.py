@@ -15,6 +15,7 @@ from hiu_tf.errors import UserError
 from hiu_tf.geometry.camera import project
 from hiu_tf.geometry.window import Window, around_box, around_hand, box_of
 from hiu_tf.hand.procedural import hand_model
+from hiu_tf.pictures import read_picture
 from hiu_tf.runtime.backend import load_network, model_card
 from hiu_tf.runtime.crop import cut, mask_to_picture
 from hiu_tf.runtime.detector import Detector
@@ -82,7 +83,7 @@ class Predictor:
     """Finds hands, and reads them with an exported model. Threads may share one: they take turns in the interpreters.
 
     Args:
-      path: .tflite file or SavedModel folder.
+      path: .tflite file or SavedModel folder; None: the one that ships.
       threads: for the TFLite interpreter.
       server: address of a TF Serving server that computes the model instead (serving/client.py); of `path` only
         the card is read then.
@@ -95,7 +96,7 @@ class Predictor:
 
     def __init__(
         self,
-        path: str | Path,
+        path: str | Path | None = None,
         threads: int = 2,
         server: str | None = None,
         server_model: str = SERVER_MODEL,
@@ -104,6 +105,7 @@ class Predictor:
         detector: str | Path | None = None,
     ):
         self._detector_file, self._threads = detector, threads
+        path = path or shipped_model()
         if server:
             from hiu_tf.serving.network import ServedNetwork
 
@@ -127,7 +129,7 @@ class Predictor:
 
     def predict(
         self,
-        picture: np.ndarray,
+        picture: np.ndarray | str | Path,
         box=None,
         side: str | None = None,
         K=None,
@@ -139,7 +141,7 @@ class Predictor:
         """Finds and reads the hands of a picture.
 
         Args:
-          picture: [H, W, 3] uint8, RGB.
+          picture: [H, W, 3] uint8, RGB; or the path of a picture file.
           box: (x, y, width, height) of one hand in pixels; without it the detector looks for hands.
           side: "right" or "left"; without it the detector says, and where it is unsure both are tried.
           K: [3, 3] intrinsics in pixels; with it 3D is in the real camera's frame.
@@ -153,8 +155,10 @@ class Predictor:
           The hands, the surest first; with a box exactly one, without maybe none.
 
         Raises:
-          UserError: an argument has the wrong type, shape or range.
+          UserError: an argument has the wrong type, shape or range, or the file is no picture.
+          OSError: the file cannot be read.
         """
+        picture = read_picture(picture) if isinstance(picture, (str, Path)) else picture
         picture, K = _checked_picture(picture), None if K is None else _checked_camera(K)
         if side not in (None, *_MIRRORED):
             raise UserError(f"side must be right, left or None, got {side!r}")

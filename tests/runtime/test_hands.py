@@ -88,6 +88,21 @@ def test_where_there_is_no_hand_none_is_found(predictor):
         assert predictor.predict(picture) == []
 
 
+def test_the_packages_own_door(hands, tmp_path):
+    """What README's first lines say: no paths of modules, no model to name, a file's name for the picture."""
+    import hiu_tf
+
+    assert {"Predictor", "Tracker", "read_picture"} <= set(dir(hiu_tf))
+    cv2.imwrite(str(tmp_path / "hand.png"), hands[0][0][..., ::-1])
+    one = hiu_tf.Predictor()
+    by_name, by_pixels = one.predict(tmp_path / "hand.png"), one.predict(hiu_tf.read_picture(tmp_path / "hand.png"))
+    assert [hand.score for hand in by_name] == [hand.score for hand in by_pixels]
+    with pytest.raises(FileNotFoundError, match="nowhere.jpg"):
+        one.predict("nowhere.jpg")
+    with pytest.raises(AttributeError, match="no attribute 'predictor_of'"):
+        hiu_tf.predictor_of  # noqa: B018
+
+
 def test_windows_of_a_hand_turn_its_fingers_up(predictor):
     """Whichever way it points, and for both sides, the window's crop shows its direction upwards."""
     for angle in np.linspace(-3, 3, 7):
