@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from hiu_tf.atomic import written_whole
+from hiu_tf.atomic import clear_leftovers, written_whole
 from hiu_tf.config.schema import ConfigError, DetectorConfig, DetectorRecipe
 from hiu_tf.errors import UserError
 from hiu_tf.losses.detection import detection_losses
@@ -91,6 +91,7 @@ def train_detector(recipe: DetectorRecipe, data: Callable[[int], tf.data.Dataset
     if not state.restore() and settings.start_from:
         load_weights(network, Path(settings.start_from))
     folder.mkdir(parents=True, exist_ok=True)
+    clear_leftovers(folder)
     with written_whole(folder / RECIPE) as scratch:
         scratch.write_text(json.dumps(asdict(recipe), indent=1))
     if state.step < settings.steps:

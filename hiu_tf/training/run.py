@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
+from hiu_tf.atomic import clear_leftovers
 from hiu_tf.config.presets import model_config
 from hiu_tf.config.schema import ConfigError, Recipe
 from hiu_tf.errors import UserError
@@ -83,6 +84,7 @@ def train(
     if changed:
         print(f"{folder} goes on with other settings than before: {', '.join(changed)}")
     write_recipe(recipe, own)
+    clear_leftovers(own)
     note_start(own, start)
     if settings.validate:
         forget_other_best(state, settings.best, settings.validate, folder)

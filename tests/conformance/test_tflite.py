@@ -153,7 +153,7 @@ def test_a_free_batch_costs_no_speed(precision, tiny_network, hand, tmp_path):
 @pytest.mark.parametrize("batch", (1, 4, None))
 def test_batches_and_files_without_masks(batch, tiny_network, hand, tmp_path):
     """A file of four crops a call answers three and five as one crop a call does; without the mask it is not there."""
-    from hiu_tf.runtime.draw import draw_prediction
+    from hiu_tf.runtime.draw import draw_hands
     from hiu_tf.runtime.predictor import Predictor
 
     module = HIUModule(tiny_network, hand)
@@ -170,4 +170,4 @@ def test_batches_and_files_without_masks(batch, tiny_network, hand, tmp_path):
     picture = np.full((90, 120, 3), 100, np.uint8)
     prediction = predictor.predict(picture, (20, 20, 50, 50), "left")[0]
     assert prediction.mask is None
-    assert draw_prediction(picture, prediction, predictor.faces).shape == (90, 3 * 120, 3)
+    assert draw_hands(picture, [prediction], predictor.faces).shape == (90, 3 * 120, 3)
