@@ -160,6 +160,8 @@ def _predict(args) -> int:
     predictor = Predictor(
         model, args.threads, args.server, args.server_model, not args.no_fit, args.hand, args.detector
     )
+    if options["box"] is None:
+        predictor.detector  # noqa: B018  refused now, not for each picture
     out.mkdir(parents=True, exist_ok=True)
     clear_leftovers(out)
     print(f"{model} on {predictor.engine}: {len(files)} file(s) -> {out}")

@@ -9,6 +9,7 @@ import numpy as np
 from hiu_tf.codecs.centres import SAME_HAND, Found, decode, found_in_picture, overlap, shared
 from hiu_tf.geometry.letterbox import letterbox
 from hiu_tf.runtime.backend import load_tflite
+from hiu_tf.runtime.card import ModelError
 
 #: Name of the network's output.
 MAPS = "hands"
@@ -32,7 +33,11 @@ class Detector:
     """
 
     def __init__(self, path: str | Path, threads: int = 2):
+        if Path(path).suffix != ".tflite":
+            raise ModelError(f"a detector is a .tflite file, got {path}")
         self._network, self.card, self.engine = load_tflite(Path(path), threads, kind="detector")
+        if MAPS not in self.card["outputs"]:
+            raise ModelError(f"{path} finds no hands: it is a model named {self.card['name']}, not a detector")
         self.size = self.card["image_size"]
 
     def find(

@@ -136,10 +136,22 @@ def test_a_closer_look_finds_small_hands(predictor, hands):
 
 
 def test_a_hand_model_is_no_detector():
-    with pytest.raises(UserError, match=r"should be|takes|detector|lacks|outputs"):
-        Detector(shipped_model()).find(wall())
+    with pytest.raises(UserError, match="it is a model named hiu_mobile, not a detector"):
+        Detector(shipped_model())
     with pytest.raises(UserError, match="no model card of a hand network"):
         Predictor(shipped_model(DETECTOR))
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [("nowhere.tflite", "there is no model at nowhere.tflite"), ("README.md", "a detector is a .tflite file")],
+)
+def test_a_bad_detector_is_refused_before_the_first_picture(given, words, tmp_path, capsys):
+    for name in ("a.png", "b.png"):
+        cv2.imwrite(str(tmp_path / name), wall())
+    assert main(["predict", str(tmp_path), "--out", str(tmp_path / "out"), "--detector", given]) == 1
+    error = capsys.readouterr().err
+    assert words in error and error.count("error:") == 1 and not (tmp_path / "out").exists()
 
 
 def test_hands_keep_their_numbers(predictor, hands):
