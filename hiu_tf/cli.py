@@ -2,6 +2,7 @@
 
     hiu predict photo.jpg --out predictions
     hiu predict photos/ clip.mp4 --out predictions --side left
+    hiu predict 0 rtsp://camera.local/stream --out predictions --seconds 30
     hiu info
     hiu info --presets
     hiu benchmark savedmodels/hiu_mobile/*.tflite --threads 1,2
@@ -13,6 +14,7 @@ units) and NAME.obj (the posed meshes); a clip gives NAME.mp4 and NAME.jsonl, a 
 
 import argparse
 import math
+import re
 import sys
 from functools import partial
 from pathlib import Path
@@ -35,7 +37,9 @@ def parse_args(argv):
     )
     commands = parser.add_subparsers(dest="command", required=True)
     predict = commands.add_parser("predict", help="find and read hands in pictures and clips")
-    predict.add_argument("inputs", nargs="+", help="pictures, clips, or folders of them")
+    predict.add_argument(
+        "inputs", nargs="+", help="pictures, clips, folders of them; a camera's number; a stream's address"
+    )
     predict.add_argument("--out", default="predictions", help="folder for the results (default: predictions)")
     predict.add_argument("--model", help=".tflite file or SavedModel folder (default: the one that ships)")
     predict.add_argument("--box", help="x,y,w,h of the one hand in pixels (default: find all hands)")
@@ -54,6 +58,7 @@ def parse_args(argv):
     predict.add_argument(
         "--smooth", type=_share, default=0.5, help="of hands in clips, from 0 (raw) to 1 (default %(default)g)"
     )
+    predict.add_argument("--seconds", type=float, help="of each camera and stream (default: until Ctrl-C)")
     predict.add_argument("--compact", action="store_true", help="leave the vertices out of the JSON")
     predict.add_argument("--threads", type=_threads, default=2, help="of the TFLite interpreter (default 2)")
     predict.add_argument("--server", help="HOST:PORT (REST) or grpc://HOST:PORT of a TF Serving server that computes")
@@ -139,12 +144,13 @@ def main(argv=None) -> int:
 
 def _predict(args) -> int:
     from hiu_tf.pictures import read_picture
-    from hiu_tf.runtime.files import predict_clip, predict_picture
+    from hiu_tf.runtime.files import predict_clip, predict_picture, shown_name
     from hiu_tf.runtime.predictor import Predictor
     from hiu_tf.runtime.shipped import shipped_model
 
     out = Path(args.out)
-    files = _expand(args.inputs, out)
+    streams = [text for text in args.inputs if _is_stream(text)]
+    files = _expand([text for text in args.inputs if text not in streams], out) + streams
     options = {
         "box": _numbers(args.box, 4, "--box"),
         "side": args.side,
@@ -167,8 +173,9 @@ def _predict(args) -> int:
     print(f"{model} on {predictor.engine}: {len(files)} file(s) -> {out}")
     picture = partial(predict_picture, read=read, thorough=args.thorough)
     clip, failed = partial(predict_clip, smooth=args.smooth), []
+    stream = partial(clip, seconds=args.seconds)
     for path, name in zip(files, names):
-        predict = clip if path.suffix.lower() in CLIPS else picture
+        predict = stream if path in streams else clip if path.suffix.lower() in CLIPS else picture
         try:
             print(predict(predictor, path, out / name, **options))
         except Exception as error:  # whatever one file is, the others are predicted
@@ -176,9 +183,9 @@ def _predict(args) -> int:
                 raise
             known = isinstance(error, (UserError, OSError))
             failed.append(path)
-            print(f"error: {path}: {error if known else repr(error)}", file=sys.stderr)
+            print(f"error: {shown_name(path)}: {error if known else repr(error)}", file=sys.stderr)
     if failed and len(files) > 1:
-        print(f"{len(failed)} of {len(files)} files failed: {', '.join(map(str, failed))}", file=sys.stderr)
+        print(f"{len(failed)} of {len(files)} files failed: {', '.join(map(shown_name, failed))}", file=sys.stderr)
     return 1 if failed else 0
 
 
@@ -236,6 +243,11 @@ def _count(preset, settings) -> int:
     return 0
 
 
+def _is_stream(text):
+    """A camera's number or a stream's address."""
+    return "://" in text or (text.isdecimal() and not Path(text).exists())
+
+
 def _expand(inputs, out):
     """Files that are named, and pictures and clips below folders, but for what we have written."""
     from hiu_tf.runtime.files import is_result
@@ -259,17 +271,27 @@ def _expand(inputs, out):
 
 def _names(files):
     """A name for the results of each file: its stem, with folder and kind where stems meet."""
-    stems = [path.stem.lstrip(".") or "picture" for path in files]  # a name such as "..jpg" has no stem
-    names = [s if stems.count(s) == 1 else f"{p.parent.name}_{s}_{p.suffix[1:]}" for p, s in zip(files, stems)]
+    paths = [path if isinstance(path, Path) else Path(_stream_name(path)) for path in files]
+    stems = [path.stem.lstrip(".") or "picture" for path in paths]  # a name such as "..jpg" has no stem
+    names = [s if stems.count(s) == 1 else f"{p.parent.name}_{s}_{p.suffix[1:]}" for p, s in zip(paths, stems)]
     twice = sorted({str(path) for path, name in zip(files, names) if names.count(name) > 1})
     if twice:
         raise UserError(f"the results of these would overwrite each other: {', '.join(twice)}")
     return names
 
 
+def _stream_name(text):
+    """camera_0; of an address its host and path, without what a file's name may not hold."""
+    if text.isdecimal():
+        return f"camera_{text}"
+    from hiu_tf.runtime.files import shown_name
+
+    return re.sub(r"[^A-Za-z0-9]+", "_", shown_name(text).partition("://")[2]).strip("_")[:80] or "stream"
+
+
 def _refuse_overwriting(files, out, names):
     """The user's own pictures must survive --out being the folder where they lie."""
-    own = {path.resolve() for path in files}
+    own = {path.resolve() for path in files if isinstance(path, Path)}
     for name in names:
         for suffix in (".png", ".mp4", ".json", ".jsonl", ".obj"):
             if (out / (name + suffix)).resolve() in own:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 import tempfile
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -61,14 +63,21 @@ def predict_picture(
 
 
 def predict_clip(
-    predictor: Predictor, path: Path, stem: Path, compact: bool = False, smooth: float = 0.5, **options
+    predictor: Predictor,
+    path: Path | str,
+    stem: Path,
+    compact: bool = False,
+    smooth: float = 0.5,
+    seconds: float | None = None,
+    **options,
 ) -> str:
-    """Follows the hands of a clip; writes STEM.mp4 and .jsonl; returns a line for the terminal.
+    """Follows the hands of a clip or a camera; writes STEM.mp4 and .jsonl; returns a line for the terminal.
 
     Args:
       predictor: what finds and reads hands.
-      path: of the clip.
+      path: of the clip; as a text the number of a camera or the address of a stream, which Ctrl-C ends.
       stem: of the results.
+      seconds: of a stream; None: to its end.
       compact: leave the vertices out of the JSON.
       smooth: strength of the filter that steadies each hand, from 0 to 1 (runtime/smoothing.py).
       options: of `Tracker`.
@@ -78,18 +87,18 @@ def predict_clip(
     """
     film, log, counts, numbers = _with(stem, ".mp4"), _with(stem, ".jsonl"), [], set()
     with (
-        plain_name(path) as readable,
+        plain_name(path) if isinstance(path, Path) else nullcontext(path) as readable,
         _film_folder(stem.parent) as folder,
         written_whole(log) as scratch,
     ):
-        own, reader = _Film(Path(folder) / "clip.mp4"), cv2.VideoCapture(str(readable))
+        own, reader = _Film(Path(folder) / "clip.mp4"), _reader(readable)
         rate = reader.get(cv2.CAP_PROP_FPS)
         rate = rate if 1 <= rate <= 1000 else 25.0
-        header = {"made_by": MADE_BY, "clip": readable_name(path), "frames_per_second": rate, **HEADER}
+        header = {"made_by": MADE_BY, "clip": shown_name(path), "frames_per_second": rate, **HEADER}
         follow, steady = Tracker(predictor, **options), defaultdict(lambda: Smoother(rate, smooth))
         with scratch.open("w") as answers:
             answers.write(json.dumps(header) + "\n")
-            for number, picture in enumerate(_pictures(reader, path.name)):
+            for number, picture in enumerate(_pictures(reader, path, seconds)):
                 hands = [(who, steady[who](hand)) for who, hand in follow(picture)]
                 rows = [{"id": who} | prediction_json(hand, _without(compact)) for who, hand in hands]
                 answers.write(json.dumps({"frame": number, "hands": rows}) + "\n")
@@ -97,12 +106,12 @@ def predict_clip(
                 counts.append(len(hands))
                 numbers |= {who for who, _ in hands}
         if not counts:
-            raise UserError("cannot be read as a clip")
+            raise UserError(f"cannot be read as a {'clip' if isinstance(path, Path) else 'camera or stream'}")
         own.close()
         with written_whole(film) as target:
             shutil.copyfile(own.path, target)
     shown = sum(count > 0 for count in counts)
-    return f"{path}: {len(counts)} frames, {shown} with hands, {len(numbers)} hand(s) followed -> {film} .jsonl"
+    return f"{shown_name(path)}: {len(counts)} frames, {shown} with hands, {len(numbers)} hand(s) followed -> {film} .jsonl"
 
 
 def _without(compact):
@@ -159,15 +168,36 @@ def plain_name(path: Path) -> Iterator[Path]:
         yield link
 
 
-def _pictures(reader, name):
-    """The frames of an open clip as RGB, with a progress bar."""
+def shown_name(path: Path | str) -> str:
+    """A clip's name for people; of a stream's address without user and password."""
+    if isinstance(path, Path):
+        return readable_name(path)
+    scheme, mark, rest = path.partition("://")
+    host, slash, place = rest.partition("/")
+    return f"{scheme}{mark}{host.rpartition('@')[2]}{slash}{place}" if mark else f"camera {path}"
+
+
+def _reader(source):
+    """An open clip, camera or stream."""
+    is_camera = isinstance(source, str) and source.isdecimal()
+    return cv2.VideoCapture(int(source) if is_camera else str(source))
+
+
+def _pictures(reader, path, seconds):
+    """The frames of an open clip as RGB, with a progress bar. A stream has no end of its own: Ctrl-C is one."""
     from tqdm import tqdm
 
-    for _ in tqdm(range(int(reader.get(cv2.CAP_PROP_FRAME_COUNT))), desc=name, unit="frame"):
-        good, frame = reader.read()
-        if not good:
-            return
-        yield np.ascontiguousarray(frame[..., ::-1])
+    if isinstance(path, Path):
+        wanted, name, interrupts = range(int(reader.get(cv2.CAP_PROP_FRAME_COUNT))), path.name, ()
+    else:
+        wanted, name, interrupts = itertools.count(), shown_name(path), KeyboardInterrupt
+    start = time.monotonic()
+    with suppress(interrupts):
+        for _ in tqdm(wanted, desc=name, unit="frame"):
+            good, frame = reader.read()
+            if not good or (seconds is not None and time.monotonic() - start > seconds):
+                return
+            yield np.ascontiguousarray(frame[..., ::-1])
 
 
 def _with(stem, suffix):

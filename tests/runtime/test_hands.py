@@ -142,6 +142,32 @@ def test_a_hand_model_is_no_detector():
         Predictor(shipped_model(DETECTOR))
 
 
+def test_a_stream_is_read_to_its_end(hands, tmp_path, capsys):
+    """A clip that a server on this machine sends; its results bear a name without user and password."""
+    import functools
+    import threading
+    from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+    writer = cv2.VideoWriter(str(tmp_path / "a.mp4"), cv2.VideoWriter_fourcc(*"mp4v"), 5, (200, 200))
+    for _ in range(4):
+        writer.write(cv2.resize(hands[0][0][..., ::-1], (200, 200)))
+    writer.release()
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=tmp_path)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    address = f"http://me:secret@127.0.0.1:{server.server_port}/a.mp4"
+    out = tmp_path / "out"
+    assert main(["predict", address, "--out", str(out), "--compact"]) == 0
+    server.shutdown()
+    server.server_close()
+    (log,) = out.glob("*.jsonl")
+    assert log.name == f"127_0_0_1_{server.server_port}_a_mp4.jsonl"
+    assert len(log.read_text().splitlines()) == 5 and "secret" not in log.read_text()
+    assert "secret" not in capsys.readouterr().out
+    assert main(["predict", "http://127.0.0.1:9/none", "7", "--out", str(out)]) == 1
+    assert capsys.readouterr().err.count("cannot be read as a camera or stream") == 2
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [("nowhere.tflite", "there is no model at nowhere.tflite"), ("README.md", "a detector is a .tflite file")],
@@ -151,7 +177,7 @@ def test_a_bad_detector_is_refused_before_the_first_picture(given, words, tmp_pa
         cv2.imwrite(str(tmp_path / name), wall())
     assert main(["predict", str(tmp_path), "--out", str(tmp_path / "out"), "--detector", given]) == 1
     error = capsys.readouterr().err
-    assert words in error and error.count("error:") == 1 and not (tmp_path / "out").exists()
+    assert words in error and error.count("error: ") == 1 and not (tmp_path / "out").exists()
 
 
 def test_hands_keep_their_numbers(predictor, hands):
