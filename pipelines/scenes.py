@@ -13,6 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from hiu_tf.codecs.centres import shared
 from hiu_tf.config.schema import SceneConfig
 from hiu_tf.conventions.skeleton import Joint
 from hiu_tf.geometry.letterbox import letterbox
@@ -23,6 +24,8 @@ from pipelines.schema import LEFT, SIDES, UNKNOWN, DataSetError, Sample
 
 #: A hand of which less than this is inside the picture does not count.
 _LEAST_VISIBLE = 0.45
+#: Hands of a composed scene share no more than this of the smaller one's box.
+_MOST_SHARED = 0.3
 #: What is cut out around a hand without a mask, or with its surroundings, relative to its box.
 _SURROUNDINGS = 1.5
 _TRIES = 8
@@ -301,12 +304,7 @@ def _hand(sample, affine):
 
 def _is_clash(hand, hands):
     """Whether it would cover, or be covered by, too much of another."""
-    for other in hands:
-        wide = min(hand[0] + hand[2], other[0] + other[2]) - max(hand[0], other[0])
-        high = min(hand[1] + hand[3], other[1] + other[3]) - max(hand[1], other[1])
-        if max(wide, 0) * max(high, 0) > 0.3 * min(hand[2] * hand[3], other[2] * other[3]):
-            return True
-    return False
+    return any(shared(hand[:4], other[:4]) > _MOST_SHARED for other in hands)
 
 
 def _inside(hand, frame):

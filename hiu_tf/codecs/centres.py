@@ -115,17 +115,19 @@ def found_in_picture(hand: Found, where: Letterbox) -> Found:
 
 def overlap(a, b) -> float:
     """Intersection over union of two boxes (x, y, width, height)."""
-    wide = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
-    high = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
-    both = max(wide, 0.0) * max(high, 0.0)
+    both = _intersection(a, b)
     return both / max(a[2] * a[3] + b[2] * b[3] - both, 1e-9)
 
 
 def shared(a, b) -> float:
     """Share of the smaller of two boxes (x, y, width, height) that lies in the other."""
+    return _intersection(a, b) / max(min(a[2] * a[3], b[2] * b[3]), 1e-9)
+
+
+def _intersection(a, b):
     wide = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
     high = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
-    return max(wide, 0.0) * max(high, 0.0) / max(min(a[2] * a[3], b[2] * b[3]), 1e-9)
+    return max(wide, 0.0) * max(high, 0.0)
 
 
 def _hand(values, cell, score):

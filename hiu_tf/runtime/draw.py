@@ -52,7 +52,7 @@ def draw_mesh(picture: np.ndarray, vertices: np.ndarray, vertices_2d: np.ndarray
     flat = np.round(vertices_2d[faces] * 16).astype(np.int32)
     for index in np.argsort(-corners[..., 2].mean(axis=1)):
         colour = tuple(map(int, _MESH_COLOR * light[index]))
-        cv2.fillConvexPoly(drawn, flat[index], colour, cv2.LINE_AA, shift=4)
+        cv2.fillConvexPoly(drawn, flat[index], colour, cv2.LINE_8, shift=4)  # smooth edges would leave seams
     return drawn
 
 
