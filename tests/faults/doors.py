@@ -114,6 +114,24 @@ def tflite(folder: Path) -> Iterator[Attempt]:
     yield attempt
 
 
+def detector(folder: Path) -> Iterator[Attempt]:
+    """The file that finds hands; and pictures of any shape through the one that is whole."""
+    from hiu_tf.runtime.detector import Detector
+    from hiu_tf.runtime.shipped import DETECTOR, shipped_model
+
+    good = shipped_model(DETECTOR).read_bytes()
+    whole = Detector(shipped_model(DETECTOR), 1)
+
+    def attempt(rng):
+        (folder / "detector.tflite").write_bytes(mutate(good, rng))
+        shape = np.exp(rng.uniform(0.7, 6, 2)).astype(int)
+        picture = rng.integers(0, 255, (*shape, 3), dtype=np.uint8)
+        check_found(whole.find(picture, 0.01, thorough=rng.random() < 0.2))
+        check_found(Detector(folder / "detector.tflite", 1).find(picture, 0.01))
+
+    yield attempt
+
+
 def card(folder: Path) -> Iterator[Attempt]:
     """Cards with fields of other types and shapes, beside a file that is whole."""
     plain = folder / "plain" / "model.tflite"
@@ -380,6 +398,7 @@ def _doors():
         hand_file,
         mano,
         tflite,
+        detector,
         card,
         saved_model,
         recipe,
@@ -455,6 +474,16 @@ def check_prediction(content: dict) -> None:
     check_finite(arrays)
     if not all(0 <= score <= 1 for score in content["joint_scores"]):
         raise Wrong("a score is outside [0, 1]")
+
+
+def check_found(hands) -> None:
+    """Hands that a detector has found: finite boxes, unit directions, scores in order."""
+    for hand in hands:
+        check_finite({"box": hand.box, "direction": hand.direction, "rest": [hand.left, hand.score]})
+        if min(hand.box[2:]) <= 0 or not 0 <= hand.left <= 1 or abs(np.linalg.norm(hand.direction) - 1) > 1e-3:
+            raise Wrong(f"{hand} is no hand")
+    if [hand.score for hand in hands] != sorted((hand.score for hand in hands), reverse=True):
+        raise Wrong("hands are not in the order of their scores")
 
 
 def check_finite(arrays: dict) -> None:
