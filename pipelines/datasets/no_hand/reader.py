@@ -21,6 +21,8 @@ _LEAST_SIDE, _TRIES = 32, 20
 _STORED = 256
 #: The box that stands for a hand: a crop of 1.5 times it shows the whole window.
 _BOX = 1 / 1.5
+#: No picture is wider or higher.
+_LONGEST = 1_000_000
 _ALL_ALIKE = 0.25  # share of drawn scenes that are plain or noise
 
 
@@ -60,13 +62,20 @@ def _pictures(folder, split):
         return {
             f"{folder.resolve().name}/{image['id']}": (
                 folder / image["file_name"],
-                (int(image["width"]), int(image["height"])),
+                (_length(image["width"]), _length(image["height"])),
                 np.reshape(np.array(boxes[image["id"]], float), (-1, 4)),
             )
             for image in data["images"]
         }
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise DataSetError(f"no_hand: {path} is no list of hands with boxes: {error!r}") from error
+
+
+def _length(value):
+    """A picture's width or height."""
+    if not 1 <= value <= _LONGEST:
+        raise ValueError(f"a picture has a side of {value}")
+    return int(value)
 
 
 def _box(hand):

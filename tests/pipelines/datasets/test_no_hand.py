@@ -75,3 +75,11 @@ def test_a_list_without_boxes_is_refused(folder):
     (folder / "train.json").write_text(json.dumps({"images": [{"id": 1}], "annotations": []}))
     with pytest.raises(DataSetError, match="no list of hands"):
         open_split("no_hand", str(folder), "train")
+
+
+@pytest.mark.parametrize("width", ("Infinity", "1e30", "NaN", "-4", '"wide"'))
+def test_sizes_that_no_picture_has_are_refused_in_words(folder, width):
+    path = folder / "train.json"
+    path.write_text(path.read_text().replace('"width": 320', f'"width": {width}'))
+    with pytest.raises(DataSetError, match="train.json is no list of hands"):
+        open_split("no_hand", str(folder), "train")
