@@ -8,7 +8,7 @@ import numpy as np
 
 from hiu_tf.codecs.centres import shared
 from hiu_tf.geometry.window import Window, around_hand, box_of
-from hiu_tf.runtime.predictor import MOST_HANDS, Prediction, Predictor, different
+from hiu_tf.runtime.predictor import MOST_HANDS, Prediction, Predictor, different, left_odds
 
 #: The detector looks at every so many frames; at every frame while nothing is followed.
 _LOOK_EVERY = 6
@@ -89,7 +89,8 @@ class Tracker:
         new = []
         for found in self._predictor.detector.find(picture, most=2 * self._most):
             if all(shared(found.box, box) < _KNOWN for box in known):
-                hand = self._predictor.read(picture, self._predictor.windows(found, self._side), self._K)
+                windows = self._predictor.windows(found, self._side)
+                hand = self._predictor.read(picture, windows, self._K, left=left_odds(found))
                 if hand.score >= self._least and all(shared(box_of(hand.joints_2d), box) < _KNOWN for box in known):
                     new.append(hand)
         return different(new)[: self._most - len(self._tracks)]
