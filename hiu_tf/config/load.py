@@ -39,7 +39,10 @@ def load_recipe(path: str | Path, overrides: list[str] = ()) -> Recipe:
     Raises:
       ConfigError: the file cannot be read, or a key or value does not fit the schema.
     """
-    recipe = _checked(Recipe, _tree(path, overrides), path)
+    tree = _tree(path, overrides)
+    if "scenes" in tree:
+        raise ConfigError(f"{path} is the recipe of a detector: give it to tools/detector.py")
+    recipe = _checked(Recipe, tree, path)
     stages(recipe)  # refuse a bad stage before hours of work
     return recipe
 

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from hiu_tf.config.load import load_recipe
+from hiu_tf.config.load import load_detector_recipe, load_recipe
 from hiu_tf.config.presets import model_config
+from hiu_tf.config.schema import ConfigError
+from hiu_tf.models.detector import build_detector
 from tools.ablate import load_grid
 
 RECIPES = Path(__file__).parents[2] / "pipelines" / "recipes"
@@ -50,11 +52,22 @@ def test_tables_of_the_supplement_cell_by_cell(name):
     assert (recipe.train.epochs, recipe.train.batch_size, recipe.train.learning_rate) == (33, 192, 1e-3)
 
 
-@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)
+DETECTORS = [RECIPES / "hand_detector.yaml"]
+
+
+@pytest.mark.parametrize("path", sorted({*RECIPES.glob("*.yaml")} - {*DETECTORS}), ids=lambda path: path.stem)
 def test_every_recipe_loads_and_says_how_to_use_it(path):
     recipe = load_recipe(path)
     model_config(recipe.model, recipe.network)
     assert "# Command:" in path.read_text()
+
+
+@pytest.mark.parametrize("path", DETECTORS, ids=lambda path: path.stem)
+def test_recipes_of_detectors_are_told_apart(path):
+    build_detector(load_detector_recipe(path).network)
+    assert "# Command:" in path.read_text()
+    with pytest.raises(ConfigError, match="recipe of a detector: give it to tools/detector.py"):
+        load_recipe(path)
 
 
 @pytest.mark.parametrize("path", sorted((RECIPES / "grids").glob("*.yaml")), ids=lambda path: path.stem)
