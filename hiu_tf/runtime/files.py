@@ -100,6 +100,8 @@ def predict_clip(
             answers.write(json.dumps(header) + "\n")
             for number, picture in enumerate(_pictures(reader, path, seconds)):
                 hands = [(who, steady[who](hand)) for who, hand in follow(picture)]
+                for gone in steady.keys() - follow.numbers:  # each holds a whole prediction
+                    del steady[gone]
                 rows = [{"id": who} | prediction_json(hand, _without(compact)) for who, hand in hands]
                 answers.write(json.dumps({"frame": number, "hands": rows}) + "\n")
                 own.write(_overlay(picture, [hand for _, hand in hands], predictor.faces), rate)

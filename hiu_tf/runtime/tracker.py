@@ -51,6 +51,11 @@ class Tracker:
         self._tracks: list[_Track] = []
         self._frame, self._born = 0, 0
 
+    @property
+    def numbers(self) -> set[int]:
+        """Of the hands that are followed now, those too that the last frame did not show."""
+        return {track.number for track in self._tracks}
+
     def __call__(self, picture: np.ndarray) -> list[tuple[int, Prediction]]:
         """(number, hand) of each hand of the next frame [H, W, 3] uint8 RGB, the longest followed first."""
         hands = self._followed(picture)
