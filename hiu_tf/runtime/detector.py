@@ -17,7 +17,7 @@ MAPS = "hands"
 _TILE, _OVERLAP = 0.4, 0.3
 #: A box of which more than this lies in a surer one shows the same hand.
 _INSIDE = 0.8
-#: Hands that a tile cuts off are left to its neighbour: of those within so many cells of an inner edge.
+#: Hands that a tile cuts off are left to its neighbour: those nearer to an inner edge than this share of its side.
 _EDGE = 0.02
 
 

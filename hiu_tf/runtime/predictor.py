@@ -160,12 +160,9 @@ class Predictor:
           OSError: the file cannot be read.
         """
         picture = read_picture(picture) if isinstance(picture, (str, Path)) else picture
-        picture, K = _checked_picture(picture), None if K is None else _checked_camera(K)
-        if side not in (None, *_MIRRORED):
-            raise UserError(f"side must be right, left or None, got {side!r}")
+        picture, K, sides = _checked_picture(picture), _checked_camera(K), _checked_sides(side)
         if box is not None:
             box = _checked_box(box, picture)
-            sides = [side] if side else list(_MIRRORED)
             windows = [around_box(box, self.size, _MIRRORED[s], scale=self.scale) for s in sides]
             return [self.read(picture, windows, K, upright)]
         found = self.detector.find(picture, most=2 * most, thorough=thorough)
@@ -177,8 +174,9 @@ class Predictor:
 
     def windows(self, hand: Found, side: str | None = None) -> list[Window]:
         """The upright windows through which a hand that the detector has found is to be read: one for each side."""
-        unsure = max(hand.left, 1 - hand.left) < _SURE
-        sides = [side] if side else list(_MIRRORED) if unsure else ["left" if hand.left > 0.5 else "right"]
+        sides = _checked_sides(side)
+        if len(sides) > 1 and max(hand.left, 1 - hand.left) >= _SURE:
+            sides = ["left" if hand.left > 0.5 else "right"]
         across, along = hand.direction
         return [
             around_box(
@@ -203,7 +201,7 @@ class Predictor:
           again: look a second time where the first shows that another window would show the hand better.
           left: what is added to the score of a left hand (`left_odds`).
         """
-        return self._finished(picture, *self._best(picture, windows, left), K, again)
+        return self._finished(picture, *self._best(picture, windows, left), _checked_camera(K), again)
 
     def _finished(self, picture, crop, raw, K, again):
         """A second look where the first asks for it, the fit, and everything in the picture."""
@@ -276,7 +274,16 @@ def _differs(closer, window):
     return moved or resized or abs(math.remainder(closer.angle - window.angle, 2 * math.pi)) > _TURNED
 
 
+def _checked_sides(side):
+    """The sides that are meant: one, or where it is None both."""
+    if side not in (None, *_MIRRORED):
+        raise UserError(f"side must be right, left or None, got {side!r}")
+    return [side] if side else list(_MIRRORED)
+
+
 def _checked_camera(K):
+    if K is None:
+        return None
     K = np.asarray(K, float)
     if K.shape != (3, 3) or not np.all(np.abs(K) <= _LARGEST_K) or min(K[0, 0], K[1, 1]) <= 0:
         raise UserError(f"K must be a 3x3 matrix of finite intrinsics with focal lengths > 0, got {K.tolist()}")

@@ -24,7 +24,7 @@ UNITS = {
 
 #: What is the same for every hand of a file.
 HEADER = {"joint_names": JOINT_NAMES, "units": UNITS}
-#: Two thirds of a hand's numbers.
+#: Most of a hand's numbers.
 MESH = ("vertices",)
 
 

@@ -16,7 +16,7 @@ _LOOK_EVERY = 6
 _MOST_GROWTH = 1.6
 #: A hand that the detector finds is one that is followed already where the smaller of their boxes lies in the other to this share.
 _KNOWN = 0.4
-#: A hand that appears beside others is told of once it was seen in so many frames in a row.
+#: A hand that appears beside others is told of once it was seen in so many frames.
 _PROBATION = 3
 #: So many frames in a row must show nothing before a hand is given up.
 _PATIENCE = 2

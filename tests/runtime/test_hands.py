@@ -180,6 +180,16 @@ def test_a_bad_detector_is_refused_before_the_first_picture(given, words, tmp_pa
     assert words in error and error.count("error: ") == 1 and not (tmp_path / "out").exists()
 
 
+def test_a_tracker_takes_what_the_predictor_takes(predictor, hands):
+    """K as a list, as the command line has it; a bad one, and a side that there is not, are refused in words."""
+    canvas, _ = best_pair(predictor, hands)
+    K = [[500.0, 0, 320], [0, 500, 160], [0, 0, 1]]
+    assert {hand.frame for _, hand in Tracker(predictor, K=K)(canvas)} == {"camera"}
+    for options, words in (({"K": [[1, 2]]}, "K must be"), ({"side": "both"}, "side must be")):
+        with pytest.raises(UserError, match=words):
+            Tracker(predictor, **options)(canvas)
+
+
 def test_hands_keep_their_numbers(predictor, hands):
     """Two hands walk through a clip; each keeps number and side, none is born of nothing."""
     canvas, _ = best_pair(predictor, hands)
