@@ -36,6 +36,12 @@ def parse_args(argv):
         prog="hiu", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = parser.add_subparsers(dest="command", required=True)
+    for add in (_add_predict, _add_info, _add_benchmark):
+        add(commands)
+    return parser.parse_args(argv)
+
+
+def _add_predict(commands):
     predict = commands.add_parser("predict", help="find and read hands in pictures and clips")
     predict.add_argument(
         "inputs", nargs="+", help="pictures, clips, folders of them; a camera's number; a stream's address"
@@ -71,12 +77,18 @@ def parse_args(argv):
     )
     predict.add_argument("--allow-truncated", action="store_true", help="take what is left of files that are cut off")
     predict.add_argument("--debug", action="store_true", help="show the traceback of an error")
+
+
+def _add_info(commands):
     info = commands.add_parser("info", help="what a model takes and gives, or what a network costs")
     info.add_argument("--presets", action="store_true", help="parameters, MACs and memory of every preset")
     info.add_argument("--preset", help="the same of one preset (counted from its graph: needs hiu-tf[train])")
     info.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of that preset")
     info.add_argument("--model", help=".tflite file or SavedModel folder (default: the one that ships)")
     info.add_argument("--debug", action="store_true", help="show the traceback of an error")
+
+
+def _add_benchmark(commands):
     bench = commands.add_parser("benchmark", help="latency, CPU time, memory and start-up of models")
     bench.add_argument("models", nargs="+", help=".tflite files, SavedModel folders, or http:// or grpc:// servers")
     bench.add_argument("--threads", default="1,2", help="of the TFLite interpreter (default 1,2)")
@@ -94,7 +106,6 @@ def parse_args(argv):
     )
     bench.add_argument("--json", help="write the rows there")
     bench.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    return parser.parse_args(argv)
 
 
 def _count_of_hands(text):
