@@ -1,10 +1,10 @@
 """Writes a hand as a mesh file: OBJ, PLY (coloured), or GLB (with its skeleton: it opens posed and can be bent).
 
     python tools/hand_mesh.py hand.glb --gesture victory
-    python tools/hand_mesh.py hand.ply --prediction predictions/photo.json
+    python tools/hand_mesh.py hand.ply --prediction predictions/photo.json --number 2
     python tools/hand_mesh.py hand.glb --gesture fist --hand mano_right.npz
 
---prediction takes the JSON of `hiu predict`. A gesture is one of our own hand's; for another hand model
+--prediction takes the JSON of `hiu predict`, of its hands the surest one or that of --number. A gesture is one of our own hand's; for another hand model
 its joint angles are converted, so that the bones point the same way.
 """
 
@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from hiu_tf.errors import UserError
-from tools._program import program
+from tools._program import positive, program
 
 _KEYS = ("shape", "pose", "rotation", "translation")
 
@@ -32,7 +32,7 @@ def chosen_hand(args):
 
     hand = hand_model(args.hand)
     if args.prediction:
-        return _read_prediction(Path(args.prediction), hand)
+        return _read_prediction(Path(args.prediction), args.number, hand)
     pose = poses.gesture_pose(args.gesture)
     rotation = Rotation.from_matrix(UPRIGHT).as_rotvec()
     one = {"pose": pose[None], "rotation": rotation[None], "translation": np.array([[0, 0.06, 0.6]])}
@@ -40,12 +40,15 @@ def chosen_hand(args):
     return hand, {"shape": np.zeros(10)} | {key: value[0] for key, value in turned.items()}
 
 
-def _read_prediction(path, hand):
+def _read_prediction(path, number, hand):
     """A left hand's parameters describe the right hand that is its mirror image."""
     from hiu_tf.hand.model import mirror_hand, mirror_rotations
 
     try:
-        content = json.loads(path.read_text())
+        hands = json.loads(path.read_text())["hands"]
+        if number > len(hands):
+            raise UserError(f"{path} holds {len(hands)} hand(s): there is no number {number}")
+        content = hands[number - 1]
         found = {key: np.asarray(content[key], float) for key in _KEYS}
         _check(path, hand, content, found)
         if content["side"] == "right":
@@ -72,7 +75,7 @@ def write_obj(path: Path, hand, **parameters) -> None:
     """The posed mesh as Wavefront OBJ."""
     from hiu_tf.runtime import results
 
-    results.write_obj(path, _posed(hand, parameters), hand.faces, flip_faces=False)
+    results.write_obj(path, {"hand": (_posed(hand, parameters), hand.faces)})
 
 
 def write_ply(path: Path, hand, **parameters) -> None:
@@ -115,6 +118,9 @@ def parse_args(argv):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", help=f"file to write, ending in {', '.join(WRITERS)}")
     parser.add_argument("--prediction", help="JSON of `hiu predict`")
+    parser.add_argument(
+        "--number", type=positive, default=1, help="of the hand in --prediction (default: 1, the surest)"
+    )
     parser.add_argument("--gesture", default="open", choices=sorted(GESTURES), help="a pose (default: open)")
     parser.add_argument("--hand", default="procedural", help='"procedural" or an .npz (default: procedural)')
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")

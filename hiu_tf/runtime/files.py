@@ -21,7 +21,7 @@ from hiu_tf.errors import UserError
 from hiu_tf.pictures import encode_png, is_ours, read_picture, readable_name
 from hiu_tf.runtime.draw import draw_hands
 from hiu_tf.runtime.predictor import Predictor
-from hiu_tf.runtime.results import HEADER, MESH, prediction_json, write_json, write_obj
+from hiu_tf.runtime.results import HEADER, MESH, prediction_json, prediction_meshes, write_json, write_obj
 from hiu_tf.runtime.smoothing import Smoother
 from hiu_tf.runtime.tracker import Tracker
 
@@ -57,7 +57,7 @@ def predict_picture(
             _with(stem, suffix).unlink(missing_ok=True)
         return f"{path}: no hand -> {stem}.json"
     _write(_with(stem, ".png"), encode_png(_overlay(picture, hands, predictor.faces)))
-    write_obj(_with(stem, ".obj"), hands, predictor.faces)
+    write_obj(_with(stem, ".obj"), prediction_meshes(hands, predictor.faces))
     words = ", ".join(f"{hand.side} hand {hand.score:.2f}" for hand in hands)
     return f"{path}: {words} -> {stem}.png .json .obj"
 

@@ -53,15 +53,27 @@ def write_json(path: Path, content) -> None:
     write_text(path, json.dumps(content))
 
 
-def write_obj(path: Path, hands: list[Prediction], faces: np.ndarray) -> None:
-    """A Wavefront OBJ in metres, an object for each hand; y and z are turned so that viewers show it upright."""
+def prediction_meshes(hands: list[Prediction], faces: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """{name: (vertices, faces)} of hands, for `write_obj`; a left hand is mirrored: its faces keep the normals outside."""
+    return {
+        f"hand_{number}_{hand.side}": (hand.vertices, faces[:, ::-1] if hand.side == "left" else faces)
+        for number, hand in enumerate(hands, start=1)
+    }
+
+
+def write_obj(path: Path, meshes: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:
+    """A Wavefront OBJ in metres, an object for each mesh; y and z are turned so that viewers show it upright.
+
+    Args:
+      path: of the file.
+      meshes: name -> (vertices [V, 3], faces [F, 3] from 0).
+    """
     lines, first = [], 1
-    for number, hand in enumerate(hands, start=1):
-        order = faces[:, ::-1] if hand.side == "left" else faces  # mirrored: normals stay outside
-        lines.append(f"o hand_{number}_{hand.side}")
-        lines += ["v {:.6f} {:.6f} {:.6f}".format(*point) for point in hand.vertices * np.array([1.0, -1.0, -1.0])]
-        lines += ["f {} {} {}".format(*(face + first)) for face in order]
-        first += len(hand.vertices)
+    for name, (vertices, faces) in meshes.items():
+        lines.append(f"o {name}")
+        lines += ["v {:.6f} {:.6f} {:.6f}".format(*point) for point in vertices * np.array([1.0, -1.0, -1.0])]
+        lines += ["f {} {} {}".format(*(face + first)) for face in faces]
+        first += len(vertices)
     write_text(path, "\n".join(lines) + "\n")
 
 

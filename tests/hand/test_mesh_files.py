@@ -3,12 +3,14 @@
 import dataclasses
 import json
 
+import cv2
 import numpy as np
 import pygltflib
 import pytest
 import trimesh
 from scipy.spatial.transform import Rotation
 
+from hiu_tf.cli import main as hiu
 from hiu_tf.errors import UserError
 from hiu_tf.hand import poses
 from hiu_tf.hand.gltf import write_glb
@@ -79,12 +81,24 @@ def test_a_left_prediction_becomes_a_left_hand(hand, rng, tmp_path):
     points = {}
     for side in ("right", "left"):
         content = {key: value.tolist() for key, value in right.items()} | {"side": side, "hand": hand.name}
-        (tmp_path / f"{side}.json").write_text(json.dumps(content))
+        (tmp_path / f"{side}.json").write_text(json.dumps({"hands": [content]}))
         assert hand_mesh([str(tmp_path / f"{side}.ply"), "--prediction", str(tmp_path / f"{side}.json")]) == 0
         mesh = trimesh.load(str(tmp_path / f"{side}.ply"), process=False)
         assert mesh.volume > 0
         points[side] = np.asarray(mesh.vertices)
     np.testing.assert_allclose(points["left"], points["right"] * [-1, 1, 1], atol=1e-5)
+
+
+def test_what_hiu_predict_writes_becomes_a_mesh(tmp_path):
+    """The program reads the very file; its mesh has the size of the one that `hiu predict` wrote beside it."""
+    cv2.imwrite(str(tmp_path / "a.png"), np.full((90, 120, 3), 120, np.uint8))
+    out = tmp_path / "out"
+    assert hiu(["predict", str(tmp_path / "a.png"), "--box", "20,20,60,60", "--out", str(out), "--no-fit"]) == 0
+    assert hand_mesh([str(tmp_path / "hand.obj"), "--prediction", str(out / "a.json")]) == 0
+    found, wanted = (trimesh.load(str(p), force="mesh", process=False) for p in (tmp_path / "hand.obj", out / "a.obj"))
+    assert found.volume == pytest.approx(wanted.volume, rel=0.02) and wanted.volume > 0
+    with pytest.raises(UserError, match="holds 1 hand.s.: there is no number 2"):
+        hand_mesh([str(tmp_path / "hand.obj"), "--prediction", str(out / "a.json"), "--number", "2"])
 
 
 def test_wrong_names_and_shapes_are_refused(hand, tmp_path):
