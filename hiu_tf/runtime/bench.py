@@ -113,7 +113,7 @@ def _server_rows(address, picture, clients, model, crop):
 
 
 def _timed_together(connect, signature, inputs, count):
-    """As `_timed`, of `count` clients at once, with the requests a second that all of them get through."""
+    """As `timed`, of `count` clients at once, with the requests a second that all of them get through."""
 
     def ask(client):
         return _times(lambda: client.predict(signature, **inputs))
