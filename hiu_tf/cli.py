@@ -224,8 +224,9 @@ def _benchmark(args) -> int:
     import numpy as np
 
     from hiu_tf.pictures import read_picture
-    from hiu_tf.runtime.bench import benchmark, markdown
+    from hiu_tf.runtime.bench import benchmark
     from hiu_tf.runtime.results import write_json
+    from hiu_tf.tables import rows_table
 
     missing = [model for model in args.models if "://" not in model and not Path(model).exists()]
     if missing:
@@ -236,7 +237,7 @@ def _benchmark(args) -> int:
     height, width = picture.shape[:2]
     box = (width / 4, height / 4, width / 2, height / 2)
     rows = benchmark(args.models, threads, picture, box, clients, args.server_model, args.crop)
-    print(markdown(rows))
+    print(rows_table(rows))
     if args.json:
         write_json(Path(args.json), {"command": " ".join(sys.argv), "rows": rows})
     return 1 if any("error" in row for row in rows) else 0

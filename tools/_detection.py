@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from hiu_tf.metrics.detection import assigned, average_precision, overlaps
+from hiu_tf.tables import markdown_table
 
 #: Relative to the square: boxes below it are small hands.
 SMALL = 0.1
@@ -89,7 +90,4 @@ def table(rows: dict[str, dict]) -> str:
     """As Markdown."""
     columns = list(next(iter(rows.values())))
     show = lambda v: "-" if v != v else f"{v:.3f}" if isinstance(v, float) else str(v)
-    lines = ["| set | " + " | ".join(columns) + " |", "|" + "---|" * (1 + len(columns))]
-    return "\n".join(
-        lines + [f"| {name} | " + " | ".join(show(row[c]) for c in columns) + " |" for name, row in rows.items()]
-    )
+    return markdown_table(["set", *columns], ([name, *(show(row[c]) for c in columns)] for name, row in rows.items()))

@@ -33,7 +33,7 @@ def open_model(path: str):
 
     if (Path(path) / RECIPE).is_file():
         run = load_run(path)
-        return network_predictor(run.network, run.hand), run.config.image_size
+        return network_predictor(run.network, run.hand, tasks=run.tasks), run.config.image_size
     return exported_predictor(path)
 
 
@@ -47,9 +47,9 @@ def run_predictors(run, every_stack: bool = False) -> dict:
     keras.utils.set_random_seed(_SEED)
     stacks = range(run.config.stacks if every_stack else 0)
     return {
-        "trained": network_predictor(run.network, run.hand),
-        "random weights": network_predictor(build_hiu(run.config), run.hand),
-        **{f"stack {k + 1}": network_predictor(run.network, run.hand, k) for k in stacks},
+        "trained": network_predictor(run.network, run.hand, tasks=run.tasks),
+        "random weights": network_predictor(build_hiu(run.config), run.hand, tasks=run.tasks),
+        **{f"stack {k + 1}": network_predictor(run.network, run.hand, k, run.tasks) for k in stacks},
     }
 
 
@@ -90,6 +90,7 @@ def tell_apart(predict, size: int, part: Part, none: str) -> str:
     """Markdown: the score's separation of each set's hands from the windows without any in the set `none`."""
     from hiu_tf.conventions import keys
     from hiu_tf.metrics.detection import best_threshold, separation_auc
+    from hiu_tf.tables import markdown_table
     from pipelines.mixing import data_folder
 
     def scores(name):
@@ -98,12 +99,10 @@ def tell_apart(predict, size: int, part: Part, none: str) -> str:
 
     nothing, hands = scores(none), {name: scores(name) for name in part.sets}
     threshold = best_threshold(np.concatenate(list(hands.values())), nothing)
-    lines = [f"| hand or none (score {threshold:.2f}) | AUC | hands kept |", "|---|---|---|"]
-    lines += [
-        f"| {name} | {separation_auc(s, nothing):.4f} | {np.mean(s >= threshold):.3f} |" for name, s in hands.items()
-    ]
+    rows = [[name, f"{separation_auc(s, nothing):.4f}", f"{np.mean(s >= threshold):.3f}"] for name, s in hands.items()]
+    table = markdown_table([f"hand or none (score {threshold:.2f})", "AUC", "hands kept"], rows)
     refused = f"{np.mean(nothing < threshold):.3f} of {len(nothing)} windows of {none} are refused"
-    return "\n".join([*lines, "", refused])
+    return f"{table}\n\n{refused}"
 
 
 def write_csv(path: Path, measured: dict, figures) -> None:

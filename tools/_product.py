@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from hiu_tf.tables import markdown_table
+
 #: What the predictor is told: name of the row -> whether it gets the box, and the side.
 ROWS = {"box and side": (True, True), "box": (True, False), "whole picture": (False, False)}
 
@@ -99,7 +101,6 @@ def measure_product(path: str, part, figures, fit: bool = True) -> tuple[dict, d
 def side_table(sides: dict) -> str:
     """As Markdown."""
     rows = [row for row, (_, gives_side) in ROWS.items() if not gives_side]
-    lines = ["| side said rightly | " + " | ".join(rows) + " |", "|" + "---|" * (1 + len(rows))]
-    for name, shares in sides.items():
-        lines.append(f"| {name} | " + " | ".join(f"{shares[r]:.3f}" if r in shares else "-" for r in rows) + " |")
-    return "\n".join(lines)
+    show = lambda shares, row: f"{shares[row]:.3f}" if row in shares else "-"
+    cells = ([name, *(show(shares, row) for row in rows)] for name, shares in sides.items())
+    return markdown_table(["side said rightly", *rows], cells)

@@ -33,7 +33,7 @@ def draw_target(picture: np.ndarray, sample: dict) -> np.ndarray:
     """Five panels of one training sample; labels that do not count are not drawn."""
     from hiu_tf.conventions import keys
     from hiu_tf.runtime.draw import draw_mask, draw_skeleton
-    from hiu_tf.training.pictures import draw_field
+    from hiu_tf.tasks.pof import draw_field
 
     size = len(picture)
     picture = (picture * 255).astype(np.uint8)

@@ -123,33 +123,30 @@ def read_figures(folder: Path) -> dict[str, dict]:
 
 def paper_table(results: dict[str, list[dict]], dataset: str, published: dict) -> str:
     """The paper's columns: {row: one {set: {figure: value}} per seed}, published numbers below their row."""
-    lines = [f"**{dataset}**", "", "| arm | " + " | ".join(COLUMNS) + " |", "|---|" + "---|" * len(COLUMNS)]
+    from hiu_tf.tables import markdown_table
+
+    lines = []
     for row, runs in results.items():
         there = [run[dataset] for run in runs if dataset in run]
         cells = [_cell([run[figure] for run in there if figure in run]) for figure in COLUMNS.values()]
-        lines.append(f"| {row} | " + " | ".join(cells if there else ["not run"] * len(COLUMNS)) + " |")
+        lines.append([row, *(cells if there else ["not run"] * len(COLUMNS))])
         if row in published:
-            lines.append(
-                f"| {row}, published (2D, masks: HIU-Data; 3D: FreiHAND) | "
-                + " | ".join(f"{value:.3f}" for value in published[row])
-                + " |"
-            )
-    return "\n".join(lines)
+            values = [f"{value:.3f}" for value in published[row]]
+            lines.append([f"{row}, published (2D, masks: HIU-Data; 3D: FreiHAND)", *values])
+    return f"**{dataset}**\n\n{markdown_table(['arm', *COLUMNS], lines)}"
 
 
 def table(results: dict[str, list[dict]], dataset: str) -> str:
     """Every figure: {row: one {set: {figure: value}} per seed} as Markdown, mean and range over seeds."""
     from hiu_tf.evaluation.figures import FIGURES
+    from hiu_tf.tables import markdown_table
 
     measured = {row: [run[dataset] for run in runs if dataset in run] for row, runs in results.items()}
     measured = {row: runs for row, runs in measured.items() if runs}
     used = [p for p in FIGURES if measured and all(p.name in run for runs in measured.values() for run in runs)]
     arrows = [f"{p.name} {'↑' if p.higher_is_better else '↓'} ({p.unit})" for p in used]
-    lines = [f"**{dataset}**", "", "| arm | " + " | ".join(arrows) + " |", "|---|" + "---|" * len(used)]
-    for row, runs in measured.items():
-        cells = [_cell([run[protocol.name] for run in runs]) for protocol in used]
-        lines.append(f"| {row} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    cells = [[row, *(_cell([run[p.name] for run in runs]) for p in used)] for row, runs in measured.items()]
+    return f"**{dataset}**\n\n{markdown_table(['arm', *arrows], cells)}"
 
 
 def _rows(grid, arms, out, seeds):

@@ -48,13 +48,6 @@ def tables(args) -> list[list[dict]]:
     return [*found, [input.endurance(args.data, args.samples)]] if args.samples else found
 
 
-def markdown(rows: list[dict]) -> str:
-    """Rows as a table; figures with three digits."""
-    lines = ["| " + " | ".join(rows[0]) + " |", "|" + "---|" * len(rows[0])]
-    show = lambda value: f"{value:.3g}" if isinstance(value, float) else str(value)
-    return "\n".join(lines + ["| " + " | ".join(map(show, row.values())) + " |" for row in rows])
-
-
 def parse_args(argv):
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -79,9 +72,10 @@ def main(argv=None) -> int:
     """Runs the program; returns the exit code."""
     args = parse_args(argv)
     from hiu_tf.runtime.results import write_json
+    from hiu_tf.tables import rows_table
 
     found = tables(args)
-    print("\n\n".join(map(markdown, found)))
+    print("\n\n".join(map(rows_table, found)))
     if args.json:
         write_json(Path(args.json), {"command": " ".join(sys.argv), "tables": found})
     return 0

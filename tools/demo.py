@@ -104,10 +104,10 @@ def main(argv=None) -> int:
     args = parse_args(argv)
     from hiu_tf.cli import main as hiu
     from hiu_tf.evaluation.report import as_json, markdown
+    from hiu_tf.export.run import export_run
     from hiu_tf.runtime.results import write_json
     from tools._measure import Part
     from tools.evaluate import evaluate_run
-    from tools.export import export_run
 
     out, start = Path(args.out), time.time()
     root = out / "data"
@@ -128,7 +128,7 @@ def main(argv=None) -> int:
     write_json(out / "metrics.json", as_json(results, "make demo"))
     stage(4, "export: SavedModel, TFLite float32 and float16")
     note = f"Trained by `make demo`: {args.steps} steps, a few minutes on two CPU cores."
-    export_run(trained, out / "model", {"results": results}, note, ("float32", "float16"), None)
+    export_run(trained, out / "model", ("float32", "float16"), metrics={"results": results}, training=note)
     stage(5, "predictions")
     write_held_out(root, out / "pictures")
     inputs = [str(out / "pictures"), *([args.photos] if args.photos else [])]

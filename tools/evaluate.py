@@ -49,9 +49,10 @@ from tools._program import names, positive, program
 
 def evaluate_run(run, part: Part, every_stack: bool = False) -> dict:
     """{data set: {predictor: {figure: value}}} of a `training.folder.Run` and the baselines on each set."""
-    from hiu_tf.evaluation.figures import FIGURES
+    from hiu_tf.evaluation.figures import figures_of
 
-    return results_of(measure_sets(run_predictors(run, every_stack), run.config.image_size, part, FIGURES), FIGURES)
+    figures = figures_of(run.tasks)
+    return results_of(measure_sets(run_predictors(run, every_stack), run.config.image_size, part, figures), figures)
 
 
 def evaluate_freihand(reference: str, predictions: str) -> dict[str, float]:
@@ -141,6 +142,7 @@ def parse_args(argv):
     add("--corrupt", choices=("all", *CORRUPTIONS), help="measure on corrupted pictures too")
     add("--through", choices=("predict",), help="with --model: measure the product on whole pictures, not on crops")
     add("--no-fit", action="store_true", help="with --through: leave the mesh where the regressor puts it")
+    add("--weights", choices=("last", "best"), default="last", help="with --run: of its end, or best in validation")
     add("--every-stack", action="store_true", help="with --run: the answer of every stack, not the last alone")
     add("--json", help="write the figures there")
     add("--csv", help="write every sample's figures there")
@@ -176,8 +178,9 @@ def _check(parser, args):
         parser.error("--no-fit needs --through predict")
     if args.none and args.through:
         parser.error("--none measures crops: leave --through")
-    if args.every_stack and not args.run:
-        parser.error("--every-stack needs --run")
+    for option, given in (("--every-stack", args.every_stack), ("--weights best", args.weights == "best")):
+        if given and not args.run:
+            parser.error(f"{option} needs --run")
 
 
 def main(argv=None) -> int:
@@ -222,17 +225,18 @@ def _predict_freihand(args) -> int:
 
 
 def _measure_models(args) -> int:
-    from hiu_tf.evaluation.figures import FIGURES, named_figures, with_range
+    from hiu_tf.evaluation.figures import figures_of, named_figures, with_range
     from hiu_tf.evaluation.report import as_json, markdown
     from hiu_tf.runtime.results import write_json
+    from hiu_tf.tasks import PAPER
 
-    ours = with_range(FIGURES, *args.pixels) if args.pixels else FIGURES
+    predictors, size, tasks = ({}, None, PAPER) if args.through else _predictors(args)
+    ours = with_range(figures_of(tasks), *args.pixels) if args.pixels else figures_of(tasks)
     figures = (*ours, *named_figures([name for name in args.protocols.split(",") if name]))
     part, sides = Part(args.data, args.sets, args.split, args.fold, args.limit, "", args.skip_damaged), {}
     if args.through:
         measured, sides = measure_product(args.model, part, figures, not args.no_fit)
     else:
-        predictors, size = _predictors(args)
         measured = measure_sets(predictors, size, part, figures, with_mean=bool(args.run))
     if args.corrupt:
         _add_corrupted(args.corrupt, predictors, size, part, figures, measured)
@@ -256,18 +260,19 @@ def _measure_models(args) -> int:
 
 
 def _predictors(args):
-    """{name: predict} and the side of the crops."""
+    """{name: predict}, the side of the crops, and the tasks."""
     from hiu_tf.errors import UserError
+    from hiu_tf.tasks import PAPER
     from hiu_tf.training.folder import load_run
 
     if args.run:
-        run = load_run(args.run)
-        return run_predictors(run, args.every_stack), run.config.image_size
+        run = load_run(args.run, args.weights == "best")
+        return run_predictors(run, args.every_stack), run.config.image_size, run.tasks
     models = {path: open_model(path) for path in (args.compare or [args.model])}
     sizes = {size for _, size in models.values()}
     if len(models) < len(args.compare or [0]) or len(sizes) > 1:
         raise UserError(f"only different models of crops of one size can be compared, not {', '.join(models)}: {sizes}")
-    return {name: predict for name, (predict, _) in zip(_names(models), models.values())}, sizes.pop()
+    return {name: predict for name, (predict, _) in zip(_names(models), models.values())}, sizes.pop(), PAPER
 
 
 def _names(paths):

@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from hiu_tf.tables import markdown_table
+
 
 class Cost(NamedTuple):
     """Of one network, training and inference apart.
@@ -37,15 +39,17 @@ COSTS = {
 }
 
 
+_COLUMNS = (
+    "preset", "parameters (M)", "GMAC", "exported: parameters (M)", "GMAC", "weights, float32 (MB)", "training, a picture (MB)",
+)  # fmt: skip
+
+
 def cost_table(costs: dict[str, Cost]) -> str:
     """Costs as a Markdown table."""
-    lines = [
-        "| preset | parameters (M) | GMAC | exported: parameters (M) | GMAC | weights, float32 (MB) | training, a picture (MB) |",
-        "|---|---|---|---|---|---|---|",
-    ]
+    rows = []
     for name, cost in costs.items():
-        millions, giga = cost.parameters / 1e6, cost.macs / 1e9
-        exported = f"{cost.inference_parameters / 1e6:.2f} | {cost.inference_macs / 1e9:.3f}"
-        memory = f"{4 * millions:.1f} | {cost.activations_mb:.1f}"
-        lines.append(f"| {name} | {millions:.2f} | {giga:.3f} | {exported} | {memory} |")
-    return "\n".join(lines)
+        millions, exported = cost.parameters / 1e6, cost.inference_parameters / 1e6
+        giga = [f"{macs / 1e9:.3f}" for macs in (cost.macs, cost.inference_macs)]
+        row = [name, f"{millions:.2f}", giga[0], f"{exported:.2f}", giga[1]]
+        rows.append([*row, f"{4 * millions:.1f}", f"{cost.activations_mb:.1f}"])
+    return markdown_table(_COLUMNS, rows)

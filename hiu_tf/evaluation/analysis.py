@@ -6,7 +6,8 @@ import numpy as np
 
 from hiu_tf.conventions.skeleton import FINGERS, JOINT_NAMES, NUM_JOINTS
 from hiu_tf.evaluation.evaluate import Measured, Samples
-from hiu_tf.evaluation.figures import FIGURES, Figure, mean
+from hiu_tf.evaluation.figures import FIGURES
+from hiu_tf.metrics.figures import Figure, mean
 
 _BY_NAME = {figure.name: figure for figure in FIGURES}
 #: Figures with a column for each joint.

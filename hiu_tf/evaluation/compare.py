@@ -8,6 +8,7 @@ import numpy as np
 
 from hiu_tf.evaluation.evaluate import Measured
 from hiu_tf.evaluation.figures import FIGURES
+from hiu_tf.tables import markdown_table
 
 _DRAWS, _LEVEL, _SEED = 2000, 0.95, 0
 _FEWEST = 10  # labelled samples: draws of fewer do not show how the figure varies
@@ -51,14 +52,14 @@ def compare(a: Measured, b: Measured, figures=FIGURES, draws: int = _DRAWS) -> d
 
 def comparison_table(differences: dict[str, Difference], a: str, b: str) -> str:
     """As Markdown; an asterisk where the interval leaves out 0 (never with fewer than 10 labelled samples)."""
-    lines = [f"| figure | samples | {a} | {b} | difference (95% interval) |", "|---|---|---|---|---|"]
+    rows = []
     for name, d in differences.items():
         digits = 3 if max(abs(d.a), abs(d.b)) < 10 else 1
         show = lambda value, digits=digits: f"{value:.{digits}f}"
         mark = " *" if d.is_clear else ""
         interval = f"{d.difference:+.{digits}f} ({d.low:+.{digits}f} to {d.high:+.{digits}f}){mark}"
-        lines.append(f"| {name} | {d.samples} | {show(d.a)} | {show(d.b)} | {interval} |")
-    return "\n".join(lines)
+        rows.append([name, d.samples, show(d.a), show(d.b), interval])
+    return markdown_table(["figure", "samples", a, b, "difference (95% interval)"], rows)
 
 
 def _resampled(values, counts):

@@ -11,13 +11,12 @@ import numpy as np
 from hiu_tf.conventions import keys
 from hiu_tf.conventions.skeleton import Joint
 from hiu_tf.errors import UserError
-from hiu_tf.evaluation.figures import FIGURES, Figure
+from hiu_tf.evaluation.figures import FIGURES
 from hiu_tf.evaluation.predictors import Predict
+from hiu_tf.metrics.figures import Figure
 
-_LABELS = (
-    keys.JOINTS_2D, keys.JOINTS_2D_WEIGHT, keys.JOINTS_3D, keys.JOINTS_3D_WEIGHT, keys.VISIBLE,
-    keys.MASK, keys.MASK_WEIGHT, keys.VERTICES, keys.HAS_MESH,
-)  # fmt: skip
+#: What figures look at beside the label that they compare with.
+_LABELS = (keys.JOINTS_3D, keys.VISIBLE, keys.VERTICES, keys.MASK)
 _JPEG_QUALITY = 85
 
 
@@ -71,9 +70,10 @@ def measure(
       UserError: there is no sample, or a prediction is not finite.
     """
     figures, samples = tuple(figures), []
+    wanted = {*_LABELS, *(key for figure in figures for key in (figure.label, figure.needs))}
     found = {name: [] for name in predictors}
     for batch in batches:
-        labels = {name: batch[name] for name in _LABELS}
+        labels = {name: batch[name] for name in wanted}
         labels[keys.MASK] = labels[keys.MASK][..., 0]
         samples.append(_samples(batch))
         for name, predict in predictors.items():

@@ -1,102 +1,24 @@
-"""The figures of our own table: which prediction is compared with which label, by which protocol.
-
-Every figure is the mean over columns (joints, vertices) of the mean over samples of what each error adds
-to it. That makes per-sample tables, breakdowns and bootstraps the same numbers again, only in other sums.
-2D figures are in pixels of a crop of 256: crops of another size are scaled to it first.
-"""
+"""The figures of our own table: those of the tasks; and others that a user asks for."""
 
 from __future__ import annotations
 
-import warnings
-from dataclasses import dataclass, replace
-
-import numpy as np
+from dataclasses import replace
 
 from hiu_tf.conventions import keys
-from hiu_tf.conventions.skeleton import NUM_JOINTS
 from hiu_tf.errors import UserError
 from hiu_tf.evaluation.benchmarks import POINT_PROTOCOLS
-from hiu_tf.evaluation.protocols import MASK_PROTOCOLS, SIMILARITY, MaskProtocol, PointProtocol
-
-RENDERED_MASK = "rendered_mask"
-_CROP = 256
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One number of the table.
-
-    Attributes:
-      name: of the figure.
-      protocol: how predictions are compared.
-      of: key of the prediction.
-      label, needs: keys of the label and of its weight.
-      statistic: "auc", "mean" of the errors (or of a mask's quality), or "sample mean": of samples' means.
-    """
-
-    name: str
-    protocol: PointProtocol | MaskProtocol
-    of: str
-    label: str
-    needs: str
-    statistic: str = "mean"
-
-    @property
-    def higher_is_better(self) -> bool:
-        """Whether more is better."""
-        return self.statistic == "auc" or isinstance(self.protocol, MaskProtocol)
-
-    @property
-    def unit(self) -> str:
-        """Of the number."""
-        return "0..1" if self.higher_is_better else self.protocol.unit
-
-    @property
-    def words(self) -> str:
-        """The figure's protocol in a sentence."""
-        source = {keys.JOINTS_2D_PROJECTED: "projected from 3D: ", RENDERED_MASK: "rendered from the mesh: "}
-        if isinstance(self.protocol, MaskProtocol):
-            what = self.protocol.words
-        elif self.statistic == "auc":
-            what = f"area under the curve; {self.protocol.words}"
-        else:
-            what = f"mean {'over samples of their mean ' if self.statistic == 'sample mean' else ''}error; {self.protocol.how}"
-        return source.get(self.of, "") + what
-
-    def errors(self, predicted: dict, labels: dict, size: int) -> np.ndarray:
-        """Errors (or a mask's quality) [B, columns] in the protocol's unit, NaN where there is no label."""
-        weight = labels[self.needs]
-        if isinstance(self.protocol, MaskProtocol):
-            quality = self.protocol.measure(predicted[self.of], labels[self.label])
-            return np.where(weight[:, np.newaxis] > 0, quality, np.nan)
-        found, truth = predicted[self.of], labels[self.label]
-        if self.protocol.joints is None:  # meshes are put into their wrists
-            found, truth = (
-                np.concatenate([part[keys.JOINTS_3D][:, :1], points], axis=1)
-                for part, points in ((predicted, found), (labels, truth))
-            )
-            weight = np.repeat(weight[:, np.newaxis], truth.shape[1], axis=1)
-        box = _box_side(truth, weight) if self.protocol.per == "box" else None
-        scale = _CROP / size if self.protocol.dimensions == 2 and not self.protocol.per else 1.0
-        visible = labels[keys.VISIBLE] if self.protocol.visible_only else None
-        return self.protocol.errors(scale * found, scale * truth, weight, box, visible)
-
-    def contributions(self, errors: np.ndarray) -> np.ndarray:
-        """What each error adds to the figure, [B, columns]."""
-        if self.statistic == "auc":
-            return self.protocol.areas(errors)
-        return mean(errors, axis=1)[:, np.newaxis] if self.statistic == "sample mean" else errors
-
-    def value(self, errors: np.ndarray) -> float:
-        """The figure of all errors; NaN without any."""
-        return float(mean(mean(self.contributions(errors), axis=0)))
+from hiu_tf.metrics.figures import Figure
+from hiu_tf.metrics.protocols import PIXELS_0_30
+from hiu_tf.tasks import PAPER
 
 
-def mean(values: np.ndarray, axis: int | None = None) -> np.ndarray:
-    """Mean of what is not NaN; NaN where nothing is."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        return np.nanmean(values, axis=axis)
+def figures_of(tasks) -> tuple[Figure, ...]:
+    """The figures of these tasks, in their order."""
+    return tuple(figure for task in tasks for figure in task.figures)
+
+
+#: Of the paper's tasks.
+FIGURES = figures_of(PAPER)
 
 
 def named_figures(names: list[str]) -> list[Figure]:
@@ -110,51 +32,15 @@ def named_figures(names: list[str]) -> list[Figure]:
             raise UserError(
                 f"{name} needs the sizes of heads, which records do not hold: measure a file of predictions"
             )
-    sources = {2: (keys.JOINTS_2D, keys.JOINTS_2D, keys.JOINTS_2D_WEIGHT), 3: _JOINTS}
+    sources = {
+        2: (keys.JOINTS_2D, keys.JOINTS_2D, keys.JOINTS_2D_WEIGHT),
+        3: (keys.JOINTS_3D, keys.JOINTS_3D, keys.JOINTS_3D_WEIGHT),
+    }
     return [Figure(name, POINT_PROTOCOLS[name], *sources[POINT_PROTOCOLS[name].dimensions], "auc") for name in names]
 
 
 def with_range(figures, low: float, high: float, steps: int) -> tuple[Figure, ...]:
     """The figures with another range of pixels for the areas of 2D joints; HIU-Data's own is not published."""
     origin = "2D joints in a crop of 256, a range that was asked for"
-    other = replace(_PIXELS, origin=origin, low=low, high=high, steps=steps)
-    return tuple(replace(figure, protocol=other) if figure.protocol is _PIXELS else figure for figure in figures)
-
-
-def _box_side(points, weight):
-    """Longer side of the labelled joints' box, [B]; 0 for one joint alone, NaN for none."""
-    labelled = np.where(weight[..., np.newaxis] > 0, points, np.nan)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        return (np.nanmax(labelled, axis=1) - np.nanmin(labelled, axis=1)).max(axis=1)
-
-
-_OURS = "our table"
-_ROOT = PointProtocol("root", 3, _OURS, 0, 50, 100, root=0, least=NUM_JOINTS)
-_ALIGNED = PointProtocol("aligned", 3, _OURS, 0, 50, 100, alignment=SIMILARITY, least=NUM_JOINTS)
-_BOX = PointProtocol("box", 2, _OURS, 0, 0.2, 21, per="box")
-_PIXELS = POINT_PROTOCOLS["pixels_0_30"]
-_OF_MESH = {"joints": None, "least": 1}
-_JOINTS = (keys.JOINTS_3D, keys.JOINTS_3D, keys.JOINTS_3D_WEIGHT)
-_MESH = (keys.VERTICES, keys.VERTICES, keys.HAS_MESH)
-_MASK = (keys.MASK, keys.MASK, keys.MASK_WEIGHT)
-_RENDERED = (RENDERED_MASK, keys.MASK, keys.MASK_WEIGHT)
-
-FIGURES = (
-    Figure("joints_2d_auc", _PIXELS, keys.JOINTS_2D, keys.JOINTS_2D, keys.JOINTS_2D_WEIGHT, "auc"),
-    Figure("joints_2d_box_error", _BOX, keys.JOINTS_2D, keys.JOINTS_2D, keys.JOINTS_2D_WEIGHT, "sample mean"),
-    Figure("projected_2d_auc", _PIXELS, keys.JOINTS_2D_PROJECTED, keys.JOINTS_2D, keys.JOINTS_2D_WEIGHT, "auc"),
-    Figure(
-        "projected_2d_box_error", _BOX, keys.JOINTS_2D_PROJECTED, keys.JOINTS_2D, keys.JOINTS_2D_WEIGHT, "sample mean"
-    ),
-    Figure("mask_iou", MASK_PROTOCOLS["iou"], *_MASK),
-    Figure("mask_miou", MASK_PROTOCOLS["miou"], *_MASK),
-    Figure("mask_boundary_f", MASK_PROTOCOLS["boundary_f"], *_MASK),
-    Figure("rendered_mask_iou", MASK_PROTOCOLS["iou"], *_RENDERED),
-    Figure("joints_3d_root", _ROOT, *_JOINTS),
-    Figure("joints_3d_aligned", _ALIGNED, *_JOINTS),
-    Figure("joints_3d_aligned_auc", _ALIGNED, *_JOINTS, "auc"),
-    Figure("mesh_root", replace(_ROOT, **_OF_MESH), *_MESH),
-    Figure("mesh_aligned", replace(_ALIGNED, **_OF_MESH), *_MESH),
-    Figure("mesh_aligned_auc", replace(_ALIGNED, **_OF_MESH), *_MESH, "auc"),
-)
+    other = replace(PIXELS_0_30, origin=origin, low=low, high=high, steps=steps)
+    return tuple(replace(figure, protocol=other) if figure.protocol is PIXELS_0_30 else figure for figure in figures)

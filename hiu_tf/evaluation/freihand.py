@@ -1,4 +1,4 @@
-"""FreiHAND's official protocol: the twelve figures of its script, under their names (facts of the data set, 3.6).
+"""FreiHAND's official protocol: the twelve figures of its script, under their names (docs/evaluation.md).
 
 Joints and vertices in metres, camera frame. Mean errors in centimetres, as the script writes them; PCK with
 error <= threshold at 100 thresholds from 0 to 5 cm; aligned figures after a similarity that may reflect, of
@@ -108,7 +108,7 @@ def write_predictions(predictor, folder: str | Path, target: str | Path, progres
 
     The hand is a right one, roughly in the middle of its picture; K is given, and so is the length of a bone,
     which the official rules allow to use: predictions are scaled to it. Joints are those of the chain of
-    bones; the labels' are regressed from the posed mesh, which differs by millimetres (facts of the set, 3.4).
+    bones; the labels' are regressed from the posed mesh, which differs by millimetres (docs/evaluation.md).
 
     Args:
       predictor: a runtime.Predictor whose hand has MANO's vertices.

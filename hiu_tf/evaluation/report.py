@@ -1,6 +1,7 @@
 """Figures as a table for people and as JSON for programs."""
 
 from hiu_tf.evaluation.figures import FIGURES
+from hiu_tf.tables import markdown_table
 
 
 def markdown(results: dict[str, dict[str, dict[str, float]]], figures=FIGURES) -> str:
@@ -8,16 +9,14 @@ def markdown(results: dict[str, dict[str, dict[str, float]]], figures=FIGURES) -
     used, parts = set(), []
     for dataset, predictors in results.items():
         names = list(predictors)
-        parts += [f"**{dataset}**", "", "| figure | " + " | ".join(names) + " |", "|---|" + "---|" * len(names)]
+        rows = []
         for protocol in figures:
             values = [predictors[name].get(protocol.name) for name in names]
             if any(value is not None for value in values):
                 used.add(protocol.name)
                 arrow = "↑" if protocol.higher_is_better else "↓"
-                parts.append(
-                    f"| {protocol.name} {arrow} ({protocol.unit}) | " + " | ".join(map(_number, values)) + " |"
-                )
-        parts.append("")
+                rows.append([f"{protocol.name} {arrow} ({protocol.unit})", *map(_number, values)])
+        parts += [f"**{dataset}**", "", markdown_table(["figure", *names], rows), ""]
     parts += [f"- {p.name}: {p.words}" for p in figures if p.name in used]
     return "\n".join(parts)
 

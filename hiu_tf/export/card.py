@@ -6,21 +6,32 @@ import json
 from pathlib import Path
 
 import hiu_tf
+from hiu_tf.config.schema import ModelConfig
 from hiu_tf.conventions.skeleton import BONES, JOINT_NAMES
 from hiu_tf.export.contract import contract
 from hiu_tf.geometry.camera import virtual_intrinsics
 from hiu_tf.geometry.window import SCALE
 from hiu_tf.hand.model import HandModel
-
-#: What the runtime reads: the outputs of the signature "tensor".
-OUTPUT_UNITS = {
-    name: f"[{', '.join(map(str, output['shape']))}] {output['is']}"
-    for name, output in contract()["tensor"]["outputs"].items()
-}
+from hiu_tf.tasks import find_tasks
 
 
-def model_card(preset: str, image_size: int, hand: HandModel, metrics: dict | None, min_score: float = 0.0) -> dict:
-    """The card as plain data; `min_score` is what a hand must score to be one (docs/evaluation.md)."""
+def model_card(
+    preset: str,
+    image_size: int,
+    hand: HandModel,
+    metrics: dict | None,
+    min_score: float = 0.0,
+    tasks: tuple[str, ...] = ModelConfig.tasks,
+) -> dict:
+    """The card as plain data.
+
+    Args:
+      preset, image_size, tasks: of the network.
+      hand: the hand model.
+      metrics: what was measured.
+      min_score: what a hand must score to be one (docs/evaluation.md).
+    """
+    signatures = contract(find_tasks(tasks))
     return {
         "name": preset,
         "hiu_tf": hiu_tf.__version__,
@@ -28,8 +39,13 @@ def model_card(preset: str, image_size: int, hand: HandModel, metrics: dict | No
         "window_scale": SCALE,
         "min_score": min_score,
         "input": f"image [B, {image_size}, {image_size}, 3] float32, RGB in [0, 1], one right hand at 1 / {SCALE} of the side",
-        "outputs": OUTPUT_UNITS,
-        "signatures": contract(),
+        "tasks": list(tasks),
+        # What the runtime reads.
+        "outputs": {
+            name: f"[{', '.join(map(str, output['shape']))}] {output['is']}"
+            for name, output in signatures["tensor"]["outputs"].items()
+        },
+        "signatures": signatures,
         "camera": virtual_intrinsics(image_size).tolist(),
         "joint_names": JOINT_NAMES,
         "bones": BONES.tolist(),

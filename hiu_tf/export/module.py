@@ -6,16 +6,14 @@ import tensorflow as tf
 import tf_keras as keras
 
 from hiu_tf.conventions import keys
+from hiu_tf.errors import UserError
 from hiu_tf.export.camera import to_camera
 from hiu_tf.export.pictures import Windows, cut_encoded, cut_images, masks_as_png
 from hiu_tf.hand.model import HandModel
 from hiu_tf.models.reconstruction import reconstruct
+from hiu_tf.tasks import PAPER
+from hiu_tf.tasks.base import Task
 
-#: Outputs of the signature "tensor", in the order of the card.
-OUTPUTS = (
-    keys.JOINTS_2D, keys.SCORES, keys.MASK, keys.JOINTS_3D, keys.VERTICES, keys.JOINTS_2D_PROJECTED,
-    keys.SHAPE, keys.POSE, keys.ROTATION, keys.TRANSLATION,
-)  # fmt: skip
 _DENSE = (keys.HEATMAPS, keys.MASK, keys.POF, keys.JOINTS_2D, keys.JOINTS_3D, keys.VERTICES)
 _HANDS = (keys.JOINTS_2D, keys.SCORES, keys.JOINTS_3D)
 _MESH = (*_HANDS, keys.VERTICES, keys.SHAPE, keys.POSE, keys.ROTATION, keys.TRANSLATION)
@@ -28,10 +26,23 @@ class HIUModule(tf.Module):
     Args:
       network: from `build_hiu`.
       hand: the hand model.
+      tasks: of the network.
+
+    Attributes:
+      outputs: of `predict` and of the signature "tensor", in the order of the card.
+
+    Raises:
+      UserError: the network lacks a task whose predictions the signatures promise.
     """
 
-    def __init__(self, network: keras.Model, hand: HandModel):
+    def __init__(self, network: keras.Model, hand: HandModel, tasks: tuple[Task, ...] = PAPER):
         super().__init__(name="hiu")
+        missing = [task.name for task in PAPER if task.name not in {t.name for t in tasks}]
+        if missing:
+            raise UserError(
+                f"an exported model needs all of the paper's tasks: network.tasks lacks {', '.join(missing)}"
+            )
+        self.tasks, self.outputs = tasks, tuple(key for task in tasks for key in task.outputs)
         last = keras.Model(network.input, network.output[-1])
         # Only the weights are tracked: a tracked Keras model is saved layer by layer, with a traced
         # function for each, which takes minutes and serves nobody.
@@ -43,12 +54,12 @@ class HIUModule(tf.Module):
         self._shared = tf.function(self._never_empty, input_signature=[crops], autograph=False)
 
     def predict(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Crops [B, S, S, 3] float32 RGB in [0, 1] -> `OUTPUTS`; the mask is [B, S, S] in [0, 1]."""
-        return _named(self._shared(image), OUTPUTS)
+        """Crops [B, S, S, 3] float32 RGB in [0, 1] -> `outputs`."""
+        return _named(self._shared(image), self.outputs)
 
     def in_line(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
         """As `predict`, as one plain graph that does not look at the batch: what interpreters on phones run fast."""
-        return _named(self._everything(image), OUTPUTS)
+        return _named(self._everything(image), self.outputs)
 
     def dense(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
         """Crops as in `predict` -> heat maps, mask, POF, joints and mesh."""
@@ -83,10 +94,8 @@ class HIUModule(tf.Module):
     def _everything(self, image):
         # What is no number becomes 0 (NaN is the one value that differs from itself): NaN in, never NaN out.
         image = tf.clip_by_value(tf.where(tf.equal(image, image), image, tf.zeros_like(image)), 0.0, 1.0)
-        outputs = {name: tf.cast(value, tf.float32) for name, value in self._network(image).items()}
-        outputs |= reconstruct(outputs, self.hand, self.size)
-        outputs[keys.MASK] = tf.sigmoid(outputs[keys.MASK])[..., 0]
-        return outputs
+        found = reconstruct(self._network(image), self.hand, self.size, self.tasks)
+        return {name: found[name] for name in dict.fromkeys((*self.outputs, *_DENSE))}
 
     def _checked(self, image):
         message = f"image must be [batch, {self.size}, {self.size}, 3] float32 in [0, 1]"

@@ -9,17 +9,10 @@ import numpy as np
 
 from hiu_tf.conventions import keys
 from hiu_tf.evaluation.evaluate import measure, values
-from hiu_tf.evaluation.figures import mean
 from hiu_tf.evaluation.predictors import Predict
+from hiu_tf.metrics.figures import mean
+from hiu_tf.tables import markdown_table
 
-#: Pixels of a crop of 256 and millimetres: how far half of the points may move, and how much mean errors may change.
-LIMITS = {
-    "SavedModel": (0.05, 0.05),
-    "float32": (0.05, 0.05),
-    "float16": (0.3, 0.3),
-    "dynamic": (1.0, 1.0),
-    "int8": (1.5, 1.5),
-}
 _CROP = 256
 _MESH = ("mesh_root", "mesh_aligned")
 
@@ -75,11 +68,17 @@ def parity(reference: Predict, candidates: dict[str, Predict], batches: Iterable
     return found
 
 
-def beyond_limits(found: dict[str, Parity]) -> dict[str, str]:
-    """Which files move predictions or change errors more than their precision may: {name: in words}."""
+def beyond_limits(found: dict[str, Parity], allowed: dict[str, tuple[float, float]]) -> dict[str, str]:
+    """Which files move predictions or change errors more than they may: {name: in words}.
+
+    Args:
+      found: by name.
+      allowed: how far half of the points may move, and how much mean errors may change: pixels of a crop of 256, and
+        millimetres.
+    """
     wrong = {}
     for name, part in found.items():
-        limits = dict(zip(("px", "mm"), LIMITS[name]))
+        limits = dict(zip(("px", "mm"), allowed[name]))
         checks = [("2D joints move", part.pixels[0], "px"), ("the mesh moves", part.millimetres[0], "mm")]
         checks += [("the 2D error changes", part.pixel_error, "px")] if not np.isnan(part.pixel_error) else []
         checks += [(f"{figure} changes", part.changes[figure], "mm") for figure in _MESH if figure in part.changes]
@@ -104,16 +103,12 @@ def parity_table(found: dict[str, Parity]) -> str:
         "Δ 2D error (px)",
         *(f"Δ {f}" for f in figures),
     ]
-    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
+    rows = []
     for name, part in found.items():
         moved = [" / ".join(f"{value:.3g}" for value in part_of) for part_of in (part.pixels, part.millimetres)]
         changes = [f"{part.changes[f]:+.4f}" if f in part.changes else "-" for f in figures]
-        lines.append(
-            "| "
-            + " | ".join([name, str(part.pictures), *moved, f"{part.mask:.2g}", f"{part.pixel_error:+.3f}", *changes])
-            + " |"
-        )
-    return "\n".join(lines)
+        rows.append([name, part.pictures, *moved, f"{part.mask:.2g}", f"{part.pixel_error:+.3f}", *changes])
+    return markdown_table(header, rows)
 
 
 def _pixel_error(found):

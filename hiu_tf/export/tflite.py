@@ -23,7 +23,7 @@ from hiu_tf.runtime.card import CARD, checksum
 
 #: What int8 files compute in int8, by the names of the network's layers: the convolutions before the predictions.
 #: Predictions, regressor and hand stay in float32, which would lose pixels and millimetres.
-_IN_INT8 = re.compile(r"(stem\d|stack\d+_(encoder|heatmaps|mask|pof)_(?!predict))")
+_IN_INT8 = re.compile(r"(stem\d|stack\d+_(?!attention|regressor)[a-z]+_(?!predict))")
 #: Kinds of operations that may be computed in int8 at all.
 _INT8_KINDS = {"CONV_2D", "DEPTHWISE_CONV_2D", "AVERAGE_POOL_2D", "RESIZE_BILINEAR", "RELU"}
 

@@ -12,7 +12,7 @@ def distances(predicted: np.ndarray, labelled: np.ndarray, weight: np.ndarray) -
 def pck_auc(errors: np.ndarray, low: float, high: float, steps: int) -> float:
     """Area under the PCK curve, normalised to [0, 1].
 
-    As in the tool kits of the field (facts/paper 6.6): per point, thresholds linspace(low, high,
+    As in the tool kits of the field (docs/paper.md): per point, thresholds linspace(low, high,
     steps), share of errors <= threshold, trapezoid rule, then the mean over points.
 
     Args:

@@ -79,14 +79,6 @@ def report(model: str, threads: int, shape: tuple, box: tuple) -> None:
     print(json.dumps(row))
 
 
-def markdown(rows: list[dict]) -> str:
-    """Rows as a table; a model that failed keeps its error."""
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    show = lambda value: f"{value:.3g}" if isinstance(value, float) else str(value)
-    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
-    return "\n".join(lines + ["| " + " | ".join(show(row.get(c, "-")) for c in columns) + " |" for row in rows])
-
-
 def _server_rows(address, picture, clients, model, crop):
     """A server's answers to one JPEG a request, with and without the mesh, and to a float crop."""
     import cv2

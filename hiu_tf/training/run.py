@@ -21,6 +21,7 @@ from hiu_tf.errors import UserError
 from hiu_tf.hand.procedural import hand_model
 from hiu_tf.models.encoder import load_encoder
 from hiu_tf.models.hiu import build_hiu
+from hiu_tf.tasks import find_tasks
 from hiu_tf.training.bad_batch import FOLDER as BAD_BATCHES
 from hiu_tf.training.bad_batch import report_bad_batch, where_it_began
 from hiu_tf.training.checkpoints import RunState, SaveState
@@ -106,15 +107,15 @@ def train(
     if take_average(trainer.optimizer, trainer.trainable_variables):
         _recalibrate(trainer, data(0, number, workers), settings.recalibrate)
     save_weights(trainer.network, own)  # a run with weights is finished
-    _try_report(own, trainer.network, hand, shown)
+    _try_report(own, run, shown)
     _throw_away(own, folder)
     return run
 
 
-def _try_report(folder, network, hand, shown):
+def _try_report(folder, run, shown):
     """Hours of training must not end in an error of the page about them."""
     try:
-        write_report(folder, prediction_sheet(network, hand, shown))
+        write_report(folder, prediction_sheet(run.network, run.hand, shown, run.tasks))
     except Exception as error:
         print(f"the run is finished, its report could not be written: {error!r}", file=sys.stderr)
 
@@ -152,7 +153,7 @@ def _trainer(recipe, hand, folder, finish):
     freeze(network, settings.freeze)
     sets = tuple(recipe.data)
     report = partial(report_bad_batch, folder, sets)
-    trainer = HIUTrainer(network, hand, recipe.loss, settings, sets, finish, report)
+    trainer = HIUTrainer(network, hand, recipe.loss, settings, sets, finish, report, find_tasks(config.tasks))
     trainer.compile(build_optimizer(settings), steps_per_execution=settings.steps_per_execution)
     return trainer
 

@@ -10,9 +10,10 @@ import tf_keras as keras
 
 from hiu_tf.atomic import written_whole
 from hiu_tf.training.checkpoints import RunState
+from hiu_tf.training.folder import BEST_WEIGHTS
 from hiu_tf.training.optimizer import take_average
 
-BEST_WEIGHTS, BEST = "best.weights.h5", "best.json"
+BEST = "best.json"
 _ERRORS = ("loss", "joints_3d_root", "joints_3d_aligned")  # the smaller the better
 
 
@@ -20,13 +21,13 @@ class ValidateAverage(keras.callbacks.Callback):
     """Measures the averaged weights, where the optimizer keeps an average, and goes on with the others."""
 
     def on_test_begin(self, logs=None):
-        """Averaged weights in."""
+        """Puts the averaged weights in."""
         self._kept = [variable.numpy() for variable in self.model.trainable_variables]
         if not take_average(self.model.optimizer, self.model.trainable_variables):
             self._kept = None
 
     def on_test_end(self, logs=None):
-        """And out."""
+        """Restores the weights that were in training."""
         if self._kept is not None:
             for variable, value in zip(self.model.trainable_variables, self._kept):
                 variable.assign(value)

@@ -11,9 +11,10 @@ from hiu_tf.evaluation.benchmarks import POINT_PROTOCOLS
 from hiu_tf.evaluation.compare import compare, comparison_table
 from hiu_tf.evaluation.corruption import CORRUPTIONS, corrupted
 from hiu_tf.evaluation.evaluate import Measured, Samples, evaluate
-from hiu_tf.evaluation.figures import FIGURES, RENDERED_MASK, mean, with_range
+from hiu_tf.evaluation.figures import FIGURES, with_range
 from hiu_tf.evaluation.predictors import mean_predictor, network_predictor
 from hiu_tf.evaluation.report import as_json, markdown
+from hiu_tf.metrics.figures import mean
 from hiu_tf.metrics.mask import boundary_f, iou, mean_iou
 from hiu_tf.metrics.points import pck_auc
 from pipelines.build import evaluation_data
@@ -34,7 +35,7 @@ def perfect(batch):
     return {name: batch[name] for name in names} | {
         keys.JOINTS_2D_PROJECTED: batch[keys.JOINTS_2D],
         keys.MASK: mask,
-        RENDERED_MASK: mask,
+        keys.RENDERED_MASK: mask,
     }
 
 

@@ -98,6 +98,7 @@ def _job(config, batch, precision):
     from hiu_tf.config.schema import LossConfig, TrainConfig
     from hiu_tf.hand.procedural import hand_model
     from hiu_tf.models.hiu import build_hiu
+    from hiu_tf.tasks import find_tasks
     from hiu_tf.training.optimizer import build_optimizer
     from hiu_tf.training.run import precision_policy
     from hiu_tf.training.trainer import HIUTrainer
@@ -106,10 +107,11 @@ def _job(config, batch, precision):
     settings, hand = TrainConfig(batch_size=batch, precision=precision), hand_model("procedural")
     with precision_policy(precision):
         network = build_hiu(config)
-    trainer = HIUTrainer(network, hand, LossConfig(), settings)
+    tasks = find_tasks(config.tasks)
+    trainer = HIUTrainer(network, hand, LossConfig(), settings, tasks=tasks)
     trainer.compile(build_optimizer(settings))
     crops = _crops(batch, config.image_size)
-    return _Job(network, hand, trainer, crops, targets(crops, config.image_size))
+    return _Job(network, hand, trainer, crops, targets(crops, config.image_size, tasks=tasks))
 
 
 def _crops(batch, size):

@@ -222,6 +222,22 @@ MASK_PROTOCOLS = {
 }  # fmt: skip
 
 
+_OURS = "our table"
+PIXELS_0_30 = PointProtocol(
+    "pixels_0_30",
+    2,
+    "hand3d, MobRecon, Boukhayma et al. 2019 (CMU); for HIU-Data our inference, in a crop of 256",
+    0,
+    30,
+    20,
+)
+OF_BOX = PointProtocol("box", 2, _OURS, 0, 0.2, 21, per="box")
+ROOT = PointProtocol("root", 3, _OURS, 0, 50, 100, root=0, least=NUM_JOINTS)
+ALIGNED = PointProtocol("aligned", 3, _OURS, 0, 50, 100, alignment=SIMILARITY, least=NUM_JOINTS)
+#: What makes a protocol of joints one of the vertices of a mesh.
+ALL_VERTICES = {"joints": None, "least": 1}
+
+
 def _centre(points, mask):
     return (points * mask).sum(axis=1, keepdims=True) / np.maximum(mask.sum(axis=1, keepdims=True), 1)
 
