@@ -47,7 +47,8 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.9,<3.12",
-    packages=[*find_packages(include=["hiu_tf*", "pipelines*", "tools*"]), "hiu_tf.savedmodels"],
+    # The library never imports `pipelines`; the commands `hiu prepare`, `train` and `evaluate` do, and read its recipes.
+    packages=[*find_packages(include=["hiu_tf*", "pipelines*"]), "hiu_tf.savedmodels"],
     package_dir={"hiu_tf.savedmodels": "savedmodels"},
     package_data={
         "hiu_tf.hand": ["*.npz"],

@@ -15,7 +15,7 @@ from hiu_tf.config.presets import model_config
 from hiu_tf.config.schema import ConfigError, Recipe
 from hiu_tf.conventions import keys
 from hiu_tf.geometry.window import SCALE
-from hiu_tf.hand.procedural import hand_model
+from hiu_tf.hand.load import load_hand
 from hiu_tf.tasks import active_losses, find_tasks, losses_of
 from pipelines.crop import AFFINE, cut_pictures, place, to_float
 from pipelines.mixing import data_folder, in_fold, mixed_records
@@ -173,7 +173,7 @@ def _mesh_size(recipe):
     """Vertices of the recipe's hand where a loss compares hand models, else 0: they are most of a record's bytes."""
     losses = losses_of(_tasks(recipe))
     compares = any(losses[name].of_mesh for name in active_losses(recipe.loss, _tasks(recipe)))
-    return len(hand_model(recipe.hand).vertices) if compares else 0
+    return len(load_hand(recipe.hand).vertices) if compares else 0
 
 
 def _wanted(recipe, mesh_size):
@@ -206,7 +206,7 @@ def _require_service(address):
         socket.create_connection((host, int(port)), timeout=5).close()
     except (OSError, ValueError) as error:
         raise ConfigError(
-            f"no input service answers at train.input_service {address} ({error}): see tools/input_service.py"
+            f"no input service answers at train.input_service {address} ({error}): see hiu input-service"
         ) from error
 
 

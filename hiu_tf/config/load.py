@@ -42,7 +42,7 @@ def load_recipe(path: str | Path, overrides: list[str] = ()) -> Recipe:
     """
     tree = _tree(path, overrides)
     if "scenes" in tree:
-        raise ConfigError(f"{path} is the recipe of a detector: give it to tools/detector.py")
+        raise ConfigError(f"{path} is the recipe of a detector: give it to hiu detector")
     recipe = _checked(Recipe, _with_weights(tree), path)
     stages(recipe)  # refuse a bad stage before hours of work
     return recipe

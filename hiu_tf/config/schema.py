@@ -228,7 +228,7 @@ class TrainConfig:
       mix: "share" draws from each set as often as its share says, for ever; "epoch" goes through every
         set `repeat` times, then starts anew: honest epochs, as the paper's.
       finish_on_device: colours and targets are computed by the training device, not by the input pipeline.
-      input_service: address of a tf.data service (tools/input_service.py), "" for this process.
+      input_service: address of a tf.data service (hiu input-service), "" for this process.
     """
 
     steps: int = 1000
@@ -302,7 +302,7 @@ class Recipe:
     Attributes:
       data: name -> set. The name is the recipe's own; the records lie under the set's path.
       network: settings of the network (ModelConfig) that differ from the preset `model`.
-      hand: "procedural" (our own) or the .npz of another hand, such as tools/convert_mano.py writes.
+      hand: "procedural" (our own) or the .npz of another hand, such as hiu convert-mano writes.
       pof_encoding: "paper" or "xiang" (codecs/pof.py).
       stages: name -> overrides ("train.steps": 500); the stages are trained one after the other, each from
         the weights of the one before. Empty: one stage, the recipe itself.

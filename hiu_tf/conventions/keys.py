@@ -48,5 +48,6 @@ PICTURE_SIZE = "size"  # [B, 2], height and width of the stored picture
 SIDE = "side"  # 0 right, 1 left, -1 unknown
 DATASET = "dataset"  # name of the set that the sample is from
 SAMPLE_ID = "sample_id"  # unique within its set
+GROUP = "group"  # samples of one group never fall into different folds
 SET_NUMBER = "set_number"  # [B] int32, place of the sample's set in the recipe
 SAMPLE_NAME = "sample_name"  # [B, 96] uint8, the start of sample_id: numbers can go to every device

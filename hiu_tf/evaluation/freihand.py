@@ -131,7 +131,7 @@ def write_predictions(predictor, folder: str | Path, target: str | Path, progres
         if len(found.vertices) != NUM_VERTICES:
             raise UserError(
                 f"the model's hand has {len(found.vertices)} vertices; FreiHAND's server takes MANO's {NUM_VERTICES}: "
-                "train with hand: FILE.npz of tools/convert_mano.py"
+                "train with hand: FILE.npz of hiu convert-mano"
             )
         scale = scales[number] / np.linalg.norm(found.joints_3d[_BONE[0]] - found.joints_3d[_BONE[1]])
         joints.append((scale * found.joints_3d).round(6).tolist())

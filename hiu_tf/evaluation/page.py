@@ -10,8 +10,8 @@ from hiu_tf.evaluation import analysis
 from hiu_tf.evaluation.evaluate import Measured, Samples, values
 from hiu_tf.evaluation.figures import FIGURES
 from hiu_tf.evaluation.published import published, published_curve, published_rows
+from hiu_tf.html import Page
 from hiu_tf.metrics.protocols import PointProtocol
-from hiu_tf.page import Page
 from hiu_tf.runtime.draw import draw_skeleton
 
 _SHOWN, _TILE = 8, 160

@@ -12,7 +12,7 @@ from hiu_tf.atomic import clear_leftovers, scratch_folder
 from hiu_tf.conventions import keys
 from hiu_tf.errors import UserError
 from hiu_tf.evaluation.predictors import network_predictor
-from hiu_tf.evaluation.report import markdown
+from hiu_tf.evaluation.summary import markdown
 from hiu_tf.export.card import card_text, model_card, write_card
 from hiu_tf.export.module import HIUModule
 from hiu_tf.export.parity import beyond_limits, parity, parity_table
@@ -40,7 +40,7 @@ def export_run(
       out: folder of the model; versions of the SavedModel are numbered in it.
       targets: names of TARGETS. The SavedModel is always made: a training can start from it.
       examples: (split, count) -> labelled batches, for ranges and for parity, or None for no parity.
-      metrics: of tools/evaluate.py, for the card.
+      metrics: of hiu evaluate, for the card.
       training: a sentence for the card: how the network was trained.
       min_score: what a hand must score to be one, for the card.
       options: of the files.

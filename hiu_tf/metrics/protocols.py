@@ -13,6 +13,7 @@ import numpy as np
 from hiu_tf.conventions.skeleton import JOINT_NAMES, NUM_JOINTS
 from hiu_tf.geometry.alignment import procrustes
 from hiu_tf.metrics.mask import boundary_f, iou, mean_iou
+from hiu_tf.metrics.points import area
 
 CENTROID = "centroid"
 SIMILARITY, SIMILARITY_OR_MIRROR = "a similarity", "a similarity that may mirror"
@@ -180,14 +181,6 @@ class PointProtocol:
             "auc": float(np.mean([area(curve, self.thresholds, self.rule) for curve in curves])),
             "curve": curves.mean(axis=0).tolist(),
         }
-
-
-def area(curve: np.ndarray, thresholds: np.ndarray, rule: str = "trapezoid") -> float:
-    """Area under a PCK curve, as a share of the range."""
-    if rule == "mean":
-        return float(np.mean(curve))
-    heights = (curve[1:] + curve[:-1]) / 2
-    return float((heights * np.diff(thresholds)).sum() / (thresholds[-1] - thresholds[0]))
 
 
 @dataclass(frozen=True)

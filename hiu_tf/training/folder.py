@@ -15,8 +15,9 @@ from hiu_tf.atomic import written_whole
 from hiu_tf.config.presets import model_config
 from hiu_tf.config.schema import ModelConfig, Recipe
 from hiu_tf.errors import UserError
+from hiu_tf.hand.load import load_hand
 from hiu_tf.hand.model import HandModel
-from hiu_tf.hand.procedural import hand_model, procedural_hand
+from hiu_tf.hand.procedural import procedural_hand
 from hiu_tf.models.hiu import build_hiu
 from hiu_tf.runtime.backend import model_card, newest_version
 from hiu_tf.tasks import TASKS, find_tasks
@@ -78,7 +79,7 @@ def load_run(folder: str | Path, best: bool = False) -> Run:
         _load_best(network, Path(folder))
     else:
         load_weights(network, Path(folder))
-    return Run(network, settings["model"], config, hand_model(settings["hand"]))
+    return Run(network, settings["model"], config, load_hand(settings["hand"]))
 
 
 def _is_exported(folder):

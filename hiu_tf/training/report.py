@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from hiu_tf.page import Page
+from hiu_tf.html import Page
 from hiu_tf.training.journal import STARTS, read_journal
 
 REPORT = "report.html"

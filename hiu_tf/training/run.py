@@ -18,7 +18,7 @@ from hiu_tf.atomic import clear_leftovers
 from hiu_tf.config.presets import model_config
 from hiu_tf.config.schema import ConfigError, Recipe
 from hiu_tf.errors import UserError
-from hiu_tf.hand.procedural import hand_model
+from hiu_tf.hand.load import load_hand
 from hiu_tf.models.encoder import load_encoder
 from hiu_tf.models.hiu import build_hiu
 from hiu_tf.tasks import find_tasks
@@ -31,9 +31,9 @@ from hiu_tf.training.journal import Journal, note_start
 from hiu_tf.training.monitor import EpochRecord, Progress
 from hiu_tf.training.optimizer import build_optimizer, take_average
 from hiu_tf.training.parts import freeze
-from hiu_tf.training.pictures import prediction_sheet
 from hiu_tf.training.report import write_report
 from hiu_tf.training.schedules import learning_rate
+from hiu_tf.training.sheet import prediction_sheet
 from hiu_tf.training.trainer import HIUTrainer
 from hiu_tf.training.validation import KeepBest, ValidateAverage, forget_other_best
 
@@ -66,7 +66,7 @@ def train(
     """
     settings, (number, workers) = recipe.train, worker()
     _check_shares(settings)
-    hand = hand_model(recipe.hand)
+    hand = load_hand(recipe.hand)
     # Reading some values takes all workers. So all do the same, and what others than the first write is thrown away.
     own = folder if number == 0 else Path(tempfile.mkdtemp(prefix="hiu_worker"))
     changed = changed_settings(recipe, own)

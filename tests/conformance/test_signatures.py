@@ -17,8 +17,8 @@ from tensorflow.core.protobuf import saved_model_pb2
 from hiu_tf.conventions import keys
 from hiu_tf.export.card import model_card, write_card
 from hiu_tf.export.contract import contract
+from hiu_tf.export.crops import cut_encoded, decode
 from hiu_tf.export.module import HIUModule
-from hiu_tf.export.pictures import cut_encoded, decode
 from hiu_tf.export.saved_model import export_saved_model
 from hiu_tf.export.tflite import export_tflite
 from hiu_tf.geometry.window import around_box

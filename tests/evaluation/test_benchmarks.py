@@ -7,8 +7,8 @@ import pytest
 
 from hiu_tf.errors import UserError
 from hiu_tf.evaluation.benchmarks import POINT_PROTOCOLS, measure, read_points
-from hiu_tf.metrics.protocols import area
-from tools.evaluate import main
+from hiu_tf.metrics.points import area
+from hiu_tf.programs.evaluate import main
 
 #: HIU-DMTL's published curve on RHD, 20 to 50 mm, whose area its authors print as .964.
 RHD_CURVE = np.array([0.8609, 0.9111, 0.9417, 0.9632, 0.9760, 0.9848, 0.9906, 0.9925, 0.9940, 0.9956])

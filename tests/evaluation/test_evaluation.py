@@ -13,7 +13,7 @@ from hiu_tf.evaluation.corruption import CORRUPTIONS, corrupted
 from hiu_tf.evaluation.evaluate import Measured, Samples, evaluate
 from hiu_tf.evaluation.figures import FIGURES, with_range
 from hiu_tf.evaluation.predictors import mean_predictor, network_predictor
-from hiu_tf.evaluation.report import as_json, markdown
+from hiu_tf.evaluation.summary import as_json, markdown
 from hiu_tf.metrics.figures import mean
 from hiu_tf.metrics.mask import boundary_f, iou, mean_iou
 from hiu_tf.metrics.points import pck_auc

@@ -11,7 +11,7 @@ from hiu_tf.errors import UserError
 from hiu_tf.evaluation.freihand import NAMES, mirrored_share, official_figures, read_predictions
 from hiu_tf.geometry.alignment import is_mirrored, procrustes
 from hiu_tf.metrics.mesh import f_scores
-from tools.evaluate import main
+from hiu_tf.programs.evaluate import main
 
 
 def align(truth, found):

@@ -190,9 +190,9 @@ def recipe(folder: Path) -> Iterator[Attempt]:
 
 def records(folder: Path) -> Iterator[Attempt]:
     """Shards, their notes and their index, as evaluation reads them."""
+    from hiu_tf.programs._measure import Part, batches
     from pipelines.datasets import open_split
     from pipelines.records import write_index, write_shard
-    from tools._measure import Part, batches
 
     shard = folder / "set" / "val-00000-of-00001.tfrecord"
     shard.parent.mkdir()
@@ -250,7 +250,7 @@ def reader(name: str, split: str, make: Callable) -> Callable:
 
 def evaluation(folder: Path) -> Iterator[Attempt]:
     """Other people's predictions and reference labels."""
-    from tools.evaluate import main
+    from hiu_tf.programs.evaluate import main
 
     rng = np.random.default_rng(0)
     joints, meshes = rng.random((3, 21, 3)), rng.random((3, 778, 3))
@@ -441,10 +441,10 @@ def run(main, *arguments) -> str:
 
 
 def main_code(main, arguments):
-    """As tools/_program.py runs a program."""
+    """As hiu_tf/programs/_program.py runs a program."""
     import sys
 
-    from tools._program import program
+    from hiu_tf.programs._program import program
 
     before, sys.argv = sys.argv, ["program"]
     try:

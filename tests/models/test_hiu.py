@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 import tf_keras as keras
 
-from hiu_tf.config.costs import COSTS
+from hiu_tf.config.preset_costs import COSTS
 from hiu_tf.config.presets import PRESETS, model_config
 from hiu_tf.config.schema import ConfigError, ModelConfig
 from hiu_tf.conventions import keys

@@ -9,14 +9,14 @@ import yaml
 from hiu_tf.config.load import load_recipe
 from hiu_tf.config.schema import ConfigError
 from hiu_tf.export.run import export_run
+from hiu_tf.programs._measure import Part
+from hiu_tf.programs.evaluate import evaluate_run
 from hiu_tf.runtime.backend import load_network
 from hiu_tf.tasks import PAPER, find_tasks
 from hiu_tf.training.folder import load_run
 from hiu_tf.training.run import train
 from pipelines.build import training_data, validation_data
 from tests.tasks.visibility import SEEN, VISIBILITY
-from tools._measure import Part
-from tools.evaluate import evaluate_run
 
 NAME = "tests.tasks.visibility:VISIBILITY"
 

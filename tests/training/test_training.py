@@ -42,7 +42,7 @@ def recipe(steps, loss=None, **settings):
 
 
 def run(made, root, folder, **options):
-    """Trains a recipe as tools/train.py does."""
+    """Trains a recipe as hiu train does."""
 
     def data(start, worker=0, workers=1):
         return training_data(made, root, 64, start, worker, workers)

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from hiu_tf.errors import UserError
-from tools import ablate
+from hiu_tf.programs import ablate
 
 GRID = """
 recipe: {recipe}

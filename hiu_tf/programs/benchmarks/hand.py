@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tools.benchmarks.timing import in_own_process, median_ms, peak_megabytes
+from hiu_tf.programs.benchmarks.timing import in_own_process, median_ms, peak_megabytes
 
 
 def hand_table(hand: str, batches: list[int]) -> list[dict]:
@@ -31,9 +31,9 @@ def _time_hand(kind, hand_name, batch):
     import tensorflow as tf
 
     from hiu_tf.hand.layer import pose_hand
-    from hiu_tf.hand.procedural import hand_model
+    from hiu_tf.hand.load import load_hand
 
-    hand = hand_model(hand_name)
+    hand = load_hand(hand_name)
     pose = pose_hand if kind == "ours" else plain_pose_hand
     rng = np.random.default_rng(0)
     sizes = ([batch, 10], [batch, 15, 3], [batch, 3], [batch, 3])

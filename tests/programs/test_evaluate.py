@@ -18,11 +18,11 @@ from hiu_tf.export.module import HIUModule
 from hiu_tf.export.tflite import export_tflite
 from hiu_tf.hand.mano import read_mano
 from hiu_tf.models.hiu import build_hiu
+from hiu_tf.programs._measure import run_predictors
+from hiu_tf.programs.evaluate import main
 from hiu_tf.runtime.predictor import Predictor
 from hiu_tf.training.folder import Run
 from tests.hand.test_mano import mano_arrays, write
-from tools._measure import run_predictors
-from tools.evaluate import main
 
 MODEL = str(Path(__file__).parents[2] / "savedmodels/hiu_mobile")
 

@@ -6,8 +6,8 @@ from functools import partial
 from typing import NamedTuple
 
 from hiu_tf.config.presets import model_config
-from tools.benchmarks.input import pipeline_rate
-from tools.benchmarks.timing import in_own_process, median_ms, peak_megabytes
+from hiu_tf.programs.benchmarks.input import pipeline_rate
+from hiu_tf.programs.benchmarks.timing import in_own_process, median_ms, peak_megabytes
 
 _BATCH, _SIZE, _CHANNELS = 8, 64, 256  # of the reference convolution
 _STEP = 3  # MACs of forward and both gradients per MAC of the forward pass
@@ -96,7 +96,7 @@ def reference_gflops(precision: str) -> float:
 def _job(config, batch, precision):
     """A trainer with the default losses, and a batch of which everything is labelled."""
     from hiu_tf.config.schema import LossConfig, TrainConfig
-    from hiu_tf.hand.procedural import hand_model
+    from hiu_tf.hand.load import load_hand
     from hiu_tf.models.hiu import build_hiu
     from hiu_tf.tasks import find_tasks
     from hiu_tf.training.optimizer import build_optimizer
@@ -104,7 +104,7 @@ def _job(config, batch, precision):
     from hiu_tf.training.trainer import HIUTrainer
     from pipelines.targets import targets
 
-    settings, hand = TrainConfig(batch_size=batch, precision=precision), hand_model("procedural")
+    settings, hand = TrainConfig(batch_size=batch, precision=precision), load_hand("procedural")
     with precision_policy(precision):
         network = build_hiu(config)
     tasks = find_tasks(config.tasks)

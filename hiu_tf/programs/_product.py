@@ -63,7 +63,7 @@ class Product:
 
 
 def pictures_of(folder, part):
-    """(picture [H, W, 3] uint8, box, "right", "left" or None) of each record of `tools._measure.Part`, in order."""
+    """(picture [H, W, 3] uint8, box, "right", "left" or None) of each record of `hiu_tf.programs._measure.Part`, in order."""
     import tensorflow as tf
 
     from hiu_tf.conventions import keys
@@ -81,13 +81,13 @@ def pictures_of(folder, part):
 
 
 def measure_product(path: str, part, figures, fit: bool = True) -> tuple[dict, dict]:
-    """What `tools._measure.measure_sets` gives, one predictor for each of ROWS; and {set: {row: share of right sides}}."""
+    """What `hiu_tf.programs._measure.measure_sets` gives, one predictor for each of ROWS; and {set: {row: share of right sides}}."""
     from tqdm import tqdm
 
     from hiu_tf.evaluation.evaluate import measure
+    from hiu_tf.programs._measure import batches
     from hiu_tf.runtime.predictor import Predictor
     from pipelines.mixing import data_folder
-    from tools._measure import batches
 
     predictor, found, sides = Predictor(path, fit=fit), {}, {}
     for name in tqdm(part.sets, desc="evaluate", unit="set"):

@@ -11,9 +11,9 @@ from pathlib import Path
 import cv2
 import pytest
 
+from hiu_tf.programs.prepare import main, prepare
 from pipelines.records import RecordError, read_index
 from tests.pipelines.datasets import formats
-from tools.prepare import main, prepare
 
 
 def checksums(folder):
@@ -23,7 +23,7 @@ def checksums(folder):
 def test_killed_and_started_again_gives_the_same_and_keeps_finished_shards(tmp_path):
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     arguments = ["synthetic", "--source", "40", "--split", "train", "--shards", "5", "--workers", "1", "--out"]
-    command = [sys.executable, "-m", "tools.prepare", *arguments, str(cut)]
+    command = [sys.executable, "-m", "hiu_tf.programs.prepare", *arguments, str(cut)]
     process = subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.time() + 120
     while not list(cut.glob("*.json")) and time.time() < deadline:
@@ -108,7 +108,7 @@ def test_interrupted_it_ends_at_once(tmp_path):
     command = [
         sys.executable,
         "-m",
-        "tools.prepare",
+        "hiu_tf.programs.prepare",
         "synthetic",
         "--source",
         "2000",

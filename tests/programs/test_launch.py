@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from tools import launch
+from hiu_tf.programs import launch
 
 SLEEP = "import time; time.sleep(600)"
 
@@ -40,7 +40,7 @@ def test_who_is_started_again(programs, codes, again):
 def test_a_mistake_is_said_once(tmp_path):
     """Both workers refuse the recipe; nobody starts them again."""
     arguments = ["--recipe", "none.yaml", "--data", str(tmp_path), "--out", str(tmp_path / "run")]
-    command = [sys.executable, "-m", "tools.launch", "--workers", "2", "--", *arguments]
+    command = [sys.executable, "-m", "hiu_tf.programs.launch", "--workers", "2", "--", *arguments]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 1
     assert "cannot read the recipe none.yaml" in result.stderr
@@ -50,7 +50,7 @@ def test_a_mistake_is_said_once(tmp_path):
 def test_no_worker_outlives_it(tmp_path):
     """SIGTERM ends the launcher and whom it has started, even before they have begun."""
     arguments = ["--recipe", "pipelines/recipes/quickstart.yaml", "--data", str(tmp_path), "--out", str(tmp_path / "r")]
-    command = [sys.executable, "-m", "tools.launch", "--workers", "2", "--", *arguments]
+    command = [sys.executable, "-m", "hiu_tf.programs.launch", "--workers", "2", "--", *arguments]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     children = []
     while len(children) < 2:

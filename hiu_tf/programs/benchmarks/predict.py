@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tools.benchmarks.timing import in_own_process
+from hiu_tf.programs.benchmarks.timing import in_own_process
 
 _WALL = (480, 640)
 
@@ -26,9 +26,9 @@ def _time_parts(model, picture, threads):
     from hiu_tf.errors import UserError
     from hiu_tf.geometry.letterbox import letterbox
     from hiu_tf.pictures import decode_picture
-    from hiu_tf.runtime.bench import product_ms, timed
     from hiu_tf.runtime.crop import cut
     from hiu_tf.runtime.draw import draw_hands
+    from hiu_tf.runtime.latency import product_ms, timed
     from hiu_tf.runtime.predictor import Predictor
     from hiu_tf.runtime.shipped import shipped_model
 

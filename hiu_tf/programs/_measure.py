@@ -1,4 +1,4 @@
-"""Models and records joined for measuring: what tools/evaluate.py runs."""
+"""Models and records joined for measuring: what hiu evaluate runs."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def write_csv(path: Path, measured: dict, figures) -> None:
 def write_page(path: Path, title: str, measured: dict, figures, comparisons: dict) -> None:
     """The HTML page of everything that was measured."""
     from hiu_tf.evaluation.page import add_dataset, add_published
-    from hiu_tf.page import Page
+    from hiu_tf.html import Page
 
     page = Page(title)
     for name, (samples, everyone) in measured.items():

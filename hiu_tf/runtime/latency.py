@@ -17,7 +17,7 @@ from hiu_tf.runtime.backend import newest_version
 
 _PRODUCT, _PRODUCTS = 1024, 15
 _LEAST_RUNS, _SECONDS = 20, 2.0
-_PROGRAM = "from hiu_tf.runtime.bench import report; report(*{arguments!r})"
+_PROGRAM = "from hiu_tf.runtime.latency import report; report(*{arguments!r})"
 
 
 def benchmark(

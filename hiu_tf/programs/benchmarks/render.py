@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from tools.benchmarks.timing import in_own_process, median_ms
+from hiu_tf.programs.benchmarks.timing import in_own_process, median_ms
 
 
 def render_table(hand: str, batches: list[int], sizes: list[int]) -> list[dict]:
@@ -27,12 +27,12 @@ def _time_render(hand_name, batch, size):
     from hiu_tf.geometry.camera import virtual_intrinsics
     from hiu_tf.geometry.tensor.camera import project
     from hiu_tf.hand.layer import pose_hand
+    from hiu_tf.hand.load import load_hand
     from hiu_tf.hand.poses import sample_pose
-    from hiu_tf.hand.procedural import hand_model
     from hiu_tf.render.rasterizer import nearest_surface
     from hiu_tf.render.silhouette import silhouette
 
-    hand, camera, rng = hand_model(hand_name), virtual_intrinsics(size), np.random.default_rng(0)
+    hand, camera, rng = load_hand(hand_name), virtual_intrinsics(size), np.random.default_rng(0)
     pose = np.stack([sample_pose(rng) for _ in range(batch)])
     translation = np.tile([0.0, 0.03, 0.6], (batch, 1))
     vertices = pose_hand(hand, np.zeros((batch, 10)), pose, rng.normal(size=(batch, 3)), translation)["vertices"]

@@ -9,7 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tools.benchmarks.timing import in_own_process, median_ms
+from hiu_tf.programs.benchmarks.timing import in_own_process, median_ms
 
 _SECONDS = 4.0
 _PICTURES = 64  # rendered where no records are given
@@ -61,7 +61,7 @@ def endurance(data: str | None, samples: int, size: int = 64, batch: int = 32) -
 
 
 def _rendered(scratch):
-    from tools.prepare import prepare
+    from hiu_tf.programs.prepare import prepare
 
     prepare("synthetic", str(_PICTURES), "train", str(scratch / "synthetic"), workers=os.cpu_count())
     return scratch / "synthetic"

@@ -8,20 +8,20 @@ import sys
 import pytest
 
 from hiu_tf.errors import UserError
-from tools._program import program
+from hiu_tf.programs._program import program
 
 PROGRAMS = ("prepare", "train", "evaluate", "export", "demo", "build_hand")
 
 
 def run(name, *arguments):
     return subprocess.run(
-        [sys.executable, "-m", f"tools.{name}", *arguments], capture_output=True, text=True, check=False
+        [sys.executable, "-m", f"hiu_tf.programs.{name}", *arguments], capture_output=True, text=True, check=False
     )
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_help_shows_an_example(name, capsys):
-    module = importlib.import_module(f"tools.{name}")
+    module = importlib.import_module(f"hiu_tf.programs.{name}")
     with pytest.raises(SystemExit) as stop:
         (module.parse_args if hasattr(module, "parse_args") else module.main)(["--help"])
     assert stop.value.code == 0
@@ -95,7 +95,7 @@ def test_mistakes_end_in_one_line_and_leave_nothing(case, tmp_path, capsys):
     name, arguments, message = MISTAKES[case]
     (tmp_path / "empty").mkdir()
     places = {"out": tmp_path / "out", "empty": tmp_path / "empty", "recipe": "pipelines/recipes/quickstart.yaml"}
-    module = importlib.import_module(f"tools.{name}")
+    module = importlib.import_module(f"hiu_tf.programs.{name}")
     code = program(lambda: module.main([argument.format(**places) for argument in arguments]))
     assert code == 1
     error = capsys.readouterr().err
@@ -108,13 +108,13 @@ def test_a_later_stage_is_checked_before_the_first(rendered_records, tmp_path):
     later = "stages={first: {}, second: {train.validate: [nowhere]}}"
     arguments = ["--recipe", "pipelines/recipes/quickstart.yaml", "--data", str(rendered_records), "--set", later]
     with pytest.raises(UserError, match="nowhere does not exist"):
-        importlib.import_module("tools.train").main([*arguments, "--out", str(tmp_path / "run")])
+        importlib.import_module("hiu_tf.programs.train").main([*arguments, "--out", str(tmp_path / "run")])
     assert not (tmp_path / "run").exists()
 
 
 def test_int8_needs_as_many_pictures_as_a_batch(capsys):
     with pytest.raises(SystemExit):
-        importlib.import_module("tools.export").main(["--run", "r", "--out", "o", "--batch", "129"])
+        importlib.import_module("hiu_tf.programs.export").main(["--run", "r", "--out", "o", "--batch", "129"])
     assert "--batch can be no larger" in capsys.readouterr().err
 
 
@@ -123,12 +123,12 @@ def test_what_differs_too_much_is_not_published(rendered_records, tmp_path, monk
     from hiu_tf.config.presets import model_config
     from hiu_tf.export.run import export_run
     from hiu_tf.export.targets import TARGETS
-    from hiu_tf.hand.procedural import hand_model
+    from hiu_tf.hand.load import load_hand
     from hiu_tf.models.hiu import build_hiu
     from hiu_tf.training.folder import Run
 
-    export = importlib.import_module("tools.export")
-    run = Run(build_hiu(model_config("tiny")), "tiny", model_config("tiny"), hand_model("procedural"))
+    export = importlib.import_module("hiu_tf.programs.export")
+    run = Run(build_hiu(model_config("tiny")), "tiny", model_config("tiny"), load_hand("procedural"))
     out = tmp_path / "model"
     (out / "3").mkdir(parents=True)
     monkeypatch.setitem(TARGETS, "SavedModel", TARGETS["SavedModel"]._replace(limits=(-1.0, -1.0)))
@@ -146,7 +146,7 @@ def test_what_differs_too_much_is_not_published(rendered_records, tmp_path, monk
 
 def test_unwritable_output_is_one_line(tmp_path, capsys):
     (tmp_path / "file").write_text("in the way")
-    module = importlib.import_module("tools.prepare")
+    module = importlib.import_module("hiu_tf.programs.prepare")
     arguments = ["synthetic", "--source", "1", "--split", "val", "--out", str(tmp_path / "file" / "x")]
     assert program(lambda: module.main(arguments)) == 1
     assert capsys.readouterr().err.startswith("error: ")

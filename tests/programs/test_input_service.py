@@ -18,7 +18,7 @@ def launch():
     processes = []
 
     def start(*arguments):
-        command = [sys.executable, "-m", "tools.input_service", *arguments]
+        command = [sys.executable, "-m", "hiu_tf.programs.input_service", *arguments]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         processes.append(process)
         return process.stdout.readline().split()[-1]
