@@ -31,7 +31,7 @@ _SIZES = {"hand": "0", "render": "64,128,256", "input": "128,256", "train": "0",
 
 def tables(args) -> list[list[dict]]:
     """The tables of one part, each a list of rows."""
-    from hiu_tf.programs.benchmarks import hand, input, predict, render, train
+    from hiu_tf.programs.timed import hand, input, predict, render, train
 
     batches = whole_numbers(args.batches or _BATCHES[args.part], "--batches")
     sizes = whole_numbers(args.sizes or _SIZES[args.part], "--sizes") if args.part in ("render", "input") else []

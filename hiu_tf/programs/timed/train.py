@@ -6,8 +6,8 @@ from functools import partial
 from typing import NamedTuple
 
 from hiu_tf.config.presets import model_config
-from hiu_tf.programs.benchmarks.input import pipeline_rate
-from hiu_tf.programs.benchmarks.timing import in_own_process, median_ms, peak_megabytes
+from hiu_tf.programs.timed.input import pipeline_rate
+from hiu_tf.programs.timed.timing import in_own_process, median_ms, peak_megabytes
 
 _BATCH, _SIZE, _CHANNELS = 8, 64, 256  # of the reference convolution
 _STEP = 3  # MACs of forward and both gradients per MAC of the forward pass

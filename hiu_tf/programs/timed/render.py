@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from hiu_tf.programs.benchmarks.timing import in_own_process, median_ms
+from hiu_tf.programs.timed.timing import in_own_process, median_ms
 
 
 def render_table(hand: str, batches: list[int], sizes: list[int]) -> list[dict]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hiu_tf.programs.benchmarks.timing import in_own_process
+from hiu_tf.programs.timed.timing import in_own_process
 
 _WALL = (480, 640)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hiu_tf.programs.benchmarks.timing import in_own_process, median_ms, peak_megabytes
+from hiu_tf.programs.timed.timing import in_own_process, median_ms, peak_megabytes
 
 
 def hand_table(hand: str, batches: list[int]) -> list[dict]:

@@ -9,7 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from hiu_tf.programs.benchmarks.timing import in_own_process, median_ms
+from hiu_tf.programs.timed.timing import in_own_process, median_ms
 
 _SECONDS = 4.0
 _PICTURES = 64  # rendered where no records are given
