@@ -79,4 +79,4 @@ def measure(protocol: PointProtocol, predicted: dict, labelled: dict) -> dict:
         raise UserError("the predictions hold values that are not finite")
     others = labelled.get("size"), labelled.get("visible")
     errors = protocol.errors(predicted["joints"], labelled["joints"], labelled["weight"], *others)
-    return {"protocol": protocol.name, "words": protocol.words, "unit": protocol.unit, **protocol.figures(errors)}
+    return {"protocol": protocol.name, "words": protocol.words, "unit": protocol.unit, **protocol.metrics(errors)}

@@ -1,4 +1,4 @@
-"""How far an exported file is from the network it was made of, and what that does to every figure."""
+"""How far an exported file is from the network it was made of, and what that does to every metric."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from hiu_tf.conventions import keys
 from hiu_tf.evaluation.evaluate import measure, values
 from hiu_tf.evaluation.predictors import Predict
-from hiu_tf.metrics.figures import mean
+from hiu_tf.metrics.metric import mean
 from hiu_tf.tables import markdown_table
 
 _CROP = 256
@@ -25,7 +25,7 @@ class Parity(NamedTuple):
         their wrists in millimetres.
       mask: mean absolute difference of the mask.
       pixel_error: change of the mean 2D error, pixels of a crop of 256; NaN without 2D labels.
-      changes: figure -> its value by the file minus its value by the network.
+      changes: metric -> its value by the file minus its value by the network.
       pictures: how many.
     """
 
@@ -61,7 +61,7 @@ def parity(reference: Predict, candidates: dict[str, Predict], batches: Iterable
     found = {}
     for name in candidates:
         flat, deep, mask = (np.concatenate(parts) for parts in zip(*differences[name]))
-        changes = {figure: value - expected[figure] for figure, value in values(measured[name]).items()}
+        changes = {metric: value - expected[metric] for metric, value in values(measured[name]).items()}
         moved = [(float(np.median(d)), float(d.mean()), float(d.max())) for d in (flat, deep)]
         pixel_error = _pixel_error(measured[name]) - _pixel_error(measured[""])
         found[name] = Parity(*moved, float(mask.mean()), pixel_error, changes, len(samples.ids))
@@ -81,7 +81,7 @@ def beyond_limits(found: dict[str, Parity], allowed: dict[str, tuple[float, floa
         limits = dict(zip(("px", "mm"), allowed[name]))
         checks = [("2D joints move", part.pixels[0], "px"), ("the mesh moves", part.millimetres[0], "mm")]
         checks += [("the 2D error changes", part.pixel_error, "px")] if not np.isnan(part.pixel_error) else []
-        checks += [(f"{figure} changes", part.changes[figure], "mm") for figure in _MESH if figure in part.changes]
+        checks += [(f"{metric} changes", part.changes[metric], "mm") for metric in _MESH if metric in part.changes]
         texts = [
             f"{what} by {value:.3g} {unit} (limit {limits[unit]:g})"
             for what, value, unit in checks
@@ -92,8 +92,8 @@ def beyond_limits(found: dict[str, Parity], allowed: dict[str, tuple[float, floa
 
 
 def parity_table(found: dict[str, Parity]) -> str:
-    """As Markdown: differences, and the change of every figure."""
-    figures = list(dict.fromkeys(name for part in found.values() for name in part.changes))
+    """As Markdown: differences, and the change of every metric."""
+    metrics = list(dict.fromkeys(name for part in found.values() for name in part.changes))
     header = [
         "file",
         "pictures",
@@ -101,12 +101,12 @@ def parity_table(found: dict[str, Parity]) -> str:
         "mesh mm (median / mean / max)",
         "mask",
         "Δ 2D error (px)",
-        *(f"Δ {f}" for f in figures),
+        *(f"Δ {f}" for f in metrics),
     ]
     rows = []
     for name, part in found.items():
         moved = [" / ".join(f"{value:.3g}" for value in part_of) for part_of in (part.pixels, part.millimetres)]
-        changes = [f"{part.changes[f]:+.4f}" if f in part.changes else "-" for f in figures]
+        changes = [f"{part.changes[f]:+.4f}" if f in part.changes else "-" for f in metrics]
         rows.append([name, part.pictures, *moved, f"{part.mask:.2g}", f"{part.pixel_error:+.3f}", *changes])
     return markdown_table(header, rows)
 

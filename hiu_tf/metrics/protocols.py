@@ -1,4 +1,4 @@
-"""What a protocol is: how predictions are compared with labels, as data. Its words stand beside every figure.
+"""What a protocol is: how predictions are compared with labels, as data. Its words stand beside every metric.
 
 One column of a paper's table can hide four protocols: roots, scales, ranges and steps differ.
 """
@@ -74,7 +74,7 @@ class PointProtocol:
 
     @property
     def words(self) -> str:
-        """The protocol in a sentence, to be printed with every figure of its curve."""
+        """The protocol in a sentence, to be printed with every metric of its curve."""
         t, sign = self.thresholds, "<" if self.strict else "<="
         curve = f"PCK (error {sign} t) at {len(t)} t from {t[0]:.4g} to {t[-1]:.4g} {self.unit}, {self.rule} rule"
         return f"{self.how}, {curve}, mean over joints"
@@ -164,7 +164,7 @@ class PointProtocol:
             table = np.clip((len(t) - 1 - steps + 0.5 * (steps > 0)) / (len(t) - 1), 0, 1)
         return np.where(np.isnan(errors), np.nan, table[missed])
 
-    def figures(self, errors: np.ndarray) -> dict[str, float | list[float]]:
+    def metrics(self, errors: np.ndarray) -> dict[str, float | list[float]]:
         """Mean and median error over joints, area under the curve, and the curve, of errors [N, J].
 
         Means and medians are taken for each joint first, then over joints, as the tool kits do.

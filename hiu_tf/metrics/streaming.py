@@ -1,6 +1,6 @@
 """The training's measures of quality as Keras metrics: batch by batch, any number of replicas.
 
-Each equals the offline figure of the same name (metrics/figures.py) on the same data; a test holds
+Each equals the offline metric of the same name (metrics/metric.py) on the same data; a test holds
 them together.
 """
 

@@ -57,7 +57,7 @@ class Tally:
         if hand[6] >= 0:
             self.sides.append((found.left > 0.5) == (hand[6] == 1))
 
-    def figures(self, least: float) -> dict:
+    def metrics(self, least: float) -> dict:
         """Recall, precision and the rest at the score `least`."""
         scores, right = np.array(self.scores), np.array(self.right, bool)
         hands, small = np.array(self.scores_of_hands), np.array(self.small_hands, bool)

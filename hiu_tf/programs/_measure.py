@@ -53,7 +53,7 @@ def run_predictors(run, every_stack: bool = False) -> dict:
     }
 
 
-def measure_sets(predictors: dict, size: int, part: Part, figures, with_mean: bool = True) -> dict:
+def measure_sets(predictors: dict, size: int, part: Part, metrics, with_mean: bool = True) -> dict:
     """{set: (samples, {predictor: measured})}; the mean label of a training split is one more predictor."""
     from tqdm import tqdm
 
@@ -72,16 +72,16 @@ def measure_sets(predictors: dict, size: int, part: Part, figures, with_mean: bo
             everyone["mean of training"] = mean_predictor(
                 batches(folder, size, part._replace(split="train", fold=(0, 1), limit=MEAN_SAMPLES, corruption=""))
             )
-        found[name] = measure(everyone, batches(folder, size, part), size, figures)
+        found[name] = measure(everyone, batches(folder, size, part), size, metrics)
     return found
 
 
-def results_of(measured: dict, figures) -> dict:
-    """{set: {predictor: {figure: value}}}."""
+def results_of(measured: dict, metrics) -> dict:
+    """{set: {predictor: {metric: value}}}."""
     from hiu_tf.evaluation.evaluate import values
 
     return {
-        name: {who: values(found, figures) for who, found in everyone.items()}
+        name: {who: values(found, metrics) for who, found in everyone.items()}
         for name, (_, everyone) in measured.items()
     }
 
@@ -105,31 +105,31 @@ def tell_apart(predict, size: int, part: Part, none: str) -> str:
     return f"{table}\n\n{refused}"
 
 
-def write_csv(path: Path, measured: dict, figures) -> None:
-    """Every sample of every set: its figures by the first predictor, and its confidence."""
+def write_csv(path: Path, measured: dict, metrics) -> None:
+    """Every sample of every set: its metrics by the first predictor, and its confidence."""
     from hiu_tf.evaluation.analysis import sample_values
     from hiu_tf.runtime.results import write_text
 
     table = io.StringIO()
     writer = csv.writer(table)
-    writer.writerow(["set", "sample", *(figure.name for figure in figures), "confidence"])
+    writer.writerow(["set", "sample", *(metric.name for metric in metrics), "confidence"])
     for name, (samples, everyone) in measured.items():
         found = next(iter(everyone.values()))
-        columns = sample_values(found, figures)
+        columns = sample_values(found, metrics)
         for n, sample in enumerate(samples.ids):
-            cells = [columns[f.name][n] if f.name in columns else float("nan") for f in figures]
+            cells = [columns[f.name][n] if f.name in columns else float("nan") for f in metrics]
             writer.writerow([name, sample, *map(_cell, [*cells, found.scores[n].mean()])])
     write_text(path, table.getvalue())
 
 
-def write_page(path: Path, title: str, measured: dict, figures, comparisons: dict) -> None:
+def write_page(path: Path, title: str, measured: dict, metrics, comparisons: dict) -> None:
     """The HTML page of everything that was measured."""
     from hiu_tf.evaluation.page import add_dataset, add_published
     from hiu_tf.html import Page
 
     page = Page(title)
     for name, (samples, everyone) in measured.items():
-        add_dataset(page, name, samples, everyone, figures)
+        add_dataset(page, name, samples, everyone, metrics)
         if name in comparisons:
             page.text("Paired bootstrap; * where the interval leaves out 0")
             page.block(comparisons[name])

@@ -13,7 +13,7 @@ ROWS = {"box and side": (True, True), "box": (True, False), "whole picture": (Fa
 class Product:
     """A predictor of `evaluation.evaluate.measure` that looks at the picture a crop was cut from, not at the crop.
 
-    Its answers are moved into the evaluation's crop, so that the figures are those of the other predictors. There is
+    Its answers are moved into the evaluation's crop, so that the metrics are those of the other predictors. There is
     no rendered mask among them.
 
     Args:
@@ -80,7 +80,7 @@ def pictures_of(folder, part):
         yield picture, boxes(record)[0].numpy(), names.get(int(record[keys.SIDE][0]))
 
 
-def measure_product(path: str, part, figures, fit: bool = True) -> tuple[dict, dict]:
+def measure_product(path: str, part, metrics, fit: bool = True) -> tuple[dict, dict]:
     """What `hiu_tf.programs._measure.measure_sets` gives, one predictor for each of ROWS; and {set: {row: share of right sides}}."""
     from tqdm import tqdm
 
@@ -93,7 +93,7 @@ def measure_product(path: str, part, figures, fit: bool = True) -> tuple[dict, d
     for name in tqdm(part.sets, desc="evaluate", unit="set"):
         folder = data_folder(part.root, name)
         everyone = {row: Product(predictor, pictures_of(folder, part), *told) for row, told in ROWS.items()}
-        found[name] = measure(everyone, batches(folder, predictor.size, part), predictor.size, figures)
+        found[name] = measure(everyone, batches(folder, predictor.size, part), predictor.size, metrics)
         sides[name] = {row: float(np.mean(p.sides)) for row, p in everyone.items() if p.sides}
     return found, sides
 

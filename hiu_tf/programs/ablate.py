@@ -20,8 +20,8 @@ from pathlib import Path
 
 from hiu_tf.programs._program import names, positive, program
 
-#: Where a run's figures lie, and whose they are there.
-FIGURES, TRAINED = "metrics.json", "trained"
+#: Where a run's metrics lie, and whose they are there.
+METRICS, TRAINED = "metrics.json", "trained"
 #: What was asked of a run: its recipe, and what it is measured on.
 REQUEST = "request.json"
 
@@ -48,7 +48,7 @@ class Grid:
     every_stack: list[str] = field(default_factory=list)
 
 
-#: The paper's table: its columns (supplement, Table 5; a dagger: projected from 3D) and our figures for them.
+#: The paper's table: its columns (supplement, Table 5; a dagger: projected from 3D) and our metrics for them.
 COLUMNS = {
     "2D pose": "joints_2d_auc",
     "2D pose†": "projected_2d_auc",
@@ -91,15 +91,15 @@ def run_arm(grid: Grid, recipe: Path, name: str, overrides: list[str], data: str
     measured += ["--every-stack"] if name in grid.every_stack else []
     commands = (
         ["hiu_tf.programs.train", "--recipe", str(recipe), "--data", data, "--out", str(folder), *settings],
-        ["hiu_tf.programs.evaluate", "--run", str(folder), "--data", data, *measured, "--json", str(folder / FIGURES)],
+        ["hiu_tf.programs.evaluate", "--run", str(folder), "--data", data, *measured, "--json", str(folder / METRICS)],
     )
     request = json.loads(json.dumps({"recipe": asdict(load_recipe(recipe, overrides)), "measured": measured}))
     before = json.loads((folder / REQUEST).read_text()) if (folder / REQUEST).exists() else request
     if before["recipe"] != request["recipe"]:
         raise UserError(f"{folder} holds a run by another recipe: give another --out, or remove the folder")
-    if before == request and (folder / FIGURES).exists():
+    if before == request and (folder / METRICS).exists():
         return
-    (folder / FIGURES).unlink(missing_ok=True)
+    (folder / METRICS).unlink(missing_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / REQUEST, request)
     for command in commands:
@@ -109,26 +109,26 @@ def run_arm(grid: Grid, recipe: Path, name: str, overrides: list[str], data: str
             raise UserError(f"{' '.join(command)} failed: see {folder / 'output.txt'}")
 
 
-def read_figures(folder: Path) -> dict[str, dict]:
-    """{row of the table: {set: {figure: value}}} of one measured run: the run itself, then its stacks."""
-    if not (folder / FIGURES).exists():
+def read_metrics(folder: Path) -> dict[str, dict]:
+    """{row of the table: {set: {metric: value}}} of one measured run: the run itself, then its stacks."""
+    if not (folder / METRICS).exists():
         return {}
     rows = {}
-    for dataset, predictors in json.loads((folder / FIGURES).read_text())["results"].items():
-        for predictor, figures in predictors.items():
+    for dataset, predictors in json.loads((folder / METRICS).read_text())["results"].items():
+        for predictor, metrics in predictors.items():
             if predictor == TRAINED or predictor.startswith("stack"):
-                rows.setdefault("" if predictor == TRAINED else f", {predictor}", {})[dataset] = figures
+                rows.setdefault("" if predictor == TRAINED else f", {predictor}", {})[dataset] = metrics
     return rows
 
 
 def paper_table(results: dict[str, list[dict]], dataset: str, published: dict) -> str:
-    """The paper's columns: {row: one {set: {figure: value}} per seed}, published numbers below their row."""
+    """The paper's columns: {row: one {set: {metric: value}} per seed}, published numbers below their row."""
     from hiu_tf.tables import markdown_table
 
     lines = []
     for row, runs in results.items():
         there = [run[dataset] for run in runs if dataset in run]
-        cells = [_cell([run[figure] for run in there if figure in run]) for figure in COLUMNS.values()]
+        cells = [_cell([run[metric] for run in there if metric in run]) for metric in COLUMNS.values()]
         lines.append([row, *(cells if there else ["not run"] * len(COLUMNS))])
         if row in published:
             values = [f"{value:.3f}" for value in published[row]]
@@ -137,13 +137,13 @@ def paper_table(results: dict[str, list[dict]], dataset: str, published: dict) -
 
 
 def table(results: dict[str, list[dict]], dataset: str) -> str:
-    """Every figure: {row: one {set: {figure: value}} per seed} as Markdown, mean and range over seeds."""
-    from hiu_tf.evaluation.figures import FIGURES
+    """Every metric: {row: one {set: {metric: value}} per seed} as Markdown, mean and range over seeds."""
+    from hiu_tf.evaluation.metrics import METRICS
     from hiu_tf.tables import markdown_table
 
     measured = {row: [run[dataset] for run in runs if dataset in run] for row, runs in results.items()}
     measured = {row: runs for row, runs in measured.items() if runs}
-    used = [p for p in FIGURES if measured and all(p.name in run for runs in measured.values() for run in runs)]
+    used = [p for p in METRICS if measured and all(p.name in run for runs in measured.values() for run in runs)]
     arrows = [f"{p.name} {'↑' if p.higher_is_better else '↓'} ({p.unit})" for p in used]
     cells = [[row, *(_cell([run[p.name] for run in runs]) for p in used)] for row, runs in measured.items()]
     return f"**{dataset}**\n\n{markdown_table(['arm', *arrows], cells)}"
@@ -153,7 +153,7 @@ def _rows(grid, arms, out, seeds):
     """{row: runs} of what has been measured: each arm, then its stacks."""
     results = {}
     for name in arms:
-        runs = [read_figures(_folder(out, name, seed)) for seed in range(1, seeds + 1)]
+        runs = [read_metrics(_folder(out, name, seed)) for seed in range(1, seeds + 1)]
         for suffix in dict.fromkeys(["", *(suffix for run in runs for suffix in run)]):
             results[name + suffix] = [run[suffix] for run in runs if suffix in run]
     return results
@@ -212,7 +212,7 @@ def main(argv=None) -> int:
     rows = _rows(grid, arms, args.out, args.seeds)
     # Published numbers are of other data: they stand once, and say so.
     tables = [paper_table(rows, dataset, grid.published if dataset == grid.sets[0] else {}) for dataset in grid.sets]
-    tables += ["Every figure:", *(table(rows, dataset) for dataset in grid.sets)]
+    tables += ["Every metric:", *(table(rows, dataset) for dataset in grid.sets)]
     Path(args.out).mkdir(parents=True, exist_ok=True)
     (Path(args.out) / "table.md").write_text("\n\n".join(tables) + "\n")
     print("\n\n".join(tables))

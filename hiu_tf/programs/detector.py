@@ -34,7 +34,7 @@ def parse_args(argv):
         help="measure what `hiu predict` answers with this detector (.tflite), hands read",
     )
     evaluate.add_argument("--hand-model", help="of --through predict (default: the one that ships)")
-    evaluate.add_argument("--json", help="write the figures there")
+    evaluate.add_argument("--json", help="write the metrics there")
     evaluate.add_argument("--sheet", metavar="PNG", help="draw what it finds in some scenes of every set")
     export = commands.add_parser("export", help="write the float16 .tflite file, a SavedModel and the card")
     export.add_argument("--run", required=True, help="folder of a run")
@@ -105,7 +105,7 @@ def _evaluate(args):
             if number < _SHOWN // 3:
                 shown.append((picture, _as_rows(found, 0.3 if least is None else least)))
     least = best_score(list(tallies.values())) if least is None else least
-    rows = {name: tally.figures(least) for name, tally in tallies.items()}
+    rows = {name: tally.metrics(least) for name, tally in tallies.items()}
     print(f"at the score {least:g}:\n{table(rows)}")
     if args.sheet:
         Path(args.sheet).write_bytes(encode_png(scenes_sheet(shown, size=size)))

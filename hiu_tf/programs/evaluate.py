@@ -8,7 +8,7 @@
 
 The baselines of a run: the same network with random weights, and the mean label of the training split. --model takes
 the folder of a run, a .tflite file or a SavedModel folder. --compare says with a paired bootstrap whether a
-difference is more than the draw of the samples. --corrupt shows how figures fall on bad pictures. --through predict
+difference is more than the draw of the samples. --corrupt shows how metrics fall on bad pictures. --through predict
 sends the whole pictures through what `hiu predict` runs: told box and side, told the box, told nothing.
 
 FreiHAND's server wants a pred.json of its evaluation pictures (a model with MANO's 778 vertices):
@@ -48,15 +48,15 @@ from hiu_tf.programs._program import names, positive, program
 
 
 def evaluate_run(run, part: Part, every_stack: bool = False) -> dict:
-    """{data set: {predictor: {figure: value}}} of a `training.folder.Run` and the baselines on each set."""
-    from hiu_tf.evaluation.figures import figures_of
+    """{data set: {predictor: {metric: value}}} of a `training.folder.Run` and the baselines on each set."""
+    from hiu_tf.evaluation.metrics import metrics_of
 
-    figures = figures_of(run.tasks)
-    return results_of(measure_sets(run_predictors(run, every_stack), run.config.image_size, part, figures), figures)
+    metrics = metrics_of(run.tasks)
+    return results_of(measure_sets(run_predictors(run, every_stack), run.config.image_size, part, metrics), metrics)
 
 
 def evaluate_freihand(reference: str, predictions: str) -> dict[str, float]:
-    """The twelve official figures of predictions against FreiHAND's labels."""
+    """The twelve official metrics of predictions against FreiHAND's labels."""
     from tqdm import tqdm
 
     from hiu_tf.evaluation import freihand
@@ -68,10 +68,10 @@ def evaluate_freihand(reference: str, predictions: str) -> dict[str, float]:
     if mirrored > 0.5:
         print(
             f"your predictions may be mirrored: for {mirrored:.0%} of the samples the mirror image fits better. The "
-            "official alignment allows reflections, so that the aligned figures do not show it",
+            "official alignment allows reflections, so that the aligned metrics do not show it",
             file=sys.stderr,
         )
-    return freihand.official_figures(predicted, labelled, lambda batches: tqdm(batches, desc="freihand", unit="batch"))
+    return freihand.official_metrics(predicted, labelled, lambda batches: tqdm(batches, desc="freihand", unit="batch"))
 
 
 def evaluate_points(name: str, reference: str, predictions: str) -> dict:
@@ -88,7 +88,7 @@ def list_protocols() -> str:
     from hiu_tf.evaluation.benchmarks import POINT_PROTOCOLS
     from hiu_tf.evaluation.freihand import WORDS
 
-    lines = [f"freihand: the official script's twelve figures; {WORDS}"]
+    lines = [f"freihand: the official script's twelve metrics; {WORDS}"]
     return "\n".join(lines + [f"{name}: {protocol.words}" for name, protocol in POINT_PROTOCOLS.items()])
 
 
@@ -144,8 +144,8 @@ def parse_args(argv):
     add("--no-fit", action="store_true", help="with --through: leave the mesh where the regressor puts it")
     add("--weights", choices=("last", "best"), default="last", help="with --run: of its end, or best in validation")
     add("--every-stack", action="store_true", help="with --run: the answer of every stack, not the last alone")
-    add("--json", help="write the figures there")
-    add("--csv", help="write every sample's figures there")
+    add("--json", help="write the metrics there")
+    add("--csv", help="write every sample's metrics there")
     add("--html", help="write a page with tables, curves, breakdowns and samples there")
     add("--freihand", metavar="DIR", help="FreiHAND's folder: predict its evaluation split for --pred")
     add("--pred", metavar="FILE", help="with --freihand: the pred.json to write")
@@ -202,13 +202,13 @@ def _measure_predictions(args) -> int:
     from hiu_tf.runtime.results import write_json
 
     if args.protocol == "freihand":
-        figures = evaluate_freihand(args.reference, args.predictions)
+        metrics = evaluate_freihand(args.reference, args.predictions)
     else:
-        figures = evaluate_points(args.protocol, args.reference, args.predictions)
-    shown = {name: value for name, value in figures.items() if name != "curve"}
+        metrics = evaluate_points(args.protocol, args.reference, args.predictions)
+    shown = {name: value for name, value in metrics.items() if name != "curve"}
     print("\n".join(f"{n}: {v:f}" if isinstance(v, float) else f"{n}: {v}" for n, v in shown.items()))
     if args.json:
-        write_json(Path(args.json), figures)
+        write_json(Path(args.json), metrics)
     return 0
 
 
@@ -225,24 +225,24 @@ def _predict_freihand(args) -> int:
 
 
 def _measure_models(args) -> int:
-    from hiu_tf.evaluation.figures import figures_of, named_figures, with_range
+    from hiu_tf.evaluation.metrics import metrics_of, named_metrics, with_range
     from hiu_tf.evaluation.summary import as_json, markdown
     from hiu_tf.runtime.results import write_json
     from hiu_tf.tasks import PAPER
 
     predictors, size, tasks = ({}, None, PAPER) if args.through else _predictors(args)
-    ours = with_range(figures_of(tasks), *args.pixels) if args.pixels else figures_of(tasks)
-    figures = (*ours, *named_figures([name for name in args.protocols.split(",") if name]))
+    ours = with_range(metrics_of(tasks), *args.pixels) if args.pixels else metrics_of(tasks)
+    metrics = (*ours, *named_metrics([name for name in args.protocols.split(",") if name]))
     part, sides = Part(args.data, args.sets, args.split, args.fold, args.limit, "", args.skip_damaged), {}
     if args.through:
-        measured, sides = measure_product(args.model, part, figures, not args.no_fit)
+        measured, sides = measure_product(args.model, part, metrics, not args.no_fit)
     else:
-        measured = measure_sets(predictors, size, part, figures, with_mean=bool(args.run))
+        measured = measure_sets(predictors, size, part, metrics, with_mean=bool(args.run))
     if args.corrupt:
-        _add_corrupted(args.corrupt, predictors, size, part, figures, measured)
-    results = results_of(measured, figures)
-    comparisons = _comparisons(args.compare, measured, figures) if args.compare else {}
-    print(markdown(results, figures))
+        _add_corrupted(args.corrupt, predictors, size, part, metrics, measured)
+    results = results_of(measured, metrics)
+    comparisons = _comparisons(args.compare, measured, metrics) if args.compare else {}
+    print(markdown(results, metrics))
     if sides:
         print(f"\n{side_table(sides)}")
     if args.none:
@@ -250,12 +250,12 @@ def _measure_models(args) -> int:
     for name, table in comparisons.items():
         print(f"\n**{name}**: paired bootstrap, * where the interval leaves out 0\n\n{table}")
     if args.json:
-        write_json(Path(args.json), as_json(results, " ".join(sys.argv), figures))
+        write_json(Path(args.json), as_json(results, " ".join(sys.argv), metrics))
     if args.csv:
-        write_csv(Path(args.csv), measured, figures)
+        write_csv(Path(args.csv), measured, metrics)
     if args.html:
         title = f"Evaluation of {args.run or args.model or ' and '.join(args.compare)}"
-        write_page(Path(args.html), title, measured, figures, comparisons)
+        write_page(Path(args.html), title, measured, metrics, comparisons)
     return 0
 
 
@@ -281,24 +281,24 @@ def _names(paths):
     return short if len(set(short)) == len(short) else list(paths)
 
 
-def _add_corrupted(which, predictors, size, part, figures, measured):
+def _add_corrupted(which, predictors, size, part, metrics, measured):
     """The first predictor on corrupted pictures, beside itself on clean ones."""
     from hiu_tf.evaluation.corruption import CORRUPTIONS
 
     name, predict = next(iter(predictors.items()))
     for corruption in CORRUPTIONS if which == "all" else [which]:
-        found = measure_sets({name: predict}, size, part._replace(corruption=corruption), figures, with_mean=False)
+        found = measure_sets({name: predict}, size, part._replace(corruption=corruption), metrics, with_mean=False)
         for dataset, (_, everyone) in found.items():
             measured[dataset][1][f"{name}, {corruption}"] = everyone[name]
 
 
-def _comparisons(models, measured, figures):
+def _comparisons(models, measured, metrics):
     from hiu_tf.evaluation.compare import compare, comparison_table
 
     a, b = _names(models)
     tables = {}
     for name, (_, everyone) in measured.items():
-        tables[name] = comparison_table(compare(everyone[a], everyone[b], figures), a, b)
+        tables[name] = comparison_table(compare(everyone[a], everyone[b], metrics), a, b)
     return tables
 
 

@@ -18,7 +18,7 @@ import tf_keras as keras
 
 from hiu_tf.config.schema import ConfigError
 from hiu_tf.hand.model import HandModel
-from hiu_tf.metrics.figures import Figure
+from hiu_tf.metrics.metric import Metric
 
 
 class Maps(NamedTuple):
@@ -95,8 +95,8 @@ class Task:
       read: (the network's raw outputs of one stack, hand, S) -> predictions, under the keys of `outputs`.
       outputs: key -> what is exported under it.
       needs: keys of the record that `encode` wants beside those that every task is given.
-      metrics: S -> streaming metrics, for validation during training.
-      figures: of the tables that evaluation writes.
+      streaming: S -> Keras metrics, for validation during training.
+      metrics: of the tables that evaluation writes.
       draw: (picture [H, W, 3] uint8 RGB, predictions of one sample, hand) -> panel of the same kind, or None.
     """
 
@@ -109,8 +109,8 @@ class Task:
     losses: Mapping[str, Loss] = field(default_factory=dict)
     outputs: Mapping[str, Output] = field(default_factory=dict)
     needs: tuple[str, ...] = ()
-    metrics: Callable[[int], list[keras.metrics.Metric]] = field(default=lambda size: [])
-    figures: tuple[Figure, ...] = ()
+    streaming: Callable[[int], list[keras.metrics.Metric]] = field(default=lambda size: [])
+    metrics: tuple[Metric, ...] = ()
     draw: Callable[[np.ndarray, dict, HandModel], np.ndarray] | None = None
 
     def __post_init__(self):

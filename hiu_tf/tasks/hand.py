@@ -10,7 +10,7 @@ from hiu_tf.geometry.camera import virtual_intrinsics
 from hiu_tf.geometry.tensor.camera import project
 from hiu_tf.geometry.tensor.rotation import rotation_matrix
 from hiu_tf.hand.layer import pose_hand
-from hiu_tf.metrics.figures import Figure
+from hiu_tf.metrics.metric import Metric
 from hiu_tf.metrics.protocols import ALIGNED, ALL_VERTICES, MASK_PROTOCOLS, OF_BOX, PIXELS_0_30, ROOT
 from hiu_tf.metrics.streaming import Joints2DAUC, Joints3DError
 from hiu_tf.runtime.draw import draw_mesh
@@ -179,21 +179,21 @@ HAND = Task(
         keys.ROTATION: Output((3,), "R, axis-angle, hand frame to the crop's virtual camera"),
         keys.TRANSLATION: Output((3,), "T, metres"),
     },
-    metrics=lambda size: [
+    streaming=lambda size: [
         Joints2DAUC("projected_2d_auc", keys.JOINTS_2D_PROJECTED, size),
         Joints3DError("joints_3d_root", aligned=False),
         Joints3DError("joints_3d_aligned", aligned=True),
     ],
-    figures=(
-        Figure("projected_2d_auc", PIXELS_0_30, *_PROJECTED, "auc"),
-        Figure("projected_2d_box_error", OF_BOX, *_PROJECTED, "sample mean"),
-        Figure("rendered_mask_iou", MASK_PROTOCOLS["iou"], keys.RENDERED_MASK, keys.MASK, keys.MASK_WEIGHT),
-        Figure("joints_3d_root", ROOT, *_JOINTS),
-        Figure("joints_3d_aligned", ALIGNED, *_JOINTS),
-        Figure("joints_3d_aligned_auc", ALIGNED, *_JOINTS, "auc"),
-        Figure("mesh_root", replace(ROOT, **ALL_VERTICES), *_MESH),
-        Figure("mesh_aligned", replace(ALIGNED, **ALL_VERTICES), *_MESH),
-        Figure("mesh_aligned_auc", replace(ALIGNED, **ALL_VERTICES), *_MESH, "auc"),
+    metrics=(
+        Metric("projected_2d_auc", PIXELS_0_30, *_PROJECTED, "auc"),
+        Metric("projected_2d_box_error", OF_BOX, *_PROJECTED, "sample mean"),
+        Metric("rendered_mask_iou", MASK_PROTOCOLS["iou"], keys.RENDERED_MASK, keys.MASK, keys.MASK_WEIGHT),
+        Metric("joints_3d_root", ROOT, *_JOINTS),
+        Metric("joints_3d_aligned", ALIGNED, *_JOINTS),
+        Metric("joints_3d_aligned_auc", ALIGNED, *_JOINTS, "auc"),
+        Metric("mesh_root", replace(ROOT, **ALL_VERTICES), *_MESH),
+        Metric("mesh_aligned", replace(ALIGNED, **ALL_VERTICES), *_MESH),
+        Metric("mesh_aligned_auc", replace(ALIGNED, **ALL_VERTICES), *_MESH, "auc"),
     ),
     draw=draw,
 )

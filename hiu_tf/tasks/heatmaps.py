@@ -6,7 +6,7 @@ from hiu_tf.codecs import heatmap
 from hiu_tf.codecs.heatmap import READABLE
 from hiu_tf.conventions import keys
 from hiu_tf.conventions.skeleton import NUM_JOINTS
-from hiu_tf.metrics.figures import Figure
+from hiu_tf.metrics.metric import Metric
 from hiu_tf.metrics.protocols import OF_BOX, PIXELS_0_30
 from hiu_tf.metrics.streaming import Joints2DAUC
 from hiu_tf.runtime.draw import draw_skeleton
@@ -70,10 +70,10 @@ HEATMAPS = Task(
         keys.JOINTS_2D: Output((NUM_JOINTS, 2), "x, y in pixels of the crop, read off the heat maps"),
         keys.SCORES: Output((NUM_JOINTS,), "peak of each heat map, 0..1"),
     },
-    metrics=lambda size: [Joints2DAUC("joints_2d_auc", keys.JOINTS_2D, size)],
-    figures=(
-        Figure("joints_2d_auc", PIXELS_0_30, *_COMPARED, "auc"),
-        Figure("joints_2d_box_error", OF_BOX, *_COMPARED, "sample mean"),
+    streaming=lambda size: [Joints2DAUC("joints_2d_auc", keys.JOINTS_2D, size)],
+    metrics=(
+        Metric("joints_2d_auc", PIXELS_0_30, *_COMPARED, "auc"),
+        Metric("joints_2d_box_error", OF_BOX, *_COMPARED, "sample mean"),
     ),
     draw=lambda picture, found, hand: draw_skeleton(picture, found[keys.JOINTS_2D], found[keys.SCORES]),
 )

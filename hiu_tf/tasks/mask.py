@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from hiu_tf.conventions import keys
-from hiu_tf.metrics.figures import Figure
+from hiu_tf.metrics.metric import Metric
 from hiu_tf.metrics.protocols import MASK_PROTOCOLS
 from hiu_tf.metrics.streaming import MaskIoU
 from hiu_tf.runtime.draw import draw_mask
@@ -40,7 +40,7 @@ MASK = Task(
     labels={keys.MASK: Label(keys.MASK_WEIGHT, (-1, 1, 1, 1))},
     losses={"mask": Loss(mask, weight_of(keys.MASK_WEIGHT), 5.0)},
     outputs={keys.MASK: Output(("S", "S"), "probability of hand, 0..1")},
-    metrics=lambda size: [MaskIoU("mask_iou")],
-    figures=tuple(Figure(f"mask_{name}", protocol, *_COMPARED) for name, protocol in MASK_PROTOCOLS.items()),
+    streaming=lambda size: [MaskIoU("mask_iou")],
+    metrics=tuple(Metric(f"mask_{name}", protocol, *_COMPARED) for name, protocol in MASK_PROTOCOLS.items()),
     draw=lambda picture, found, hand: draw_mask(picture, found[keys.MASK]),
 )

@@ -65,7 +65,7 @@ class HIUTrainer(keras.Model):
         self.total, self.norm = keras.metrics.Mean("loss"), keras.metrics.Mean("gradient_norm")
         self.part_norms = PartNorms(network.trainable_variables)
         self.skipped = keras.metrics.Sum("skipped_steps")
-        self.quality = [metric for task in tasks for metric in task.metrics(self.image_size)]
+        self.quality = [metric for task in tasks for metric in task.streaming(self.image_size)]
         self.input_wait = tf.Variable(0.0, trainable=False, dtype=tf.float64, name="input_wait")
 
     @property
@@ -130,7 +130,7 @@ class HIUTrainer(keras.Model):
         image, targets = _never_empty(*data)
         weights = sample_weights(self.losses_by_name, targets)
         stacks = self.predictions(image, training=False)
-        # Full weights: figures of different steps of the warm-up are to be compared.
+        # Full weights: metrics of different steps of the warm-up are to be compared.
         errors, total = self.compute_losses(targets, stacks, self.loss_weights, self._totals(weights))
         for metric in self.quality:
             metric.update_state(targets, stacks[-1])

@@ -274,9 +274,9 @@ def evaluation(folder: Path) -> Iterator[Attempt]:
                 "--predictions",
                 str(folder / kind[2]),
             ]
-            text = run(main, *arguments, "--json", str(folder / "figures.json"))
+            text = run(main, *arguments, "--json", str(folder / "metrics.json"))
             if re.search(r"\bnan\b", text):
-                raise Wrong(f"a figure is nan: {text}")
+                raise Wrong(f"a metric is nan: {text}")
         finally:
             path.write_bytes(contents[path])
 

@@ -65,7 +65,7 @@ def test_damaged_records_can_be_left_out(damaged, capsys):
     assert "damaged after 1 records" in capsys.readouterr().err
 
 
-def test_labels_that_are_no_numbers_do_not_reach_the_figures(tmp_path, monkeypatch):
+def test_labels_that_are_no_numbers_do_not_reach_the_metrics(tmp_path, monkeypatch):
     import pipelines.schema
 
     monkeypatch.setattr(pipelines.schema.np, "isfinite", lambda array: np.ones(np.shape(array), bool))
@@ -271,7 +271,7 @@ def test_an_unknown_setting_names_those_that_are_spelt_alike():
         load_recipe(DEMO, ["train.stepz=3"])
 
 
-# --- figures and pages ---------------------------------------------------------------------------
+# --- metrics and pages ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 1e200])
@@ -388,7 +388,7 @@ def test_inputs_that_json_does_not_know(bad):
         connect("127.0.0.1:9").predict("tensor", image=np.full((1, 2, 2, 3), bad))
 
 
-def test_the_figures_program_refuses_a_nan(tmp_path, capsys):
+def test_the_metrics_program_refuses_a_nan(tmp_path, capsys):
     joints = np.random.default_rng(0).random((2, 21, 3))
     np.savez(tmp_path / "good.npz", joints=joints)
     np.savez(tmp_path / "bad.npz", joints=np.where(np.arange(21)[:, None] == 3, np.nan, joints))

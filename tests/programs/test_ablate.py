@@ -34,10 +34,10 @@ def grid(rendered_records, tmp_path_factory):
 
 def test_what_is_done_is_kept(grid, capsys):
     folder, arguments = grid
-    figures = folder / "out" / "plain" / "seed1" / ablate.FIGURES
-    before = figures.stat().st_mtime_ns
+    metrics = folder / "out" / "plain" / "seed1" / ablate.METRICS
+    before = metrics.stat().st_mtime_ns
     assert ablate.main([*arguments, "--arms", "plain", *SETTINGS]) == 0
-    assert figures.stat().st_mtime_ns == before
+    assert metrics.stat().st_mtime_ns == before
     assert "| plain | 0." in capsys.readouterr().out
 
 
@@ -56,7 +56,7 @@ def test_another_recipe_is_refused(grid):
 
 
 def test_other_samples_are_measured_anew(grid):
-    """The run is kept, its figures are not."""
+    """The run is kept, its metrics are not."""
     folder, arguments = grid
     other = folder / "half.yaml"
     other.write_text((folder / "grid.yaml").read_text() + "fold: [0.0, 0.9]\n")

@@ -10,8 +10,8 @@ import pytest
 
 from hiu_tf.config.presets import model_config
 from hiu_tf.errors import UserError
-from hiu_tf.evaluation.figures import FIGURES
-from hiu_tf.evaluation.freihand import official_figures, read_predictions, write_predictions
+from hiu_tf.evaluation.freihand import official_metrics, read_predictions, write_predictions
+from hiu_tf.evaluation.metrics import METRICS
 from hiu_tf.evaluation.published import published, published_curve, published_rows
 from hiu_tf.export.card import model_card, write_card
 from hiu_tf.export.module import HIUModule
@@ -37,15 +37,15 @@ def outputs(rendered_records, tmp_path_factory):
     return folder
 
 
-def test_figures_are_those_of_the_samples(outputs):
-    """The CSV's columns average to the JSON's figures where all samples have all labels."""
+def test_metrics_are_those_of_the_samples(outputs):
+    """The CSV's columns average to the JSON's metrics where all samples have all labels."""
     content = json.loads((outputs / "out.json").read_text())
     clean, dark = content["results"]["synthetic"].values()
     rows = list(csv.DictReader((outputs / "out.csv").read_text().splitlines()))
     assert len(rows) == 6
-    for figure in FIGURES:
-        assert np.mean([float(row[figure.name]) for row in rows]) == pytest.approx(clean[figure.name], rel=1e-4), figure
-    assert set(clean) == {*(figure.name for figure in FIGURES), "zhou", "nsrm"} == set(content["protocols"])
+    for metric in METRICS:
+        assert np.mean([float(row[metric.name]) for row in rows]) == pytest.approx(clean[metric.name], rel=1e-4), metric
+    assert set(clean) == {*(metric.name for metric in METRICS), "zhou", "nsrm"} == set(content["protocols"])
     assert clean["mask_iou"] > dark["mask_iou"]
     assert content["protocols"]["zhou"]["words"].startswith("area under the curve; Zhou et al. 2020")
 
@@ -123,7 +123,7 @@ def test_predictions_for_freihands_server(freihand, tmp_path):
     bones = np.linalg.norm(found["xyz"][:, 9] - found["xyz"][:, 10], axis=1)
     np.testing.assert_allclose(bones, [0.028, 0.030, 0.032], atol=2e-6)
     assert (found["xyz"][..., 2] > 0).all()
-    assert official_figures(found, found)["xyz_mean3d"] == 0
+    assert official_metrics(found, found)["xyz_mean3d"] == 0
 
 
 def test_another_mesh_is_refused_before_the_server_does(freihand, tmp_path):
@@ -145,7 +145,7 @@ def test_published_numbers_are_whole():
     for benchmark, entry in published().items():
         assert entry["source"]
         for method, values in entry["methods"].items():
-            assert len(values) == len(entry["figures"]), (benchmark, method)
+            assert len(values) == len(entry["metrics"]), (benchmark, method)
         assert published_rows(benchmark)[0][0] == "method"
     _, x, y = published_curve("rhd")
     heights = (y[1:] + y[:-1]) / 2
@@ -167,7 +167,7 @@ def test_random_weights_are_the_same_ones_every_time(hand, rng):
 
 
 def test_the_product_is_measured_on_whole_pictures(rendered_records, tmp_path, capsys):
-    """Told box and side, upright hands give what their crops give; every row has every 2D figure."""
+    """Told box and side, upright hands give what their crops give; every row has every 2D metric."""
     common = ["--data", str(rendered_records), "--model", f"{MODEL}/hiu_mobile_float16.tflite", "--json"]
     assert main([*common, str(tmp_path / "product.json"), "--through", "predict"]) == 0
     assert "side said rightly" in capsys.readouterr().out

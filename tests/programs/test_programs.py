@@ -179,8 +179,8 @@ def test_from_data_to_model(tmp_path, rendered_records):
         "evaluate", "--run", str(tmp_path / "run"), "--data", str(rendered_records), "--json", str(tmp_path / "m.json")
     )
     assert measured.returncode == 0, measured.stderr[-2000:]
-    figures = json.loads((tmp_path / "m.json").read_text())["results"]["synthetic"]
-    assert set(figures) == {"trained", "random weights", "mean of training"}
+    metrics = json.loads((tmp_path / "m.json").read_text())["results"]["synthetic"]
+    assert set(metrics) == {"trained", "random weights", "mean of training"}
     exported = run(
         "export",
         "--run",

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from hiu_tf.conventions import keys
-from hiu_tf.metrics.figures import Figure
+from hiu_tf.metrics.metric import Metric
 from hiu_tf.metrics.protocols import PIXELS_0_30
 from hiu_tf.tasks.base import Label, Loss, Output, Task, Vector, weight_of
 
@@ -38,7 +38,7 @@ class Accuracy(tf.keras.metrics.Mean):
 
 
 @dataclass(frozen=True)
-class Share(Figure):
+class Share(Metric):
     """The same for the tables."""
 
     higher_is_better = True
@@ -68,7 +68,7 @@ VISIBILITY = Task(
     labels={keys.VISIBLE: Label(keys.JOINTS_2D_WEIGHT, (-1, 21))},
     losses={"visibility": Loss(visibility, weight_of(keys.JOINTS_2D_WEIGHT), 1.0)},
     outputs={SEEN: Output((21,), "probability that a joint is seen, 0..1")},
-    metrics=lambda size: [Accuracy("visibility_accuracy")],
-    figures=(Share("visibility_accuracy", PIXELS_0_30, SEEN, keys.VISIBLE, keys.JOINTS_2D_WEIGHT),),
+    streaming=lambda size: [Accuracy("visibility_accuracy")],
+    metrics=(Share("visibility_accuracy", PIXELS_0_30, SEEN, keys.VISIBLE, keys.JOINTS_2D_WEIGHT),),
     draw=draw,
 )

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from hiu_tf.conventions import keys
-from hiu_tf.evaluation.figures import FIGURES
+from hiu_tf.evaluation.metrics import METRICS
 from hiu_tf.tasks import PAPER
 
 SAMPLES, SIZE = 13, 32
@@ -31,14 +31,14 @@ def data(rng):
     return as_float(targets), as_float(predicted)
 
 
-@pytest.mark.parametrize("metric", [m for task in PAPER for m in task.metrics(SIZE)], ids=lambda metric: metric.name)
+@pytest.mark.parametrize("metric", [m for task in PAPER for m in task.streaming(SIZE)], ids=lambda metric: metric.name)
 def test_streaming_equals_offline(metric, data):
     targets, predicted = data
     for part in (slice(0, 5), slice(5, 10), slice(10, 13)):
         metric.update_state(*({name: tf.constant(v[part]) for name, v in arrays.items()} for arrays in data))
-    figure = next(figure for figure in FIGURES if figure.name == metric.name)
+    metric = next(metric for metric in METRICS if metric.name == metric.name)
     labels = {**targets, keys.MASK: targets[keys.MASK][..., 0]}
-    expected = figure.value(figure.errors(predicted, labels, SIZE))
+    expected = metric.value(metric.errors(predicted, labels, SIZE))
     assert float(metric.result()) == pytest.approx(expected, rel=1e-5)
     metric.reset_state()
     assert float(metric.result()) == 0

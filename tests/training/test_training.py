@@ -293,26 +293,26 @@ print(*map(repr, map(float, [*history, np.abs(weights).sum(), weights @ np.sin(n
 def test_two_replicas_equal_one(rendered_records):
     """1 x 8 and 2 x 4, step by step: all masks and 3D labels in one replica; a replica without any label; batches of
     3 and of 1, which leave a replica with less or nothing. Losses, gradient norms and weights agree to 1e-4."""
-    figures = []
+    metrics = []
     for replicas in ("1", "2"):
         command = [sys.executable, "-c", REPLICAS, replicas, str(rendered_records)]
         result = subprocess.run(command, capture_output=True, text=True, check=False)
         assert result.returncode == 0, result.stderr[-2000:]
-        figures.append([float(number) for number in result.stdout.split()])
-    assert len(figures[0]) == 4 * 3 + 2
-    np.testing.assert_allclose(figures[0], figures[1], rtol=1e-4)
+        metrics.append([float(number) for number in result.stdout.split()])
+    assert len(metrics[0]) == 4 * 3 + 2
+    np.testing.assert_allclose(metrics[0], metrics[1], rtol=1e-4)
 
 
 @pytest.mark.slow
 def test_synchronised_batch_norm_sees_the_whole_batch(rendered_records):
     """1 x 8 and 2 x 4 agree with batch norm in training too."""
-    figures = []
+    metrics = []
     for replicas in ("1", "2"):
         command = [sys.executable, "-c", REPLICAS, replicas, str(rendered_records), "synchronised"]
         result = subprocess.run(command, capture_output=True, text=True, check=False)
         assert result.returncode == 0, result.stderr[-2000:]
-        figures.append([float(number) for number in result.stdout.split()])
-    np.testing.assert_allclose(figures[0], figures[1], rtol=1e-3)
+        metrics.append([float(number) for number in result.stdout.split()])
+    np.testing.assert_allclose(metrics[0], metrics[1], rtol=1e-3)
 
 
 def test_a_run_that_goes_on_has_no_result_until_it_ends(rendered_records, tmp_path):
@@ -365,14 +365,14 @@ def test_which_epochs_are_validated_does_not_depend_on_interruptions(rendered_re
         assert found == [4, 8, 10], name
 
 
-def test_another_figure_starts_with_no_best(rendered_records, tmp_path):
+def test_another_metric_starts_with_no_best(rendered_records, tmp_path):
     """A loss of 9 is not worse than an area of .1."""
     made = {"validate": ("synthetic",), "best": "joints_2d_auc"}
     run(recipe(2, **made), rendered_records, tmp_path)
     made["best"] = "loss"
     run(recipe(4, **made), rendered_records, tmp_path)
     best, last = json.loads((tmp_path / BEST).read_text()), read_journal(tmp_path)[-1]
-    assert best == {"figure": "loss", "sets": ["synthetic"], "value": pytest.approx(last["val_loss"]), "step": 4}
+    assert best == {"metric": "loss", "sets": ["synthetic"], "value": pytest.approx(last["val_loss"]), "step": 4}
 
 
 def test_validation_does_not_warm_up(rendered_records, hand):

@@ -3,7 +3,7 @@
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 
-_SECONDS = 2.0  # of repetitions for each figure
+_SECONDS = 2.0  # of repetitions for each metric
 
 
 def median_ms(function, inputs=()) -> float:

@@ -1,4 +1,4 @@
-"""The figures of our own table: those of the tasks; and others that a user asks for."""
+"""The metrics of our own table: those of the tasks; and others that a user asks for."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from dataclasses import replace
 from hiu_tf.conventions import keys
 from hiu_tf.errors import UserError
 from hiu_tf.evaluation.benchmarks import POINT_PROTOCOLS
-from hiu_tf.metrics.figures import Figure
+from hiu_tf.metrics.metric import Metric
 from hiu_tf.metrics.protocols import PIXELS_0_30
 from hiu_tf.tasks import PAPER
 
 
-def figures_of(tasks) -> tuple[Figure, ...]:
-    """The figures of these tasks, in their order."""
-    return tuple(figure for task in tasks for figure in task.figures)
+def metrics_of(tasks) -> tuple[Metric, ...]:
+    """The metrics of these tasks, in their order."""
+    return tuple(metric for task in tasks for metric in task.metrics)
 
 
 #: Of the paper's tasks.
-FIGURES = figures_of(PAPER)
+METRICS = metrics_of(PAPER)
 
 
-def named_figures(names: list[str]) -> list[Figure]:
+def named_metrics(names: list[str]) -> list[Metric]:
     """Figures of the named protocols of `benchmarks.POINT_PROTOCOLS` for a model's own predictions: their area.
 
     Raises:
@@ -36,11 +36,11 @@ def named_figures(names: list[str]) -> list[Figure]:
         2: (keys.JOINTS_2D, keys.JOINTS_2D, keys.JOINTS_2D_WEIGHT),
         3: (keys.JOINTS_3D, keys.JOINTS_3D, keys.JOINTS_3D_WEIGHT),
     }
-    return [Figure(name, POINT_PROTOCOLS[name], *sources[POINT_PROTOCOLS[name].dimensions], "auc") for name in names]
+    return [Metric(name, POINT_PROTOCOLS[name], *sources[POINT_PROTOCOLS[name].dimensions], "auc") for name in names]
 
 
-def with_range(figures, low: float, high: float, steps: int) -> tuple[Figure, ...]:
-    """The figures with another range of pixels for the areas of 2D joints; HIU-Data's own is not published."""
+def with_range(metrics, low: float, high: float, steps: int) -> tuple[Metric, ...]:
+    """The metrics with another range of pixels for the areas of 2D joints; HIU-Data's own is not published."""
     origin = "2D joints in a crop of 256, a range that was asked for"
     other = replace(PIXELS_0_30, origin=origin, low=low, high=high, steps=steps)
-    return tuple(replace(figure, protocol=other) if figure.protocol is PIXELS_0_30 else figure for figure in figures)
+    return tuple(replace(metric, protocol=other) if metric.protocol is PIXELS_0_30 else metric for metric in metrics)

@@ -1,8 +1,8 @@
-"""One figure of a table: which prediction is compared with which label, by which protocol.
+"""One metric of a table: which prediction is compared with which label, by which protocol.
 
-Every figure is the mean over columns (joints, vertices) of the mean over samples of what each error adds
+Every metric is the mean over columns (joints, vertices) of the mean over samples of what each error adds
 to it. That makes per-sample tables, breakdowns and bootstraps the same numbers again, only in other sums.
-2D figures are in pixels of a crop of 256: crops of another size are scaled to it first.
+2D metrics are in pixels of a crop of 256: crops of another size are scaled to it first.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ _CROP = 256
 
 
 @dataclass(frozen=True)
-class Figure:
+class Metric:
     """One number of the table.
 
     Attributes:
-      name: of the figure.
+      name: of the metric.
       protocol: how predictions are compared.
       of: key of the prediction.
       label, needs: keys of the label and of its weight.
@@ -49,7 +49,7 @@ class Figure:
 
     @property
     def words(self) -> str:
-        """The figure's protocol in a sentence."""
+        """The metric's protocol in a sentence."""
         source = {keys.JOINTS_2D_PROJECTED: "projected from 3D: ", keys.RENDERED_MASK: "rendered from the mesh: "}
         if isinstance(self.protocol, MaskProtocol):
             what = self.protocol.words
@@ -78,13 +78,13 @@ class Figure:
         return self.protocol.errors(scale * found, scale * truth, weight, box, visible)
 
     def contributions(self, errors: np.ndarray) -> np.ndarray:
-        """What each error adds to the figure, [B, columns]."""
+        """What each error adds to the metric, [B, columns]."""
         if self.statistic == "auc":
             return self.protocol.areas(errors)
         return mean(errors, axis=1)[:, np.newaxis] if self.statistic == "sample mean" else errors
 
     def value(self, errors: np.ndarray) -> float:
-        """The figure of all errors; NaN without any."""
+        """The metric of all errors; NaN without any."""
         return float(mean(mean(self.contributions(errors), axis=0)))
 
 
