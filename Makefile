@@ -35,6 +35,7 @@ models: $(READY)
 
 lint: $(READY)
 	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet .
 
 $(READY): setup.py
 	@set -e; \

@@ -12,9 +12,15 @@ The versions were tried together; later ones break each other (tensorflow-addons
 TensorFlow 2.15 were built for NumPy 1).
 """
 
+import re
 from pathlib import Path
 
 from setuptools import find_packages, setup
+
+#: It stands in the package alone, which must not be imported before it is installed.
+VERSION = re.search(
+    r'^__version__ = "(.+)"$', Path(__file__).with_name("hiu_tf").joinpath("__init__.py").read_text(), re.M
+)[1]
 
 TRAIN = [
     "tensorflow==2.15.1",
@@ -41,7 +47,7 @@ MESH = ["pygltflib>=1.16", "trimesh>=4"]
 
 setup(
     name="hiu-tf",
-    version="0.1.0",
+    version=VERSION,
     description="Hand image understanding (HIU-DMTL): 2D and 3D joints, mask and mesh from one picture",
     long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
