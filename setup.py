@@ -58,7 +58,7 @@ setup(
     package_dir={"hiu_tf.savedmodels": "savedmodels"},
     package_data={
         "hiu_tf.hand": ["*.npz"],
-        "hiu_tf.export": ["*.json"],
+        "hiu_tf.exporting": ["*.json"],
         "hiu_tf.evaluation": ["*.yaml"],
         "hiu_tf.savedmodels": ["*/*_float16.tflite", "*/model.json", "*/card.md"],
         "pipelines": ["recipes/*.yaml", "recipes/*/*.yaml", "datasets/*/*.csv", "datasets/*/README.md"],

@@ -6,7 +6,7 @@
 
     hiu_tf.predict("photo.jpg")        the same with the models that ship, loaded once
     hiu_tf.load_hand("mano.npz")       a hand model
-    hiu_tf.load_recipe, train, load_run, evaluate, export_run: what `hiu train | evaluate | export` do (hiu-tf[train])
+    hiu_tf.load_recipe, train, load_run, evaluate, export: what `hiu train | evaluate | export` do (hiu-tf[train])
 
 Importing this package imports no TensorFlow: the runtime predicts with NumPy, OpenCV and a
 TFLite interpreter alone. It does ask TensorFlow for the one Keras family that this project and
@@ -44,7 +44,7 @@ _DOOR = {
     "train": "hiu_tf.training.run",
     "load_run": "hiu_tf.training.folder",
     "evaluate": "hiu_tf.evaluation.evaluate",
-    "export_run": "hiu_tf.export.run",
+    "export": "hiu_tf.exporting.run",
 }
 __all__ = ["__version__", *_DOOR]
 

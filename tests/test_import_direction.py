@@ -29,7 +29,7 @@ ALLOWED = {
     "losses": BASE | {"codecs", "tasks"},
     "training": BASE | {"config", "geometry", "hand", "render", "tasks", "models", "losses", "runtime"},
     "evaluation": BASE | {"geometry", "hand", "render", "metrics", "tasks", "models", "runtime"},
-    "export": BASE | {"config", "codecs", "geometry", "hand", "metrics", "tasks", "models", "runtime", "evaluation"},
+    "exporting": BASE | {"config", "codecs", "geometry", "hand", "metrics", "tasks", "models", "runtime", "evaluation"},
     "runtime": BASE | {"codecs", "geometry", "hand", "fit", "serving"},
     "serving": BASE | {"geometry"},
     "cli": BASE | {"runtime", "config", "models", "programs"},
@@ -39,7 +39,7 @@ PIPELINES_MAY_IMPORT = BASE | {"config", "geometry", "codecs", "hand", "fit", "r
 
 
 def imported_modules(path):
-    """Names of modules, whichever way they are imported: `from hiu_tf import export` names hiu_tf.export."""
+    """Names of modules, whichever way they are imported: `from hiu_tf import losses` names hiu_tf.losses."""
     place = path.relative_to(ROOT).parts
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom):

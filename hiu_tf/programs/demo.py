@@ -105,7 +105,7 @@ def main(argv=None) -> int:
     args = parse_args(argv)
     from hiu_tf.cli import main as hiu
     from hiu_tf.evaluation.summary import as_json, markdown
-    from hiu_tf.export.run import export_run
+    from hiu_tf.exporting.run import export
     from hiu_tf.programs._measure import Part
     from hiu_tf.programs.evaluate import evaluate_run
     from hiu_tf.runtime.results import write_json
@@ -129,7 +129,7 @@ def main(argv=None) -> int:
     write_json(out / "metrics.json", as_json(results, "make demo"))
     stage(4, "export: SavedModel, TFLite float32 and float16")
     note = f"Trained by `make demo`: {args.steps} steps, a few minutes on two CPU cores."
-    export_run(trained, out / "model", ("float32", "float16"), metrics={"results": results}, training=note)
+    export(trained, out / "model", ("float32", "float16"), metrics={"results": results}, training=note)
     stage(5, "predictions")
     write_held_out(root, out / "pictures")
     inputs = [str(out / "pictures"), *([args.photos] if args.photos else [])]

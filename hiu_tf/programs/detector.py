@@ -164,7 +164,7 @@ def _finder(path):
 def _export(args):
     import json
 
-    from hiu_tf.export.detector import detector_card, detector_text, export_detector
+    from hiu_tf.exporting.detector import detector_card, detector_text, export_detector
     from hiu_tf.programs._detection import table
     from hiu_tf.training.detector import load_detector
 

@@ -29,7 +29,7 @@ _BATCH = 16
 @contextmanager
 def example_source(size: int, data: str | None, sets: list[str], pictures: int):
     """(split, count) -> labelled batches of --data's sets, or of pictures that are rendered for it."""
-    from hiu_tf.export.run import CALIBRATION
+    from hiu_tf.exporting.run import CALIBRATION
     from hiu_tf.programs.prepare import prepare
     from pipelines.build import evaluation_data
     from pipelines.mixing import data_folder
@@ -90,8 +90,8 @@ def _batch(text):
 
 def parse_args(argv):
     """The command line."""
-    from hiu_tf.export.run import CALIBRATION
-    from hiu_tf.export.targets import SAVED, TARGETS
+    from hiu_tf.exporting.run import CALIBRATION
+    from hiu_tf.exporting.targets import SAVED, TARGETS
 
     files = [name for name in TARGETS if name != SAVED]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -133,8 +133,8 @@ def parse_args(argv):
 def main(argv=None) -> int:
     """Runs the program; returns the exit code."""
     args = parse_args(argv)
-    from hiu_tf.export.run import export_run
-    from hiu_tf.export.targets import TARGETS, Options
+    from hiu_tf.exporting.run import export
+    from hiu_tf.exporting.targets import TARGETS, Options
     from hiu_tf.training.folder import load_run
 
     metrics = _read_metrics(Path(args.metrics)) if args.metrics else None
@@ -146,7 +146,7 @@ def main(argv=None) -> int:
     )
     with source as examples:
         options = Options(args.batch, not args.no_mask)
-        paths = export_run(run, args.out, args.precisions, examples, metrics, args.training, args.min_score, options)
+        paths = export(run, args.out, args.precisions, examples, metrics, args.training, args.min_score, options)
     print("\n".join(map(str, paths)))
     if args.serving:
         _write_serving(Path(args.out), Path(args.serving), args.name, run.config.image_size)

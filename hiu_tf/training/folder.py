@@ -124,7 +124,7 @@ def _load_file(network, path):
 
 
 def _load_exported(network, path):
-    """An exported model keeps the variables of the last stack's graph, in their order (export/module.py)."""
+    """An exported model keeps the variables of the last stack's graph, in their order (exporting/module.py)."""
     variables = keras.Model(network.input, network.output[-1]).variables
     try:
         saved = tf.train.load_checkpoint(str(path))

@@ -13,10 +13,10 @@ import tensorflow as tf
 from hiu_tf.config.presets import model_config
 from hiu_tf.conventions import keys
 from hiu_tf.errors import UserError
-from hiu_tf.export.card import model_card, write_card
-from hiu_tf.export.module import HIUModule
-from hiu_tf.export.saved_model import export_saved_model
-from hiu_tf.export.tflite import export_tflite
+from hiu_tf.exporting.card import model_card, write_card
+from hiu_tf.exporting.module import HIUModule
+from hiu_tf.exporting.saved_model import export_saved_model
+from hiu_tf.exporting.tflite import export_tflite
 from hiu_tf.models.hiu import build_hiu
 from hiu_tf.runtime.backend import INTERPRETERS, ModelError, load_network
 from hiu_tf.training.folder import load_weights

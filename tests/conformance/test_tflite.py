@@ -10,11 +10,11 @@ import tensorflow as tf
 
 from hiu_tf.conventions import keys
 from hiu_tf.evaluation.predictors import exported_predictor
-from hiu_tf.export.card import model_card, write_card
-from hiu_tf.export.module import HIUModule
-from hiu_tf.export.parity import Parity, beyond_limits, parity, parity_table
-from hiu_tf.export.targets import TARGETS
-from hiu_tf.export.tflite import PRECISIONS, delegated_share, export_tflite
+from hiu_tf.exporting.card import model_card, write_card
+from hiu_tf.exporting.module import HIUModule
+from hiu_tf.exporting.parity import Parity, beyond_limits, parity, parity_table
+from hiu_tf.exporting.targets import TARGETS
+from hiu_tf.exporting.tflite import PRECISIONS, delegated_share, export_tflite
 from hiu_tf.runtime.backend import ModelError, load_network
 from hiu_tf.training.folder import load_run
 from pipelines.build import evaluation_data

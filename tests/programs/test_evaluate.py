@@ -13,9 +13,9 @@ from hiu_tf.errors import UserError
 from hiu_tf.evaluation.freihand import official_metrics, read_predictions, write_predictions
 from hiu_tf.evaluation.metrics import METRICS
 from hiu_tf.evaluation.published import published, published_curve, published_rows
-from hiu_tf.export.card import model_card, write_card
-from hiu_tf.export.module import HIUModule
-from hiu_tf.export.tflite import export_tflite
+from hiu_tf.exporting.card import model_card, write_card
+from hiu_tf.exporting.module import HIUModule
+from hiu_tf.exporting.tflite import export_tflite
 from hiu_tf.hand.mano import read_mano
 from hiu_tf.models.hiu import build_hiu
 from hiu_tf.programs._measure import run_predictors

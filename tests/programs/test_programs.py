@@ -121,26 +121,26 @@ def test_int8_needs_as_many_pictures_as_a_batch(capsys):
 def test_what_differs_too_much_is_not_published(rendered_records, tmp_path, monkeypatch):
     """Neither the SavedModel that a server would take nor any other file; what was there stays."""
     from hiu_tf.config.presets import model_config
-    from hiu_tf.export.run import export_run
-    from hiu_tf.export.targets import TARGETS
+    from hiu_tf.exporting.run import export
+    from hiu_tf.exporting.targets import TARGETS
     from hiu_tf.hand.load import load_hand
     from hiu_tf.models.hiu import build_hiu
+    from hiu_tf.programs.export import example_source
     from hiu_tf.training.folder import Run
 
-    export = importlib.import_module("hiu_tf.programs.export")
     run = Run(build_hiu(model_config("tiny")), "tiny", model_config("tiny"), load_hand("procedural"))
     out = tmp_path / "model"
     (out / "3").mkdir(parents=True)
     monkeypatch.setitem(TARGETS, "SavedModel", TARGETS["SavedModel"]._replace(limits=(-1.0, -1.0)))
-    with export.example_source(64, str(rendered_records), ["synthetic"], 2) as examples:
+    with example_source(64, str(rendered_records), ["synthetic"], 2) as examples:
         assert sum(len(batch["image"]) for batch in examples("val", None)) == 2
         with pytest.raises(UserError, match="nothing is published.*SavedModel: 2D joints move by"):
-            export_run(run, out, ("float32",), examples)
+            export(run, out, ("float32",), examples)
         assert [path.name for path in out.iterdir()] == ["3"]
         monkeypatch.undo()
         monkeypatch.setitem(TARGETS, "float16", TARGETS["float16"]._replace(limits=(-1.0, -1.0)))
         with pytest.raises(UserError, match="complete but for what differs too much from the network: float16: 2D"):
-            export_run(run, out, ("float32", "float16"), examples)
+            export(run, out, ("float32", "float16"), examples)
     assert {path.name for path in out.iterdir()} == {"3", "4", "tiny_float32.tflite", "model.json", "card.md"}
 
 

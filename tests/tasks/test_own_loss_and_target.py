@@ -10,8 +10,8 @@ from hiu_tf.config.presets import model_config
 from hiu_tf.config.schema import LossConfig, TrainConfig
 from hiu_tf.conventions import keys
 from hiu_tf.errors import UserError
-from hiu_tf.export.run import export_run
-from hiu_tf.export.targets import TARGETS
+from hiu_tf.exporting.run import export
+from hiu_tf.exporting.targets import TARGETS
 from hiu_tf.tasks import find_tasks
 from hiu_tf.training.folder import Run
 from hiu_tf.training.trainer import HIUTrainer
@@ -44,7 +44,7 @@ def test_an_own_kind_of_file_is_written_and_held_against_the_network(
     examples = lambda split, count: evaluation_data(rendered_records / "synthetic", split, 64, 4).as_numpy_iterator()
     run = Run(tiny_network, "tiny", model_config("tiny"), hand)
     monkeypatch.setitem(TARGETS, "npz", NPZ)
-    paths = export_run(run, tmp_path, ["npz"], examples)
+    paths = export(run, tmp_path, ["npz"], examples)
     assert [path.name for path in paths] == ["1", "tiny.npz"]
     assert "| npz | 6 |" in (tmp_path / "card.md").read_text()
 
@@ -55,7 +55,7 @@ def test_an_own_kind_of_file_is_written_and_held_against_the_network(
 
     monkeypatch.setitem(TARGETS, "npz", NPZ._replace(write=spoil))
     with pytest.raises(UserError, match="differs too much from the network: npz"):
-        export_run(run, tmp_path, ["npz"], examples)
+        export(run, tmp_path, ["npz"], examples)
 
 
 @pytest.mark.parametrize("name", ["visibility", "tips", "weights_file"])

@@ -8,7 +8,7 @@ import yaml
 
 from hiu_tf.config.load import load_recipe
 from hiu_tf.config.schema import ConfigError
-from hiu_tf.export.run import export_run
+from hiu_tf.exporting.run import export
 from hiu_tf.programs._measure import Part
 from hiu_tf.programs.evaluate import evaluate_run
 from hiu_tf.runtime.backend import load_network
@@ -58,7 +58,7 @@ def test_it_is_read_back_and_measured(trained, rendered_records):
 
 def test_it_is_exported(trained, tmp_path):
     run, _ = trained
-    export_run(run, tmp_path, ["float32"])
+    export(run, tmp_path, ["float32"])
     crop = np.random.default_rng(1).random((1, 64, 64, 3), np.float32)
     answers = []
     for path in (tmp_path, tmp_path / "tiny_float32.tflite"):

@@ -4,7 +4,7 @@ import numpy as np
 
 from hiu_tf.config.presets import model_config
 from hiu_tf.evaluation.predictors import network_predictor
-from hiu_tf.export.targets import Target
+from hiu_tf.exporting.targets import Target
 from hiu_tf.hand.procedural import procedural_hand
 from hiu_tf.models.hiu import build_hiu
 

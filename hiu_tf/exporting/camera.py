@@ -5,7 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from hiu_tf.conventions import keys
-from hiu_tf.export.crops import Windows
+from hiu_tf.exporting.crops import Windows
 from hiu_tf.geometry.camera import virtual_intrinsics
 from hiu_tf.geometry.tensor.camera import look_at_rotation, project
 

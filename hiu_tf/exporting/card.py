@@ -8,7 +8,7 @@ from pathlib import Path
 import hiu_tf
 from hiu_tf.config.schema import ModelConfig
 from hiu_tf.conventions.skeleton import BONES, JOINT_NAMES
-from hiu_tf.export.contract import contract
+from hiu_tf.exporting.contract import contract
 from hiu_tf.geometry.camera import virtual_intrinsics
 from hiu_tf.geometry.window import SCALE
 from hiu_tf.hand.model import HandModel

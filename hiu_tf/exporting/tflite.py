@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from hiu_tf.atomic import written_whole
 from hiu_tf.conventions import keys
-from hiu_tf.export.module import HIUModule
+from hiu_tf.exporting.module import HIUModule
 from hiu_tf.runtime.backend import SIGNATURE
 from hiu_tf.runtime.card import CARD, checksum
 

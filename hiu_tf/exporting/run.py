@@ -13,17 +13,17 @@ from hiu_tf.conventions import keys
 from hiu_tf.errors import UserError
 from hiu_tf.evaluation.predictors import network_predictor
 from hiu_tf.evaluation.summary import markdown
-from hiu_tf.export.card import card_text, model_card, write_card
-from hiu_tf.export.module import HIUModule
-from hiu_tf.export.parity import beyond_limits, parity, parity_table
-from hiu_tf.export.saved_model import next_version
-from hiu_tf.export.targets import SAVED, TARGETS, Options
+from hiu_tf.exporting.card import card_text, model_card, write_card
+from hiu_tf.exporting.module import HIUModule
+from hiu_tf.exporting.parity import beyond_limits, parity, parity_table
+from hiu_tf.exporting.saved_model import next_version
+from hiu_tf.exporting.targets import SAVED, TARGETS, Options
 from hiu_tf.runtime.results import write_text
 
 CALIBRATION = 128  # pictures on which ranges are measured
 
 
-def export_run(
+def export(
     run,
     out: str | Path,
     targets: Iterable[str] = tuple(TARGETS),

@@ -6,8 +6,8 @@ import tensorflow as tf
 
 from hiu_tf.atomic import written_whole
 from hiu_tf.errors import UserError
-from hiu_tf.export.card import write_card
-from hiu_tf.export.module import HIUModule
+from hiu_tf.exporting.card import write_card
+from hiu_tf.exporting.module import HIUModule
 from hiu_tf.runtime.card import SAVED_GRAPH, checksum
 
 

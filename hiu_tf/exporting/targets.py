@@ -12,9 +12,9 @@ from typing import NamedTuple
 import numpy as np
 
 from hiu_tf.evaluation.predictors import Predict, exported_predictor
-from hiu_tf.export.module import HIUModule
-from hiu_tf.export.saved_model import export_saved_model
-from hiu_tf.export.tflite import export_tflite
+from hiu_tf.exporting.module import HIUModule
+from hiu_tf.exporting.saved_model import export_saved_model
+from hiu_tf.exporting.tflite import export_tflite
 
 SAVED = "SavedModel"
 

@@ -11,8 +11,8 @@ import hiu_tf
 from hiu_tf.atomic import written_whole
 from hiu_tf.codecs.centres import CHANNELS, STRIDE
 from hiu_tf.conventions import keys
-from hiu_tf.export.saved_model import export_saved_model
-from hiu_tf.export.tflite import export_tflite
+from hiu_tf.exporting.saved_model import export_saved_model
+from hiu_tf.exporting.tflite import export_tflite
 from hiu_tf.runtime.detector import MAPS
 from hiu_tf.runtime.shipped import DETECTOR
 

@@ -7,8 +7,8 @@ import tf_keras as keras
 
 from hiu_tf.conventions import keys
 from hiu_tf.errors import UserError
-from hiu_tf.export.camera import to_camera
-from hiu_tf.export.crops import Windows, cut_encoded, cut_images, masks_as_png
+from hiu_tf.exporting.camera import to_camera
+from hiu_tf.exporting.crops import Windows, cut_encoded, cut_images, masks_as_png
 from hiu_tf.hand.model import HandModel
 from hiu_tf.models.reconstruction import reconstruct
 from hiu_tf.tasks import PAPER
