@@ -183,8 +183,8 @@ def main(argv=None) -> int:
         return _run_program(argv[0], argv[1:])
     args = parse_args(argv)
     for stream in (sys.stdout, sys.stderr):  # a file's name may hold what a terminal cannot show
-        if hasattr(stream, "reconmetric"):
-            stream.reconmetric(errors="backslashreplace")
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     try:
         return {"predict": _predict, "info": _info, "benchmark": _benchmark}[args.command](args)
     except KeyboardInterrupt:

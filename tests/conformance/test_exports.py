@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 
@@ -104,10 +105,11 @@ def test_versions_count_up_and_carry_their_card(exported, hand):
     second = export_saved_model(module, folder, {"name": "tiny"})
     assert second.name == "2"
     card = json.loads((second / "assets.extra" / "model.json").read_text())
-    assert card == {"name": "tiny", "sha256": hashlib.sha256((second / "saved_model.pb").read_bytes()).hexdigest()}
+    names = ["saved_model.pb", *(f"variables/{path.name}" for path in sorted((second / "variables").iterdir()))]
+    checksums = {name: hashlib.sha256((second / name).read_bytes()).hexdigest() for name in names}
+    assert card == {"name": "tiny", "files": checksums}
+    assert len(checksums) == 3
     assert not list(folder.glob("*.partial"))
-    import shutil
-
     shutil.rmtree(second)
 
 
@@ -130,3 +132,24 @@ def test_a_training_starts_from_a_saved_model(exported, crops):
         np.testing.assert_array_equal(found[key], expected[key], err_msg=key)
     with pytest.raises(UserError, match="does not hold|has shape"):
         load_weights(build_hiu(model_config("tiny", {"stacks": 2})), folder)
+
+
+@pytest.mark.parametrize(
+    "name", ["saved_model.pb", "variables/variables.index", "variables/variables.data-00000-of-00001"]
+)
+def test_a_damaged_part_of_a_saved_model_is_named(exported, name, tmp_path):
+    """Also the weights, before TensorFlow looks at anything."""
+    version = shutil.copytree(exported[1] / "1", tmp_path / "1")
+    content = bytearray((version / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (version / name).write_bytes(content)
+    with pytest.raises(ModelError, match=f"{name} is damaged"):
+        load_network(version)
+
+
+def test_a_card_names_no_file_outside_its_model(exported, tmp_path):
+    version = shutil.copytree(exported[1] / "1", tmp_path / "1")
+    card = json.loads((version / "assets.extra" / "model.json").read_text()) | {"files": {"../../etc/passwd": "x"}}
+    (version / "assets.extra" / "model.json").write_text(json.dumps(card))
+    with pytest.raises(ModelError, match="files must be"):
+        load_network(version)
