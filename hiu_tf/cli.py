@@ -7,6 +7,7 @@
     hiu info --presets
     hiu benchmark savedmodels/hiu_mobile/*.tflite --threads 1,2
     hiu info --preset hiu_1stack --set encoder_repetitions=[3,4,6,3]
+    hiu page --out site --serve
 
 Each picture gives NAME.png (picture, skeletons, masks, meshes), NAME.json (all outputs of every hand, with
 units) and NAME.obj (the posed meshes); a clip gives NAME.mp4 and NAME.jsonl, a line for each frame.
@@ -36,7 +37,7 @@ def parse_args(argv):
         prog="hiu", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    for add in (_add_predict, _add_info, _add_benchmark):
+    for add in (_add_predict, _add_info, _add_benchmark, _add_page):
         add(commands)
     return parser.parse_args(argv)
 
@@ -108,6 +109,27 @@ def _add_benchmark(commands):
     bench.add_argument("--debug", action="store_true", help="show the traceback of an error")
 
 
+def _add_page(commands):
+    page = commands.add_parser(
+        "page",
+        help="write a page that finds hands in the browser",
+        description="Writes a folder of files that any static host can serve: pictures and camera, computed in the "
+        "browser, nothing sent anywhere. npm fetches LiteRT.js and three.js once (docs/page.md).",
+    )
+    page.add_argument("--out", default="site", help="folder for the page (default: site); an old page is replaced")
+    page.add_argument(
+        "--serve", nargs="?", type=_port, const=8765, metavar="PORT",
+        help="then show it on this machine until Ctrl-C (default port %(const)d)",
+    )  # fmt: skip
+    page.add_argument("--debug", action="store_true", help="show the traceback of an error")
+
+
+def _port(text):
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"takes a port from 0 (any free one) to 65535, got {text!r}")
+    return int(text)
+
+
 def _count_of_hands(text):
     if not text.isdecimal() or not 1 <= int(text) <= 100:
         raise argparse.ArgumentTypeError(f"takes a whole number from 1 to 100, got {text!r}")
@@ -142,7 +164,7 @@ def main(argv=None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
-        return {"predict": _predict, "info": _info, "benchmark": _benchmark}[args.command](args)
+        return {"predict": _predict, "info": _info, "benchmark": _benchmark, "page": _page}[args.command](args)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 1
@@ -240,6 +262,22 @@ def _benchmark(args) -> int:
     if args.json:
         write_json(Path(args.json), {"command": " ".join(sys.argv), "rows": rows})
     return 1 if any("error" in row for row in rows) else 0
+
+
+def _page(args) -> int:
+    from hiu_tf.web.build import build_site, size_mb
+
+    site = build_site(args.out)
+    print(f"{args.out}: {size_mb(site):.0f} MB; any static host can serve it (HTTPS, so that browsers allow the camera)")
+    if args.serve is None:
+        print(f"look at it: hiu page --out {args.out} --serve")
+        return 0
+    from hiu_tf.web.serve import address, open_server
+
+    with open_server(site, args.serve) as server:
+        print(f"{address(server)} (Ctrl-C ends)", flush=True)
+        server.serve_forever()
+    return 0
 
 
 def _count(preset, settings) -> int:

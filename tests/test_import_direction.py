@@ -30,7 +30,8 @@ ALLOWED = {
     "export": BASE | {"codecs", "geometry", "hand", "models", "runtime", "evaluation"},
     "runtime": BASE | {"codecs", "geometry", "hand", "fit", "serving"},
     "serving": BASE | {"geometry"},
-    "cli": BASE | {"runtime", "config", "models"},
+    "web": BASE | {"runtime"},
+    "cli": BASE | {"runtime", "config", "models", "web"},
 }
 PIPELINES_MAY_IMPORT = BASE | {"config", "geometry", "codecs", "hand", "fit", "render"}
 

@@ -1,0 +1,43 @@
+/** Pixels of a window, cut out of a picture. */
+
+import { shrunk } from "./pixels.js";
+import { affine, inverse } from "./window.js";
+
+/** A picture that is shrunk by more than this is averaged first, so that nothing aliases. */
+export const SHRINK_AT = 1.5;
+export const MOST_SHRINK = 16;
+
+/** The crop as values [size, size, 3] in [0, 1] of a picture {data: RGBA, width, height}; outside is black. */
+export function cut(picture, window) {
+  const back = inverse(affine(window));
+  const shrink = Math.floor(Math.min(Math.max(window.side / window.size / SHRINK_AT, 1), MOST_SHRINK));
+  if (shrink === 1) return warped(picture, back, window.size);
+  const width = Math.max(Math.floor(picture.width / shrink), 1);
+  const height = Math.max(Math.floor(picture.height / shrink), 1);
+  const [wide, high] = [width / picture.width, height / picture.height];
+  const [a, b, c, d, e, f] = back;
+  const onSmall = [a * wide, b * wide, (c + 0.5) * wide - 0.5, d * high, e * high, (f + 0.5) * high - 0.5];
+  return warped(shrunk(picture, width, height), onSmall, window.size);
+}
+
+/** Bilinear; values are those of whole levels from 0 to 255, which the network was trained on. */
+function warped({ data, width, height }, [a, b, c, d, e, f], size) {
+  const values = new Float32Array(3 * size * size);
+  for (let v = 0, to = 0; v < size; v++) {
+    for (let u = 0; u < size; u++, to += 3) {
+      const [x, y] = [a * u + b * v + c, d * u + e * v + f];
+      const [left, top] = [Math.floor(x), Math.floor(y)];
+      if (left < -1 || top < -1 || left >= width || top >= height) continue;
+      const [across, down] = [x - left, y - top];
+      for (let corner = 0; corner < 4; corner++) {
+        const [column, row] = [left + (corner & 1), top + (corner >> 1)];
+        if (column < 0 || row < 0 || column >= width || row >= height) continue;
+        const share = (corner & 1 ? across : 1 - across) * (corner >> 1 ? down : 1 - down);
+        const from = 4 * (row * width + column);
+        for (let k = 0; k < 3; k++) values[to + k] += share * data[from + k];
+      }
+      for (let k = 0; k < 3; k++) values[to + k] = Math.round(values[to + k]) / 255;
+    }
+  }
+  return values;
+}
