@@ -30,7 +30,7 @@ ALLOWED = {
     "export": BASE | {"codecs", "geometry", "hand", "models", "runtime", "evaluation"},
     "runtime": BASE | {"codecs", "geometry", "hand", "fit", "serving"},
     "serving": BASE | {"geometry"},
-    "web": BASE | {"runtime"},
+    "web": BASE | {"hand", "fit", "runtime"},
     "cli": BASE | {"runtime", "config", "models", "web"},
 }
 PIPELINES_MAY_IMPORT = BASE | {"config", "geometry", "codecs", "hand", "fit", "render"}

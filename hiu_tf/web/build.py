@@ -10,9 +10,11 @@ import hiu_tf
 from hiu_tf.atomic import clear_leftovers, written_whole
 from hiu_tf.conventions.skeleton import JOINT_NAMES
 from hiu_tf.errors import UserError
+from hiu_tf.hand.procedural import hand_model
 from hiu_tf.runtime.card import read_card
 from hiu_tf.runtime.results import UNITS
 from hiu_tf.runtime.shipped import DETECTOR, HAND, shipped_model
+from hiu_tf.web.hand import ARRAYS, INDEX, write_hand
 from hiu_tf.web.licences import licences
 from hiu_tf.web.packages import copy_packages
 
@@ -45,11 +47,13 @@ def build_site(out: str | Path) -> Path:
         shutil.copytree(_SOURCES, scratch)
         versions = copy_packages(scratch / "vendor")
         models = {kind: _copy_model(name, kind, scratch) for kind, name in MODELS.items()}
+        write_hand(scratch / "models", hand_model("procedural"))  # what the shipped network poses
         (scratch / "licences.txt").write_text(licences(scratch / "vendor"), encoding="utf-8")
         content = {
             "made_by": MADE_BY,
             "hiu_tf": hiu_tf.__version__,
             "models": models,
+            "hand": {"index": f"models/{INDEX}", "arrays": f"models/{ARRAYS}"},
             "sample": SAMPLE,
             "joint_names": JOINT_NAMES,
             "units": UNITS,
@@ -66,6 +70,11 @@ def size_mb(folder: Path) -> float:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
 
 
+def card_json(card: dict) -> str:
+    """A card as JSON that browsers read: a figure that is no number, which Python's JSON has a word for, is null."""
+    return json.dumps(json.loads(json.dumps(card), parse_constant=lambda word: None), allow_nan=False)
+
+
 def _copy_model(name, kind, target):
     """Copies a shipped model and writes its card beside it, as browsers do not look into the file for it."""
     path = shipped_model(name)
@@ -74,7 +83,7 @@ def _copy_model(name, kind, target):
     folder = target / "models"
     folder.mkdir(exist_ok=True)
     (folder / path.name).write_bytes(content)
-    (folder / f"{name}.json").write_text(json.dumps(card))
+    (folder / f"{name}.json").write_text(card_json(card))
     return {"file": f"models/{path.name}", "card": f"models/{name}.json"}
 
 

@@ -28,7 +28,7 @@ async function start() {
   if (problem) return say(problem);
   try {
     site = await fetchJson("site.json");
-    engine = new Engine(site, (raw) => raw);
+    engine = new Engine(site);
     await engine.start();
     startMesh();
   } catch (error) {

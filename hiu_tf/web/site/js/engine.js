@@ -1,5 +1,7 @@
 /** The networks with their cards, on the processor or on the graphics card. */
 
+import { handArrays } from "./fit/arrays.js";
+import { EvidenceFit } from "./fit/fit.js";
 import { Predictor } from "./predictor.js";
 import { loadNetwork, loadRuntime } from "./network.js";
 
@@ -8,9 +10,8 @@ const MOST_APART = 0.5;
 
 export class Engine {
   /** @param site the content of site.json. */
-  constructor(site, fit) {
+  constructor(site) {
     this.site = site;
-    this.fit = fit;
     this.expected = null;
   }
 
@@ -19,6 +20,8 @@ export class Engine {
     const kinds = ["hand", "detector"];
     const cards = await Promise.all(kinds.map((kind) => fetchJson(this.site.models[kind].card)));
     this.cards = Object.fromEntries(kinds.map((kind, k) => [kind, cards[k]]));
+    const [index, numbers] = await Promise.all([fetchJson(this.site.hand.index), fetched(this.site.hand.arrays)]);
+    this.fit = new EvidenceFit(handArrays(index, await numbers.arrayBuffer()), this.cards.hand.camera);
     await this.use("cpu");
     this.expected = (await this.networks.hand(testCrop(this.cards.hand.image_size))).joints_2d;
   }
@@ -31,7 +34,7 @@ export class Engine {
       this.networks[kind] = await loadNetwork(this.site.models[kind].file, card.image_size);
     }
     if (processor === "gpu") await this.check();
-    this.predictor = new Predictor(this.networks, this.cards, this.fit);
+    this.predictor = new Predictor(this.networks, this.cards, (raw) => this.fit.fitted(raw));
   }
 
   async check() {
@@ -43,9 +46,13 @@ export class Engine {
 
 /** A file of the site, as JSON. */
 export async function fetchJson(address) {
+  return (await fetched(address)).json();
+}
+
+async function fetched(address) {
   const answer = await fetch(address);
   if (!answer.ok) throw new Error(`${address} is missing on this server (${answer.status})`);
-  return answer.json();
+  return answer;
 }
 
 /** A crop with something to see in it: a bright blob. */
