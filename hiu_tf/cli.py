@@ -268,7 +268,9 @@ def _page(args) -> int:
     from hiu_tf.web.build import build_site, size_mb
 
     site = build_site(args.out)
-    print(f"{args.out}: {size_mb(site):.0f} MB; any static host can serve it (HTTPS, so that browsers allow the camera)")
+    print(
+        f"{args.out}: {size_mb(site):.0f} MB; any static host can serve it (HTTPS, so that browsers allow the camera)"
+    )
     if args.serve is None:
         print(f"look at it: hiu page --out {args.out} --serve")
         return 0

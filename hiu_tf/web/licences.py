@@ -27,4 +27,6 @@ def licences(vendor: Path) -> str:
             texts[f"{name}: {licence}"] = own.read_text()
         elif licence not in texts:
             raise UserError(f"{name} is under {licence}, and its package holds no LICENSE: the page cannot carry it")
-    return "\n".join(parts) + "".join(f"\n\n\n--- {title} ---\n\n{text.strip()}" for title, text in texts.items()) + "\n"
+    return (
+        "\n".join(parts) + "".join(f"\n\n\n--- {title} ---\n\n{text.strip()}" for title, text in texts.items()) + "\n"
+    )

@@ -56,7 +56,9 @@ def copy_packages(target: Path) -> dict[str, str]:
 def _fetch(folder):
     npm = shutil.which("npm")
     if npm is None:
-        raise UserError("the page's packages come by npm, which is missing: install Node.js (nodejs.org, or apt install npm)")
+        raise UserError(
+            "the page's packages come by npm, which is missing: install Node.js (nodejs.org, or apt install npm)"
+        )
     folder.mkdir()
     for name in ("package.json", LOCK):
         shutil.copyfile(_SOURCES / name, folder / name)

@@ -51,7 +51,9 @@ def open_server(folder: Path, port: int = PORT) -> ThreadingHTTPServer:
     try:
         return ThreadingHTTPServer((HOST, port), partial(_Handler, directory=str(folder)))
     except OSError as error:
-        raise UserError(f"port {port} of this machine cannot be used ({error.strerror}): give another, --serve PORT") from error
+        raise UserError(
+            f"port {port} of this machine cannot be used ({error.strerror}): give another, --serve PORT"
+        ) from error
 
 
 def address(server: ThreadingHTTPServer) -> str:

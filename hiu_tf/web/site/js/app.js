@@ -46,7 +46,12 @@ function startMesh() {
   note(problem);
   if (problem) $("model").hidden = true;
   else meshView = new MeshView($("mesh"), engine.cards.hand.faces);
-  if (meshView) $("turn").setAttribute("aria-pressed", meshView.isTurning);
+  if (meshView) turnMesh(meshView.isTurning);
+}
+
+function turnMesh(is) {
+  meshView.isTurning = is;
+  $("turn").textContent = is ? "Stop turning" : "Turn";
 }
 
 function listen() {
@@ -56,10 +61,7 @@ function listen() {
   $("camera").addEventListener("click", () => (camera.isOn ? stopCamera() : inTurn(startCamera)));
   $("processor").addEventListener("change", () => inTurn(changeProcessor));
   for (const id of ["skeleton", "mask"]) $(id).addEventListener("change", redraw);
-  $("turn").addEventListener("click", () => {
-    meshView.isTurning = !meshView.isTurning;
-    $("turn").setAttribute("aria-pressed", meshView.isTurning);
-  });
+  $("turn").addEventListener("click", () => turnMesh(!meshView.isTurning));
   $("json").addEventListener("click", () => save("json", JSON.stringify(predictionJson(shown.name, shown.hands, site))));
   $("glb").addEventListener("click", () => save("glb", glb(panel.hand, engine.cards.hand.faces)));
   listenForDrops($("stage"));
@@ -148,11 +150,11 @@ async function changeProcessor() {
     if (problem) throw new Error(problem);
     say("Loading the networks again …");
     await engine.use(wanted);
-    say(`Computing on the ${wanted === "gpu" ? "graphics card" : "processor"}.`);
+    say(`Computed by ${wanted === "gpu" ? "WebGPU" : "WebAssembly"} from now on.`);
   } catch (error) {
     $("processor").value = "cpu";
     await engine.use("cpu");
-    say(`Computing on the processor. The graphics card cannot be used: ${error.message}`);
+    say(`Computed by WebAssembly, as WebGPU cannot be used: ${error.message}`);
   }
 }
 

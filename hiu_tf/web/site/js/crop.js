@@ -17,7 +17,22 @@ export function cut(picture, window) {
   const [wide, high] = [width / picture.width, height / picture.height];
   const [a, b, c, d, e, f] = back;
   const onSmall = [a * wide, b * wide, (c + 0.5) * wide - 0.5, d * high, e * high, (f + 0.5) * high - 0.5];
-  return warped(shrunk(picture, width, height), onSmall, window.size);
+  const part = seenPart(onSmall, window.size, width, height);
+  if (!part) return new Float32Array(3 * window.size * window.size);
+  onSmall[2] -= part[0];
+  onSmall[5] -= part[1];
+  return warped(shrunk(picture, width, height, part), onSmall, window.size);
+}
+
+/** The part [left, top, right, bottom] of a picture that a crop shows: no more of it has to be shrunk. */
+function seenPart([a, b, c, d, e, f], size, width, height) {
+  const ends = [0, size - 1];
+  const xs = ends.flatMap((u) => ends.map((v) => a * u + b * v + c));
+  const ys = ends.flatMap((u) => ends.map((v) => d * u + e * v + f));
+  const [left, top] = [xs, ys].map((places) => Math.max(Math.floor(Math.min(...places)) - 1, 0));
+  const right = Math.min(Math.ceil(Math.max(...xs)) + 2, width);
+  const bottom = Math.min(Math.ceil(Math.max(...ys)) + 2, height);
+  return left < right && top < bottom ? [left, top, right, bottom] : null;
 }
 
 /** Bilinear; values are those of whole levels from 0 to 255, which the network was trained on. */
@@ -25,16 +40,20 @@ function warped({ data, width, height }, [a, b, c, d, e, f], size) {
   const values = new Float32Array(3 * size * size);
   for (let v = 0, to = 0; v < size; v++) {
     for (let u = 0; u < size; u++, to += 3) {
-      const [x, y] = [a * u + b * v + c, d * u + e * v + f];
-      const [left, top] = [Math.floor(x), Math.floor(y)];
+      const x = a * u + b * v + c;
+      const y = d * u + e * v + f;
+      const left = Math.floor(x);
+      const top = Math.floor(y);
       if (left < -1 || top < -1 || left >= width || top >= height) continue;
-      const [across, down] = [x - left, y - top];
       for (let corner = 0; corner < 4; corner++) {
-        const [column, row] = [left + (corner & 1), top + (corner >> 1)];
+        const column = left + (corner & 1);
+        const row = top + (corner >> 1);
         if (column < 0 || row < 0 || column >= width || row >= height) continue;
-        const share = (corner & 1 ? across : 1 - across) * (corner >> 1 ? down : 1 - down);
+        const share = (1 - Math.abs(x - column)) * (1 - Math.abs(y - row));
         const from = 4 * (row * width + column);
-        for (let k = 0; k < 3; k++) values[to + k] += share * data[from + k];
+        values[to] += share * data[from];
+        values[to + 1] += share * data[from + 1];
+        values[to + 2] += share * data[from + 2];
       }
       for (let k = 0; k < 3; k++) values[to + k] = Math.round(values[to + k]) / 255;
     }

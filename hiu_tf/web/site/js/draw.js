@@ -7,6 +7,8 @@ import { affine, inverse } from "./window.js";
 export const FINGER_COLORS = [[230, 60, 60], [240, 170, 40], [80, 190, 80], [60, 140, 235], [170, 90, 220]];
 export const MASK_COLOR = [60, 200, 255];
 const LONGEST = 1280;
+/** Alpha of a mask that is sure. */
+const OPAQUE = 0.5 * 255;
 /** Joints that score less are drawn thin. */
 const UNSURE = 0.3;
 
@@ -60,7 +62,8 @@ function drawMask(context, { mask, crop }) {
   const tint = document.createElement("canvas");
   tint.width = tint.height = crop.size;
   const pixels = new ImageData(crop.size, crop.size);
-  mask.forEach((share, k) => pixels.data.set([...MASK_COLOR, 0.5 * 255 * share], 4 * k));
+  const [red, green, blue] = MASK_COLOR;
+  for (let k = 0; k < mask.length; k++) pixels.data.set([red, green, blue, OPAQUE * mask[k]], 4 * k);
   tint.getContext("2d").putImageData(pixels, 0, 0);
   const [a, b, c, d, e, f] = inverse(affine(crop));
   context.save();
@@ -71,7 +74,8 @@ function drawMask(context, { mask, crop }) {
 
 function drawNumber(context, hand, number, [a, , , d, e]) {
   const [x, y, width] = boxOf(hand.joints_2d);
-  const [across, up, size] = [a * (x + width / 2) + e, d * y, Math.max(14, context.canvas.width / 40)];
+  const onScreen = context.canvas.clientWidth || context.canvas.width;
+  const [across, up, size] = [a * (x + width / 2) + e, d * y, (18 * context.canvas.width) / onScreen];
   context.font = `600 ${size}px system-ui, sans-serif`;
   Object.assign(context, { textAlign: "center", textBaseline: "bottom", lineWidth: size / 5, lineJoin: "round" });
   const top = Math.max(up - size / 2, 1.2 * size);

@@ -28,6 +28,7 @@ export class MeshView {
     this.isTurning = !matchMedia("(prefers-reduced-motion: reduce)").matches;
     this.side = null;
     this.mesh.visible = false;
+    this.isStale = true;
     this.listen();
     this.last = performance.now();
     this.renderer.setAnimationLoop((now) => this.tick(now));
@@ -36,6 +37,7 @@ export class MeshView {
   /** Shows a hand; null shows none. */
   show(hand) {
     this.mesh.visible = hand !== null;
+    this.isStale = true;
     if (!hand) return;
     if (hand.side !== this.side) {
       this.side = hand.side;
@@ -51,11 +53,11 @@ export class MeshView {
   tick(now) {
     const seconds = Math.min((now - this.last) / 1000, 0.1);
     this.last = now;
-    if (!this.mesh.visible && !this.wasVisible) return;
-    this.wasVisible = this.mesh.visible;
-    if (this.isTurning) this.mesh.rotation.y += TURN_A_SECOND * seconds;
+    if (this.isTurning && this.mesh.visible) this.turn(TURN_A_SECOND * seconds, 0);
     const { clientWidth: width, clientHeight: height } = this.canvas;
-    if (!width || !height) return;
+    const { x, y } = this.renderer.getSize(new three.Vector2());
+    if (!width || !height || (!this.isStale && x === width && y === height)) return;
+    this.isStale = false;
     this.renderer.setPixelRatio(Math.min(devicePixelRatio, 2));
     this.renderer.setSize(width, height, false);
     this.camera.aspect = width / height;
@@ -64,11 +66,13 @@ export class MeshView {
   }
 
   turn(across, down) {
+    this.isStale = true;
     this.mesh.rotation.y += across;
     this.mesh.rotation.x = Math.min(Math.max(this.mesh.rotation.x + down, -1.5), 1.5);
   }
 
   zoom(factor) {
+    this.isStale = true;
     this.camera.position.z = Math.min(Math.max(this.camera.position.z * factor, 0.2), 1.5);
   }
 

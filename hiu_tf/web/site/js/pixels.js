@@ -6,25 +6,28 @@ export function roundEven(value) {
   return Math.abs(value % 1) === 0.5 && rounded % 2 !== 0 ? rounded - 1 : rounded;
 }
 
-/** A smaller picture: each pixel is the mean of the area that it covers. */
-export function shrunk(picture, width, height) {
-  const columns = areas(picture.width, width);
-  const rows = areas(picture.height, height);
-  const data = new Uint8ClampedArray(4 * width * height);
-  const narrow = { number: -1, values: new Float32Array(3 * width) };
-  const sum = new Float32Array(3 * width);
-  for (let y = 0; y < height; y++) {
+/**
+ * A smaller picture: each pixel is the mean of the area that it covers. Of width x height pixels only those of a part
+ * [left, top, right, bottom] are computed.
+ */
+export function shrunk(picture, width, height, part = [0, 0, width, height]) {
+  const [left, top, right, bottom] = part;
+  const columns = areas(picture.width, width, left, right);
+  const rows = areas(picture.height, height, top, bottom);
+  const [wide, high] = [right - left, bottom - top];
+  const data = new Uint8ClampedArray(4 * wide * high);
+  const narrow = { number: -1, values: new Float32Array(4 * wide) };
+  const sum = new Float32Array(4 * wide);
+  for (let y = 0; y < high; y++) {
     sum.fill(0);
-    for (const [row, share] of rows[y]) {
-      if (row !== narrow.number) narrowRow(picture, row, columns, narrow);
-      for (let k = 0; k < sum.length; k++) sum[k] += share * narrow.values[k];
+    for (let k = rows.starts[y]; k < rows.starts[y + 1]; k++) {
+      if (rows.cells[k] !== narrow.number) narrowRow(picture, rows.cells[k], columns, narrow);
+      const share = rows.shares[k];
+      for (let place = 0; place < sum.length; place++) sum[place] += share * narrow.values[place];
     }
-    for (let x = 0; x < width; x++) {
-      for (let c = 0; c < 3; c++) data[4 * (y * width + x) + c] = sum[3 * x + c];
-      data[4 * (y * width + x) + 3] = 255;
-    }
+    data.set(sum, 4 * wide * y);
   }
-  return { data, width, height };
+  return { data, width: wide, height: high };
 }
 
 /** A larger picture, bilinear; its edges go on outside. */
@@ -47,18 +50,25 @@ export function enlarged(picture, width, height) {
   return { data, width, height };
 }
 
-/** For each of `to` cells the cells of `from` under it and their shares, [[index, share], ...]. */
-function areas(from, to) {
+/**
+ * The cells of `from` under those of `to` from the first to the last: of the k-th they are cells[starts[k]] to
+ * cells[starts[k + 1] - 1], with their shares.
+ */
+function areas(from, to, first, last) {
   const scale = from / to;
-  return Array.from({ length: to }, (_, cell) => {
+  const [starts, cells, shares] = [[], [], []];
+  for (let cell = first; cell < last; cell++) {
     const [start, end] = [cell * scale, Math.min((cell + 1) * scale, from)];
-    const covered = [];
+    starts.push(cells.length);
     for (let index = Math.floor(start); index < end; index++) {
-      const part = Math.min(index + 1, end) - Math.max(index, start);
-      if (part > 1e-6) covered.push([index, part / (end - start)]);
+      const covered = Math.min(index + 1, end) - Math.max(index, start);
+      if (covered <= 1e-6) continue;
+      cells.push(index);
+      shares.push(covered / (end - start));
     }
-    return covered;
-  });
+  }
+  starts.push(cells.length);
+  return { starts: Int32Array.from(starts), cells: Int32Array.from(cells), shares: Float32Array.from(shares) };
 }
 
 /** For each of `to` cells the two cells of `from` beside its middle, and how far it is from the first to the second. */
@@ -70,17 +80,21 @@ function neighbours(from, to) {
   });
 }
 
-function narrowRow(picture, row, columns, narrow) {
+function narrowRow({ data, width }, row, { starts, cells, shares }, narrow) {
   narrow.number = row;
-  const start = row * picture.width;
-  columns.forEach((covered, x) => {
+  const { values } = narrow;
+  for (let x = 0; x < starts.length - 1; x++) {
     let [red, green, blue] = [0, 0, 0];
-    for (const [column, share] of covered) {
-      const place = 4 * (start + column);
-      red += share * picture.data[place];
-      green += share * picture.data[place + 1];
-      blue += share * picture.data[place + 2];
+    for (let k = starts[x]; k < starts[x + 1]; k++) {
+      const place = 4 * (row * width + cells[k]);
+      const share = shares[k];
+      red += share * data[place];
+      green += share * data[place + 1];
+      blue += share * data[place + 2];
     }
-    narrow.values.set([red, green, blue], 3 * x);
-  });
+    values[4 * x] = red;
+    values[4 * x + 1] = green;
+    values[4 * x + 2] = blue;
+    values[4 * x + 3] = 255;
+  }
 }
