@@ -1,11 +1,14 @@
 /** Pixels of a window, cut out of a picture. */
 
-import { shrunk } from "./pixels.js";
+import { roundEven, shrunk } from "./pixels.js";
 import { affine, inverse } from "./window.js";
 
 /** A picture that is shrunk by more than this is averaged first, so that nothing aliases. */
 export const SHRINK_AT = 1.5;
 export const MOST_SHRINK = 16;
+/** As OpenCV does it, so that both see the same crop: places are added up in 1024ths and end in 32nds of a pixel. */
+const FINE = 1024;
+const PLACES = 32;
 
 /** The crop as values [size, size, 3] in [0, 1] of a picture {data: RGBA, width, height}; outside is black. */
 export function cut(picture, window) {
@@ -38,10 +41,15 @@ function seenPart([a, b, c, d, e, f], size, width, height) {
 /** Bilinear; values are those of whole levels from 0 to 255, which the network was trained on. */
 function warped({ data, width, height }, [a, b, c, d, e, f], size) {
   const values = new Float32Array(3 * size * size);
+  const across = inFine(size, (u) => a * u);
+  const down = inFine(size, (u) => d * u);
+  const half = FINE / PLACES / 2;
+  const firstX = inFine(size, (v) => b * v + c).map((place) => place + half);
+  const firstY = inFine(size, (v) => e * v + f).map((place) => place + half);
   for (let v = 0, to = 0; v < size; v++) {
     for (let u = 0; u < size; u++, to += 3) {
-      const x = a * u + b * v + c;
-      const y = d * u + e * v + f;
+      const x = ((firstX[v] + across[u]) >> 5) / PLACES;
+      const y = ((firstY[v] + down[u]) >> 5) / PLACES;
       const left = Math.floor(x);
       const top = Math.floor(y);
       if (left < -1 || top < -1 || left >= width || top >= height) continue;
@@ -55,8 +63,12 @@ function warped({ data, width, height }, [a, b, c, d, e, f], size) {
         values[to + 1] += share * data[from + 1];
         values[to + 2] += share * data[from + 2];
       }
-      for (let k = 0; k < 3; k++) values[to + k] = Math.round(values[to + k]) / 255;
+      for (let k = 0; k < 3; k++) values[to + k] = Math.floor(values[to + k] + 0.5) / 255;
     }
   }
   return values;
+}
+
+function inFine(size, place) {
+  return Int32Array.from({ length: size }, (_, k) => roundEven(FINE * place(k)));
 }

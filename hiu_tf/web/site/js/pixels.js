@@ -1,5 +1,8 @@
 /** Pictures {data: RGBA bytes, width, height} in other sizes, as OpenCV makes them. */
 
+/** What the shares of two pixels add up to. */
+const WHOLE = 2048;
+
 /** Rounds halves to even numbers, as Python and OpenCV do. */
 export function roundEven(value) {
   const rounded = Math.round(value);
@@ -15,11 +18,11 @@ export function shrunk(picture, width, height, part = [0, 0, width, height]) {
   const columns = areas(picture.width, width, left, right);
   const rows = areas(picture.height, height, top, bottom);
   const [wide, high] = [right - left, bottom - top];
-  const data = new Uint8ClampedArray(4 * wide * high);
+  const data = new Uint8Array(4 * wide * high);
   const narrow = { number: -1, values: new Float32Array(4 * wide) };
   const sum = new Float32Array(4 * wide);
   for (let y = 0; y < high; y++) {
-    sum.fill(0);
+    sum.fill(0.5); // halves are rounded up
     for (let k = rows.starts[y]; k < rows.starts[y + 1]; k++) {
       if (rows.cells[k] !== narrow.number) narrowRow(picture, rows.cells[k], columns, narrow);
       const share = rows.shares[k];
@@ -30,20 +33,22 @@ export function shrunk(picture, width, height, part = [0, 0, width, height]) {
   return { data, width: wide, height: high };
 }
 
-/** A larger picture, bilinear; its edges go on outside. */
+/** A larger picture, bilinear; its edges go on outside. In whole numbers, as OpenCV does it. */
 export function enlarged(picture, width, height) {
   const columns = neighbours(picture.width, width);
   const rows = neighbours(picture.height, height);
   const data = new Uint8ClampedArray(4 * width * height);
-  const source = picture.data;
+  const across = (row, [left, right, share], c) => {
+    const at = (column) => picture.data[4 * (row * picture.width + column) + c];
+    return ((WHOLE - share) * at(left) + share * at(right)) >> 4;
+  };
   for (let y = 0; y < height; y++) {
-    const [top, bottom, down] = rows[y];
+    const [top, bottom, share] = rows[y];
     for (let x = 0; x < width; x++) {
-      const [left, right, across] = columns[x];
-      const corners = [top, bottom].flatMap((row) => [left, right].map((column) => 4 * (row * picture.width + column)));
       for (let c = 0; c < 4; c++) {
-        const [a, b, d, e] = corners.map((place) => source[place + c]);
-        data[4 * (y * width + x) + c] = (1 - down) * (a + across * (b - a)) + down * (d + across * (e - d));
+        const upper = ((WHOLE - share) * across(top, columns[x], c)) >> 16;
+        const lower = (share * across(bottom, columns[x], c)) >> 16;
+        data[4 * (y * width + x) + c] = (upper + lower + 2) >> 2;
       }
     }
   }
@@ -71,12 +76,12 @@ function areas(from, to, first, last) {
   return { starts: Int32Array.from(starts), cells: Int32Array.from(cells), shares: Float32Array.from(shares) };
 }
 
-/** For each of `to` cells the two cells of `from` beside its middle, and how far it is from the first to the second. */
+/** For each of `to` cells the two cells of `from` beside its middle, and the second one's share of WHOLE. */
 function neighbours(from, to) {
   return Array.from({ length: to }, (_, cell) => {
     const place = Math.min(Math.max(((cell + 0.5) * from) / to - 0.5, 0), from - 1);
     const first = Math.floor(place);
-    return [first, Math.min(first + 1, from - 1), place - first];
+    return [first, Math.min(first + 1, from - 1), roundEven(WHOLE * (place - first))];
   });
 }
 
