@@ -1,8 +1,10 @@
 """The page in a real Chromium, its camera fed from a clip: what it finds is what Python finds, and nothing leaves it."""
 
 import json
+import re
 import shutil
 import threading
+import time
 from pathlib import Path
 
 import cv2
@@ -119,13 +121,15 @@ def pictures_of(sample):
 
 
 def test_pictures_are_read_as_in_python(visit, sample, tmp_path):
-    predictor, page, distances = Predictor(threads=1), ready(visit()), []
+    predictor, page, distances, times = Predictor(threads=1), ready(visit(NO_3D)), [], []
     for name, picture in pictures_of(sample).items():
         path = save(tmp_path / f"{name}.png", picture)
         look_at(page, path)
         assert downloaded(page, "#json", tmp_path / "found.json") == f"{name}.json"
         content = json.loads((tmp_path / "found.json").read_text())
+        start = time.perf_counter()
         found, expected = content.pop("hands"), predictor.predict(path)
+        times.append((int(re.search(r"(\d+) ms", page.inner_text("#status"))[1]), 1000 * (time.perf_counter() - start)))
         assert content == json.loads(json.dumps({"made_by": "hiu-tf", "picture": path.name, **HEADER}))
         assert [hand["side"] for hand in found] == [hand.side for hand in expected], name
         for one, other in zip(found, expected):
@@ -135,6 +139,8 @@ def test_pictures_are_read_as_in_python(visit, sample, tmp_path):
             distances += list(apart)
             assert abs(one["score"] - other.score) < 0.01
             assert np.abs(np.array(one["vertices"]) - other.vertices).max() < 0.003
+    here, there = np.median(times[1:], axis=0)  # both are slower at the first
+    print(f"{here:.0f} ms a picture, {there:.0f} in Python with {predictor.engine}: {here / there:.1f} times")
     print(f"{len(distances)} joints: {np.mean(distances):.3f} px of 256 apart, at most {np.max(distances):.3f}")
     assert len(distances) >= 8 * 21
 
@@ -264,6 +270,16 @@ def test_what_else_is_missing_is_said_and_left_out(visit, tmp_path, sample):
     assert page.input_value("#processor") == "cpu"
     look_at(page, save(tmp_path / "two.png", sample))
     assert page.inner_text("#count") == "2 hands"
+
+
+def test_webgpu_gives_the_same_or_gives_way(visit, tmp_path, sample):
+    """On a graphics card that is computed: what it cannot do is left to WebAssembly, and the status says who does what."""
+    page = ready(visit(["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"]))
+    page.select_option("#processor", "gpu")
+    page.locator("#status", has_text=re.compile("from now on|as WebGPU cannot be used")).wait_for(timeout=4 * LONG)
+    print(page.inner_text("#status"))
+    look_at(page, save(tmp_path / "two.png", sample))
+    assert "right hand, score 0.83; left hand, score 0.73" in page.inner_text("#status")
 
 
 def test_a_phones_screen_is_wide_enough(visit, tmp_path, sample):

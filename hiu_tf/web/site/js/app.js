@@ -56,7 +56,10 @@ function turnMesh(is) {
 
 function listen() {
   $("choose").addEventListener("click", () => $("file").click());
-  $("file").addEventListener("change", () => $("file").files[0] && open($("file").files[0]));
+  $("file").addEventListener("change", () => {
+    if ($("file").files[0]) open($("file").files[0]);
+    $("file").value = ""; // so that the same file can be chosen again
+  });
   $("sample").addEventListener("click", openSample);
   $("camera").addEventListener("click", () => (camera.isOn ? stopCamera() : inTurn(startCamera)));
   $("processor").addEventListener("change", () => inTurn(changeProcessor));
@@ -146,16 +149,21 @@ function cameraIs(on) {
 async function changeProcessor() {
   const wanted = $("processor").value;
   const problem = wanted === "gpu" ? await whyNoGpu() : "";
+  if (problem) return withoutGpu(problem);
   try {
-    if (problem) throw new Error(problem);
     say("Loading the networks again …");
-    await engine.use(wanted);
-    say(`Computed by ${wanted === "gpu" ? "WebGPU" : "WebAssembly"} from now on.`);
+    const plan = await engine.use(wanted);
+    const [detector, hand] = [plan.detector, plan.hand].map((by) => (by === "wasm" ? "WebAssembly" : "WebGPU"));
+    say(`Hands are found by ${detector} and read by ${hand} from now on.`);
   } catch (error) {
-    $("processor").value = "cpu";
     await engine.use("cpu");
-    say(`Computed by WebAssembly, as WebGPU cannot be used: ${error.message}`);
+    withoutGpu(error.message);
   }
+}
+
+function withoutGpu(problem) {
+  $("processor").value = "cpu";
+  say(`Computed by WebAssembly, as WebGPU cannot be used: ${problem}`);
 }
 
 function show(next) {
