@@ -34,6 +34,8 @@ QUIET = [
     "--enable-unsafe-swiftshader",
 ]
 NO_3D = ["--disable-gpu", "--disable-3d-apis"]
+#: What Python says of the sample picture.
+SCORES = "right hand, score 0.83; left hand, score 0.73"
 #: The page's own patience, milliseconds; the first picture waits for the networks to be loaded.
 LONG = 120_000
 
@@ -272,6 +274,26 @@ def test_what_else_is_missing_is_said_and_left_out(visit, tmp_path, sample):
     assert page.inner_text("#count") == "2 hands"
 
 
+def test_with_threads(visit, tmp_path, sample):
+    """What browsers with more than one core load, from servers that send our headers."""
+    page = visit(NO_3D, "Object.defineProperty(navigator, 'hardwareConcurrency', { value: 2 })")
+    with page.expect_request("**/litert_wasm_threaded_internal.wasm"):
+        page.reload()
+    look_at(ready(page), save(tmp_path / "two.png", sample))
+    assert SCORES in page.inner_text("#status")
+
+
+def test_without_relaxed_simd(visit, site, tmp_path, sample):
+    """The runtime's file for browsers that lack it."""
+    page = visit(NO_3D)
+    wasm = f"{site}vendor/@litertjs/core/wasm/litert_wasm"
+    page.route(f"{wasm}_internal.js", lambda route: route.continue_(url=f"{wasm}_compat_internal.js"))
+    with page.expect_request(f"{wasm}_compat_internal.wasm"):
+        page.reload()
+    look_at(ready(page), save(tmp_path / "two.png", sample))
+    assert SCORES in page.inner_text("#status")
+
+
 def test_webgpu_gives_the_same_or_gives_way(visit, tmp_path, sample):
     """On a graphics card that is computed: what it cannot do is left to WebAssembly, and the status says who does what."""
     page = ready(visit(["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"]))
@@ -279,7 +301,7 @@ def test_webgpu_gives_the_same_or_gives_way(visit, tmp_path, sample):
     page.locator("#status", has_text=re.compile("from now on|as WebGPU cannot be used")).wait_for(timeout=4 * LONG)
     print(page.inner_text("#status"))
     look_at(page, save(tmp_path / "two.png", sample))
-    assert "right hand, score 0.83; left hand, score 0.73" in page.inner_text("#status")
+    assert SCORES in page.inner_text("#status")
 
 
 def test_a_phones_screen_is_wide_enough(visit, tmp_path, sample):

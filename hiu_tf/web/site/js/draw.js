@@ -8,7 +8,7 @@ export const FINGER_COLORS = [[230, 60, 60], [240, 170, 40], [80, 190, 80], [60,
 export const MASK_COLOR = [60, 200, 255];
 const LONGEST = 1280;
 /** Alpha of a mask that is sure. */
-const OPAQUE = 0.5 * 255;
+const OPAQUE = 0.4 * 255;
 /** Joints that score less are drawn thin. */
 const UNSURE = 0.3;
 
