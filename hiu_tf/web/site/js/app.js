@@ -2,7 +2,7 @@
 
 import { Camera, Rate } from "./camera.js";
 import { draw } from "./draw.js";
-import { Engine, fetchJson } from "./engine.js";
+import { Engine, fetched, fetchJson } from "./engine.js";
 import { glb, predictionJson } from "./files.js";
 import { MeshView } from "./mesh.js";
 import { inWords, Panel } from "./panel.js";
@@ -67,26 +67,26 @@ function listen() {
   $("turn").addEventListener("click", () => turnMesh(!meshView.isTurning));
   $("json").addEventListener("click", () => save("json", JSON.stringify(predictionJson(shown.name, shown.hands, site))));
   $("glb").addEventListener("click", () => save("glb", glb(panel.hand, engine.cards.hand.faces)));
-  listenForDrops($("stage"));
+  listenForDrops($("stage").classList);
   document.addEventListener("paste", (event) => event.clipboardData.files[0] && open(event.clipboardData.files[0]));
 }
 
-function listenForDrops(stage) {
+/** Anywhere on the page: beside the stage a browser would leave the page and show the file. */
+function listenForDrops(look) {
   const over = (event, is) => {
     event.preventDefault();
-    stage.classList.toggle("is-over", is);
+    look.toggle("is-over", is);
   };
-  stage.addEventListener("dragover", (event) => over(event, true));
-  stage.addEventListener("dragleave", (event) => over(event, false));
-  stage.addEventListener("drop", (event) => {
+  document.addEventListener("dragover", (event) => over(event, true));
+  document.addEventListener("dragleave", (event) => over(event, false));
+  document.addEventListener("drop", (event) => {
     over(event, false);
     if (event.dataTransfer.files[0]) open(event.dataTransfer.files[0]);
   });
 }
 
-async function openSample() {
-  const answer = await fetch(site.sample);
-  open(new File([await answer.blob()], site.sample));
+function openSample() {
+  inTurn(async () => open(new File([await (await fetched(site.sample)).blob()], site.sample)));
 }
 
 /** Finds and shows the hands of a picture file. */
@@ -105,9 +105,10 @@ function open(file) {
 }
 
 async function startCamera() {
+  if (camera.isOn) return; // the button was pressed twice while the browser asked
   say("Asking for the camera …");
   try {
-    await camera.start();
+    await camera.start(stopCamera);
   } catch (error) {
     camera.stop();
     return say(cameraError(error));
@@ -197,7 +198,7 @@ function save(suffix, content) {
   link.href = URL.createObjectURL(new Blob([content]));
   link.download = `${shown.name.replace(/\.[^.]*$/, "")}.${suffix}`;
   link.click();
-  URL.revokeObjectURL(link.href);
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000); // some browsers read it later than they are told to
 }
 
 function say(text) {

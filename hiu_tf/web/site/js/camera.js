@@ -11,10 +11,11 @@ export class Camera {
     return this.stream !== null;
   }
 
-  /** Asks for the camera; resolves when it shows frames. */
-  async start() {
+  /** Asks for the camera; resolves when it shows frames. `onEnd` is called when it is unplugged or taken away. */
+  async start(onEnd) {
     const wanted = { video: { width: { ideal: 640 }, height: { ideal: 480 }, facingMode: "user" }, audio: false };
     this.stream = await navigator.mediaDevices.getUserMedia(wanted);
+    this.stream.getVideoTracks()[0].addEventListener("ended", onEnd);
     this.video.srcObject = this.stream;
     await this.video.play();
   }
@@ -32,9 +33,10 @@ export class Camera {
 
   /** Calls an async function with each new frame that comes after the last one is done, until the camera stops. */
   async each(use) {
-    while (this.isOn) {
+    const { stream } = this; // it may be stopped and started again while a frame is read
+    while (this.stream && this.stream === stream) {
       await this.nextFrame();
-      if (this.isOn && this.video.videoWidth) await use(this.video);
+      if (this.stream === stream && this.video.videoWidth) await use(this.video);
     }
   }
 

@@ -78,7 +78,8 @@ export async function fetchJson(address) {
   return (await fetched(address)).json();
 }
 
-async function fetched(address) {
+/** The answer for a file of the site. */
+export async function fetched(address) {
   const answer = await fetch(address);
   if (!answer.ok) throw new Error(`${address} is missing on this server (${answer.status})`);
   return answer;
