@@ -17,6 +17,7 @@ import argparse
 import math
 import re
 import sys
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -276,7 +277,7 @@ def _page(args) -> int:
         return 0
     from hiu_tf.web.serve import address, open_server
 
-    with open_server(site, args.serve) as server:
+    with open_server(site, args.serve) as server, suppress(KeyboardInterrupt):  # that is how it is meant to end
         print(f"{address(server)} (Ctrl-C ends)", flush=True)
         server.serve_forever()
     return 0

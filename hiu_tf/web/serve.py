@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hiu_tf.errors import UserError
 
-HOST, PORT = "127.0.0.1", 8765
+HOST = "127.0.0.1"
 _HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Embedder-Policy": "require-corp",
@@ -42,7 +42,7 @@ class _Handler(SimpleHTTPRequestHandler):
         """Says nothing: the terminal shows the address."""
 
 
-def open_server(folder: Path, port: int = PORT) -> ThreadingHTTPServer:
+def open_server(folder: Path, port: int) -> ThreadingHTTPServer:
     """A server of a folder at 127.0.0.1, whose `serve_forever` is still to be called; port 0 takes a free one.
 
     Raises:

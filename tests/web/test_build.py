@@ -8,6 +8,7 @@ import shutil
 import threading
 import urllib.error
 import urllib.request
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -202,6 +203,15 @@ def test_the_server_names_types_and_stays_in_its_folder(tmp_path):
         with pytest.raises(UserError, match="give another, --serve PORT"):
             serve.open_server(tmp_path, server.server_address[1])
         server.shutdown()
+
+
+def test_the_command_serves_until_ctrl_c(fake_packages, tmp_path, monkeypatch, capsys):
+    def interrupted(server):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ThreadingHTTPServer, "serve_forever", interrupted)
+    assert main(["page", "--out", str(tmp_path / "site"), "--serve", "0"]) == 0
+    assert re.search(r"http://localhost:\d+/ \(Ctrl-C ends\)", capsys.readouterr().out)
 
 
 @pytest.mark.parametrize("port", ("-1", "65536", "http"))
