@@ -15,7 +15,7 @@ READY := $(VENV)/.ready
 .DEFAULT_GOAL := demo
 
 demo: $(READY)
-	@$(BIN)/python -m tools.demo --out demo $(if $(REAL),--real "$(REAL)") $(if $(PHOTOS),--photos "$(PHOTOS)")
+	@$(BIN)/hiu demo --out demo $(if $(REAL),--real "$(REAL)") $(if $(PHOTOS),--photos "$(PHOTOS)")
 
 test: $(READY) lint
 	@$(BIN)/python -m pytest -q -n 2
@@ -32,13 +32,14 @@ serving-check: $(READY)
 	HIU_SERVER=localhost:8501 $(BIN)/python -m pytest -q tests/serving -k real_server
 
 models: $(READY)
-	@$(BIN)/python tools/export.py --run savedmodels/hiu_mobile --out models
+	@$(BIN)/hiu export --run savedmodels/hiu_mobile --out models
 
 page: $(READY)
 	@$(BIN)/hiu page --out site $(if $(SERVE),--serve)
 
 lint: $(READY)
 	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet .
 
 $(READY): setup.py
 	@set -e; \

@@ -13,9 +13,15 @@ The versions were tried together; later ones break each other (tensorflow-addons
 TensorFlow 2.15 were built for NumPy 1).
 """
 
+import re
 from pathlib import Path
 
 from setuptools import find_packages, setup
+
+#: It stands in the package alone, which must not be imported before it is installed.
+VERSION = re.search(
+    r'^__version__ = "(.+)"$', Path(__file__).with_name("hiu_tf").joinpath("__init__.py").read_text(), re.M
+)[1]
 
 TRAIN = [
     "tensorflow==2.15.1",
@@ -44,17 +50,18 @@ MESH = ["pygltflib>=1.16", "trimesh>=4"]
 
 setup(
     name="hiu-tf",
-    version="0.1.0",
+    version=VERSION,
     description="Hand image understanding (HIU-DMTL): 2D and 3D joints, mask and mesh from one picture",
     long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.9,<3.12",
-    packages=[*find_packages(include=["hiu_tf*", "pipelines*", "tools*"]), "hiu_tf.savedmodels"],
+    # The library never imports `pipelines`; the commands `hiu prepare`, `train` and `evaluate` do, and read its recipes.
+    packages=[*find_packages(include=["hiu_tf*", "pipelines*"]), "hiu_tf.savedmodels"],
     package_dir={"hiu_tf.savedmodels": "savedmodels"},
     package_data={
         "hiu_tf.hand": ["*.npz"],
-        "hiu_tf.export": ["*.json"],
+        "hiu_tf.exporting": ["*.json"],
         "hiu_tf.evaluation": ["*.yaml"],
         "hiu_tf.web": ["package.json", "package-lock.json", "*.txt", "site/*", "site/js/*", "site/js/fit/*"],
         "hiu_tf.savedmodels": ["*/*_float16.tflite", "*/model.json", "*/card.md"],

@@ -4,6 +4,10 @@
     hands = Predictor().predict("photo.jpg")
     hands[0].side, hands[0].joints_2d, hands[0].joints_3d, hands[0].vertices
 
+    hiu_tf.predict("photo.jpg")        the same with the models that ship, loaded once
+    hiu_tf.load_hand("mano.npz")       a hand model
+    hiu_tf.load_recipe, train, load_run, evaluate, export: what `hiu train | evaluate | export` do (hiu-tf[train])
+
 Importing this package imports no TensorFlow: the runtime predicts with NumPy, OpenCV and a
 TFLite interpreter alone. It does ask TensorFlow for the one Keras family that this project and
 tensorflow-addons share (tf_keras), which only works before TensorFlow is first imported.
@@ -33,7 +37,14 @@ _DOOR = {
     "Predictor": "hiu_tf.runtime.predictor",
     "Prediction": "hiu_tf.runtime.predictor",
     "Tracker": "hiu_tf.runtime.tracker",
+    "predict": "hiu_tf.runtime.shipped",
     "read_picture": "hiu_tf.pictures",
+    "load_hand": "hiu_tf.hand.load",
+    "load_recipe": "hiu_tf.config.load",
+    "train": "hiu_tf.training.run",
+    "load_run": "hiu_tf.training.folder",
+    "evaluate": "hiu_tf.evaluation.evaluate",
+    "export": "hiu_tf.exporting.run",
 }
 __all__ = ["__version__", *_DOOR]
 

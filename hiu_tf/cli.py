@@ -1,12 +1,14 @@
-"""`hiu`: for people who use a model.
+"""`hiu`: one command for all of it.
+
+Use a model:
 
     hiu predict photo.jpg --out predictions
     hiu predict photos/ clip.mp4 --out predictions --side left
     hiu predict 0 rtsp://camera.local/stream --out predictions --seconds 30
     hiu info
     hiu info --presets
-    hiu benchmark savedmodels/hiu_mobile/*.tflite --threads 1,2
     hiu info --preset hiu_1stack --set encoder_repetitions=[3,4,6,3]
+    hiu benchmark savedmodels/hiu_mobile/*.tflite --threads 1,2
     hiu page --out site --serve
 
 Each picture gives NAME.png (picture, skeletons, masks, meshes), NAME.json (all outputs of every hand, with
@@ -14,16 +16,18 @@ units) and NAME.obj (the posed meshes); a clip gives NAME.mp4 and NAME.jsonl, a 
 """
 
 import argparse
+import importlib
 import math
 import re
 import sys
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
+import hiu_tf
 from hiu_tf.atomic import clear_leftovers
 from hiu_tf.conventions import SERVER_MODEL
 from hiu_tf.errors import UserError
+from hiu_tf.web.command import add_page, run_page
 
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 #: As pictures.py's, which this module does not import: `hiu --help` is to be quick.
@@ -32,15 +36,52 @@ _LARGEST_K = 1e6
 CLIPS = (".mp4", ".avi", ".mov", ".mkv")
 
 
+#: Commands for people who make a model -> module in hiu_tf/programs, and what it is for. They need hiu-tf[train].
+PROGRAMS = {
+    "prepare": ("prepare", "write a data set's records"),
+    "train": ("train", "train a network by a recipe"),
+    "evaluate": ("evaluate", "measure networks, exported models or predictions"),
+    "export": ("export", "write a SavedModel and TFLite files"),
+    "serve": ("serve", "start a TF Serving server with an exported model"),
+    "fit": ("fit_hands", "fit the hand model to labelled photographs"),
+    "detector": ("detector", "train, measure and export the network that finds hands"),
+    "launch": ("launch", "train with several workers on this machine"),
+    "input-service": ("input_service", "read and augment data on other machines"),
+    "ablate": ("ablate", "train and compare the arms of a grid"),
+    "mesh": ("hand_mesh", "write a hand's mesh as GLB, PLY, OBJ"),
+    "convert-mano": ("convert_mano", "turn MANO's files into ours"),
+    "demo": ("demo", "everything once, small"),
+}
+
+
 def parse_args(argv):
     """The command line."""
+    programs = "\n".join(f"    hiu {name:<14} {words}" for name, (_, words) in PROGRAMS.items())
+    description = f"{__doc__}\nMake a model (pip install 'hiu-tf[train]'; each has its own --help):\n\n{programs}"
     parser = argparse.ArgumentParser(
-        prog="hiu", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="hiu", description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    commands = parser.add_subparsers(dest="command", required=True)
-    for add in (_add_predict, _add_info, _add_benchmark, _add_page):
+    parser.add_argument("--version", action="version", version=f"hiu-tf {hiu_tf.__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    for add in (_add_predict, _add_info, _add_benchmark, add_page):
         add(commands)
     return parser.parse_args(argv)
+
+
+def _run_program(name, argv) -> int:
+    """A command of PROGRAMS, with the arguments that follow its name."""
+    before, sys.argv = sys.argv, [f"hiu {name}", *argv]
+    try:
+        from hiu_tf.programs._program import program
+
+        return program(lambda: importlib.import_module(f"hiu_tf.programs.{PROGRAMS[name][0]}").main(argv))
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] in ("hiu_tf", "pipelines"):
+            raise
+        print(f"error: hiu {name} needs {error.name}: pip install 'hiu-tf[train]'", file=sys.stderr)
+        return 1
+    finally:
+        sys.argv = before
 
 
 def _add_predict(commands):
@@ -110,27 +151,6 @@ def _add_benchmark(commands):
     bench.add_argument("--debug", action="store_true", help="show the traceback of an error")
 
 
-def _add_page(commands):
-    page = commands.add_parser(
-        "page",
-        help="write a page that finds hands in the browser",
-        description="Writes a folder of files that any static host can serve: pictures and camera, computed in the "
-        "browser, nothing sent anywhere. npm fetches LiteRT.js and three.js once (docs/page.md).",
-    )
-    page.add_argument("--out", default="site", help="folder for the page (default: site); an old page is replaced")
-    page.add_argument(
-        "--serve", nargs="?", type=_port, const=8765, metavar="PORT",
-        help="then show it on this machine until Ctrl-C (default port %(const)d)",
-    )  # fmt: skip
-    page.add_argument("--debug", action="store_true", help="show the traceback of an error")
-
-
-def _port(text):
-    if not text.isdecimal() or int(text) > 65535:
-        raise argparse.ArgumentTypeError(f"takes a port from 0 (any free one) to 65535, got {text!r}")
-    return int(text)
-
-
 def _count_of_hands(text):
     if not text.isdecimal() or not 1 <= int(text) <= 100:
         raise argparse.ArgumentTypeError(f"takes a whole number from 1 to 100, got {text!r}")
@@ -160,12 +180,15 @@ def _threads(text):
 
 def main(argv=None) -> int:
     """Entry point; returns the exit code: 0 ok, 1 something could not be done, 2 bad usage."""
+    argv = sys.argv[1:] if argv is None else list(argv)
+    if argv and argv[0] in PROGRAMS:
+        return _run_program(argv[0], argv[1:])
     args = parse_args(argv)
     for stream in (sys.stdout, sys.stderr):  # a file's name may hold what a terminal cannot show
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
+        if hasattr(stream, "reconmetric"):
+            stream.reconmetric(errors="backslashreplace")
     try:
-        return {"predict": _predict, "info": _info, "benchmark": _benchmark, "page": _page}[args.command](args)
+        return {"predict": _predict, "info": _info, "benchmark": _benchmark, "page": run_page}[args.command](args)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 1
@@ -225,7 +248,7 @@ def _predict(args) -> int:
 
 def _info(args) -> int:
     if args.presets:
-        from hiu_tf.config.costs import COSTS, cost_table
+        from hiu_tf.config.preset_costs import COSTS, cost_table
 
         print(cost_table(COSTS))
         return 0
@@ -247,8 +270,9 @@ def _benchmark(args) -> int:
     import numpy as np
 
     from hiu_tf.pictures import read_picture
-    from hiu_tf.runtime.bench import benchmark, markdown
+    from hiu_tf.runtime.latency import benchmark
     from hiu_tf.runtime.results import write_json
+    from hiu_tf.tables import rows_table
 
     missing = [model for model in args.models if "://" not in model and not Path(model).exists()]
     if missing:
@@ -259,34 +283,16 @@ def _benchmark(args) -> int:
     height, width = picture.shape[:2]
     box = (width / 4, height / 4, width / 2, height / 2)
     rows = benchmark(args.models, threads, picture, box, clients, args.server_model, args.crop)
-    print(markdown(rows))
+    print(rows_table(rows))
     if args.json:
         write_json(Path(args.json), {"command": " ".join(sys.argv), "rows": rows})
     return 1 if any("error" in row for row in rows) else 0
 
 
-def _page(args) -> int:
-    from hiu_tf.web.build import build_site, size_mb
-
-    site = build_site(args.out)
-    print(
-        f"{args.out}: {size_mb(site):.0f} MB; any static host can serve it (HTTPS, so that browsers allow the camera)"
-    )
-    if args.serve is None:
-        print(f"look at it: hiu page --out {args.out} --serve")
-        return 0
-    from hiu_tf.web.serve import address, open_server
-
-    with open_server(site, args.serve) as server, suppress(KeyboardInterrupt):  # that is how it is meant to end
-        print(f"{address(server)} (Ctrl-C ends)", flush=True)
-        server.serve_forever()
-    return 0
-
-
 def _count(preset, settings) -> int:
     """Builds a network and says what it costs."""
-    from hiu_tf.config.costs import cost_table
     from hiu_tf.config.load import parse_setting
+    from hiu_tf.config.preset_costs import cost_table
     from hiu_tf.config.presets import model_config
     from hiu_tf.models.cost import network_cost
 

@@ -11,10 +11,12 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from hiu_tf.config.presets import model_config
 from hiu_tf.config.schema import ConfigError, Recipe
 from hiu_tf.conventions import keys
 from hiu_tf.geometry.window import SCALE
-from hiu_tf.hand.procedural import hand_model
+from hiu_tf.hand.load import load_hand
+from hiu_tf.tasks import active_losses, find_tasks, losses_of
 from pipelines.crop import AFFINE, cut_pictures, place, to_float
 from pipelines.mixing import data_folder, in_fold, mixed_records
 from pipelines.recolour import recolour
@@ -59,7 +61,7 @@ def training_data(
     seeds = _seeds(recipe, worker).skip(start)
     supervision = _supervision(recipe)
     mesh_size = _mesh_size(recipe)
-    wanted = (*_TRAINING_KEYS, AFFINE, *(_MESH_KEYS if mesh_size else ()))
+    wanted = (*_wanted(recipe, mesh_size), AFFINE)
 
     def prepare(records, seed):
         serialized, numbers = records
@@ -85,7 +87,7 @@ def training_data(
 def finish(batch: dict, seed, recipe: Recipe, size: int):
     """Crops as bytes -> (image [B, S, S, 3], targets): new colours and dense targets, a whole batch at once."""
     batch = recolour(to_float(batch), recipe.augment, seed)
-    return batch[keys.IMAGE], targets(batch, size, recipe.pof_encoding)
+    return batch[keys.IMAGE], targets(batch, size, recipe.pof_encoding, _tasks(recipe))
 
 
 def evaluation_data(
@@ -142,14 +144,14 @@ def validation_data(recipe: Recipe, root: str | Path, size: int) -> tf.data.Data
     paths = [recipe.data[name].path if name in names else name for name in recipe.train.validate]
     parts = [evaluation_data(data_folder(root, path), "val", size, recipe.train.batch_size) for path in paths]
     mesh_size = _mesh_size(recipe)
-    wanted = (*_TRAINING_KEYS, *(_MESH_KEYS if mesh_size else ()))
+    wanted, tasks = _wanted(recipe, mesh_size), _tasks(recipe)
 
     def prepare(batch, number):
         ones = tf.ones_like(batch[keys.MASK_WEIGHT])
         batch = _fitting_meshes(batch, mesh_size) if mesh_size else batch
         batch = {key: batch[key] for key in wanted if key in batch} | {keys.SSL_WEIGHT: ones - batch[keys.NO_HAND]}
         batch[keys.SET_NUMBER] = tf.repeat(number, tf.shape(ones)[0])
-        return batch[keys.IMAGE], targets(batch, size, recipe.pof_encoding)
+        return batch[keys.IMAGE], targets(batch, size, recipe.pof_encoding, tasks)
 
     data = None
     for name, part in zip(recipe.train.validate, parts):
@@ -162,10 +164,22 @@ def validation_data(recipe: Recipe, root: str | Path, size: int) -> tf.data.Data
     return data.with_options(options)
 
 
+def _tasks(recipe):
+    """Those of the recipe's network."""
+    return find_tasks(model_config(recipe.model, recipe.network).tasks)
+
+
 def _mesh_size(recipe):
     """Vertices of the recipe's hand where a loss compares hand models, else 0: they are most of a record's bytes."""
-    compares = any((recipe.loss.vertices, recipe.loss.shape, recipe.loss.pose, recipe.loss.rotation))
-    return len(hand_model(recipe.hand).vertices) if compares else 0
+    losses = losses_of(_tasks(recipe))
+    compares = any(losses[name].of_mesh for name in active_losses(recipe.loss, _tasks(recipe)))
+    return len(load_hand(recipe.hand).vertices) if compares else 0
+
+
+def _wanted(recipe, mesh_size):
+    """Keys that go on from the record to the targets."""
+    of_tasks = [key for task in _tasks(recipe) for key in task.needs]
+    return tuple(dict.fromkeys((*_TRAINING_KEYS, *of_tasks, *(_MESH_KEYS if mesh_size else ()))))
 
 
 def _read(serialized, mesh_size):
@@ -192,7 +206,7 @@ def _require_service(address):
         socket.create_connection((host, int(port)), timeout=5).close()
     except (OSError, ValueError) as error:
         raise ConfigError(
-            f"no input service answers at train.input_service {address} ({error}): see tools/input_service.py"
+            f"no input service answers at train.input_service {address} ({error}): see hiu input-service"
         ) from error
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from hiu_tf.codecs.centres import STRIDE, encode
-from hiu_tf.config.schema import DetectorRecipe
+from hiu_tf.config.detection import DetectorRecipe
 from pipelines.scenes import Material, scene
 
 _MAPS = {

@@ -17,7 +17,7 @@ def data_folder(root: str | Path, path: str) -> Path:
     """Where a recipe's data set lies: its path under the data root."""
     folder = Path(root) / path
     if not folder.is_dir():
-        raise RecordError(f"{folder} does not exist: write its records with tools/prepare.py, or give another --data")
+        raise RecordError(f"{folder} does not exist: write its records with hiu prepare, or give another --data")
     return folder
 
 

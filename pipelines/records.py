@@ -110,7 +110,7 @@ def read_index(folder: str | Path, split: str) -> tuple[list[str], dict]:
     """
     path = Path(folder) / INDEX
     if not path.is_file():
-        raise RecordError(f"{folder} holds no {INDEX}: write records first with tools/prepare.py")
+        raise RecordError(f"{folder} holds no {INDEX}: write records first with hiu prepare")
     splits = _checked_version(path, _read_json(path)).get("splits", {})
     if split not in splits:
         raise RecordError(f"{path} has no split {split!r}, only {sorted(splits)}")
@@ -198,25 +198,25 @@ def parse(serialized: tf.Tensor, mesh: bool = False) -> dict[str, tf.Tensor]:
         model's shape [B, 10], pose [B, 15, 3], rotation [B, 3, 3] and has_parameters [B].
     """
     features = {
-        "image": tf.io.FixedLenFeature([], tf.string),
-        "mask": tf.io.FixedLenFeature([], tf.string),
-        "sample_id": tf.io.FixedLenFeature([], tf.string),
-        "dataset": tf.io.FixedLenFeature([], tf.string),
-        "side": tf.io.FixedLenFeature([], tf.int64),
-        "size": tf.io.FixedLenFeature([2], tf.int64),
-        "no_hand": tf.io.FixedLenFeature([], tf.int64, 0),  # records of earlier versions do not have it
+        keys.IMAGE: tf.io.FixedLenFeature([], tf.string),
+        keys.MASK: tf.io.FixedLenFeature([], tf.string),
+        keys.SAMPLE_ID: tf.io.FixedLenFeature([], tf.string),
+        keys.DATASET: tf.io.FixedLenFeature([], tf.string),
+        keys.SIDE: tf.io.FixedLenFeature([], tf.int64),
+        keys.PICTURE_SIZE: tf.io.FixedLenFeature([2], tf.int64),
+        keys.NO_HAND: tf.io.FixedLenFeature([], tf.int64, 0),  # records of earlier versions do not have it
     }
     features |= {name: tf.io.FixedLenFeature(shape, tf.float32) for name, shape in _FIXED.items()}
     if mesh:
-        features["vertices"] = tf.io.VarLenFeature(tf.float32)
+        features[keys.VERTICES] = tf.io.VarLenFeature(tf.float32)
         # Records of earlier versions do not have them.
         features |= {name: tf.io.FixedLenFeature(s, tf.float32, np.zeros(s)) for name, s in _PARAMETERS.items()}
     records = tf.io.parse_example(serialized, features)
-    records[keys.SIDE] = tf.cast(records.pop("side"), tf.int32)
-    records[keys.NO_HAND] = tf.cast(records.pop("no_hand"), tf.float32)
-    records[keys.MASK_WEIGHT] = tf.cast(tf.strings.length(records["mask"]) > 0, tf.float32)
+    records[keys.SIDE] = tf.cast(records.pop(keys.SIDE), tf.int32)
+    records[keys.NO_HAND] = tf.cast(records.pop(keys.NO_HAND), tf.float32)
+    records[keys.MASK_WEIGHT] = tf.cast(tf.strings.length(records[keys.MASK]) > 0, tf.float32)
     if mesh:
-        flat = records.pop("vertices")
+        flat = records.pop(keys.VERTICES)
         lengths = tf.math.bincount(tf.cast(flat.indices[:, 0], tf.int32), minlength=tf.size(serialized))
         records[keys.VERTICES] = tf.reshape(tf.sparse.to_dense(flat), [tf.size(serialized), -1, 3])
         records[keys.HAS_MESH] = tf.cast(lengths > 0, tf.float32)
@@ -227,19 +227,22 @@ def parse(serialized: tf.Tensor, mesh: bool = False) -> dict[str, tf.Tensor]:
 def decode(serialized: bytes) -> Sample:
     """One serialized record as the sample that it was written from."""
     feature = tf.train.Example.FromString(serialized).features.feature
-    text = {name: feature[name].bytes_list.value[0] for name in ("image", "mask", "sample_id", "group", "dataset")}
-    height, width = feature["size"].int64_list.value
+    text = {
+        name: feature[name].bytes_list.value[0]
+        for name in (keys.IMAGE, keys.MASK, keys.SAMPLE_ID, keys.GROUP, keys.DATASET)
+    }
+    height, width = feature[keys.PICTURE_SIZE].int64_list.value
     arrays = {
         name: np.array(feature[name].float_list.value, np.float32).reshape(shape)
         for name, shape in (_FIXED | _PARAMETERS | {keys.VERTICES: [-1, 3]}).items()
         if feature[name].float_list.value
     }
     return Sample(
-        image=text.pop("image"),
-        mask=text.pop("mask"),
+        image=text.pop(keys.IMAGE),
+        mask=text.pop(keys.MASK),
         **{name: value.decode() for name, value in text.items()},
-        side=feature["side"].int64_list.value[0],
-        no_hand=any(feature["no_hand"].int64_list.value),
+        side=feature[keys.SIDE].int64_list.value[0],
+        no_hand=any(feature[keys.NO_HAND].int64_list.value),
         height=height,
         width=width,
         **arrays,
@@ -269,15 +272,15 @@ def _encode(sample: Sample) -> bytes:
         return tf.train.Feature(int64_list=tf.train.Int64List(value=value))
 
     feature = {
-        "image": text(sample.image),
-        "mask": text(sample.mask),
-        "sample_id": text(sample.sample_id.encode()),
-        "group": text((sample.group or sample.sample_id).encode()),
-        "dataset": text(sample.dataset.encode()),
-        "side": integers(sample.side),
-        "no_hand": integers(int(sample.no_hand)),
-        "size": integers(sample.height, sample.width),
-        "vertices": floats(sample.vertices),
+        keys.IMAGE: text(sample.image),
+        keys.MASK: text(sample.mask),
+        keys.SAMPLE_ID: text(sample.sample_id.encode()),
+        keys.GROUP: text((sample.group or sample.sample_id).encode()),
+        keys.DATASET: text(sample.dataset.encode()),
+        keys.SIDE: integers(sample.side),
+        keys.NO_HAND: integers(int(sample.no_hand)),
+        keys.PICTURE_SIZE: integers(sample.height, sample.width),
+        keys.VERTICES: floats(sample.vertices),
     }
     feature |= {name: floats(getattr(sample, name)) for name in (*_FIXED, *_PARAMETERS)}
     return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString(deterministic=True)

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from hiu_tf.codecs.centres import shared
-from hiu_tf.config.schema import SceneConfig
+from hiu_tf.config.detection import SceneConfig
 from hiu_tf.conventions.skeleton import Joint
 from hiu_tf.geometry.letterbox import letterbox
 from pipelines.build import raw_records

@@ -1,55 +1,6 @@
-"""Converts MANO v1.2 (MANO_RIGHT.pkl, MANO_LEFT.pkl) to an .npz that hiu-tf trains and exports with.
+"""python tools/convert_mano.py --help: hiu_tf/programs/convert_mano.py."""
 
-    python tools/convert_mano.py mano_v1_2/models/MANO_RIGHT.pkl --out mano_right.npz
-    python tools/train.py --set hand=mano_right.npz ...
-
-Neither chumpy nor a licence server is needed, and nothing that the file asks for is run. Get the file
-at mano.is.tue.mpg.de; it and what is made from it are for non-commercial research and may not be passed on.
-"""
-
-import argparse
-import sys
-from pathlib import Path
-
-from hiu_tf.conventions.skeleton import MANO_TIP_VERTICES
-from tools._program import program
-
-
-def parse_args(argv):
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("file", help="MANO_RIGHT.pkl or MANO_LEFT.pkl")
-    parser.add_argument("--out", required=True, help="the .npz to write")
-    parser.add_argument(
-        "--tips",
-        default="freihand",
-        choices=sorted(MANO_TIP_VERTICES),
-        help="whose fingertip vertices (default freihand); they differ by 2-5 mm: take those of your labels",
-    )
-    parser.add_argument(
-        "--right",
-        help="MANO_RIGHT.pkl, to judge the sign error of a left file (default: the one beside it, if there)",
-    )
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    return parser.parse_args(argv)
-
-
-def main(argv=None) -> int:
-    """Runs the program; returns the exit code."""
-    args = parse_args(argv)
-    from hiu_tf.hand.mano import read_mano
-    from hiu_tf.hand.model import save_hand_model
-
-    beside = Path(args.file).with_name("MANO_RIGHT.pkl")
-    right = args.right or (beside if beside.exists() and beside != Path(args.file) else None)
-    model, notes = read_mano(args.file, args.tips, right)
-    save_hand_model(args.out, model)
-    for note in notes:
-        print(f"note: {note}")
-    print(f"{args.out}: {model.name}, {len(model.vertices)} vertices. {model.licence}")
-    print(f"next: python tools/train.py --set hand={args.out} --recipe ...")
-    return 0
-
+from hiu_tf.programs import run
 
 if __name__ == "__main__":
-    sys.exit(program(main))
+    run("convert_mano")

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-#: Standard deviation in pixels of a 128-pixel map (facts/paper 3.2: 16 px at 368).
+#: Standard deviation in pixels of a 128-pixel map (16 px at 368, docs/paper.md).
 SIGMA_AT_128 = 16 * 128 / 368
 #: Share of the peak below which a map counts as background when it is read. The paper's earlier
 #: code reads everything above 0, which pulls every joint towards the middle of the picture as soon

@@ -2,9 +2,9 @@
 
 Two encodings, both on a band around the bone, parent to child, 0 elsewhere:
 
-- "paper" (facts/paper 2.2): (u_x, u_y, w_z) with u the unit 2D direction of the projected bone and w its
+- "paper" (docs/paper.md): (u_x, u_y, w_z) with u the unit 2D direction of the projected bone and w its
   unit 3D direction. Pictures with 2D labels alone teach two of the three numbers exactly.
-- "xiang" (Monocular Total Capture, facts/paper 2.1): w itself. Where only 2D is labelled the target is
+- "xiang" (Monocular Total Capture, docs/paper.md): w itself. Where only 2D is labelled the target is
   (u_x, u_y), and the loss compares it with the predicted (x, y) scaled to length 1.
 """
 
@@ -13,7 +13,7 @@ import tensorflow as tf
 from hiu_tf.codecs.heatmap import to_map
 from hiu_tf.conventions.skeleton import BONES, NUM_BONES
 
-#: Half width of the band, pixels of a 128-pixel map (facts/paper 2.2).
+#: Half width of the band, pixels of a 128-pixel map (docs/paper.md).
 BAND_AT_128 = 24 * 128 / 368
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import dacite
 import yaml
 
-from hiu_tf.config import schema
-from hiu_tf.config.schema import ConfigError, DetectorRecipe, Recipe
+from hiu_tf.config import detection, schema
+from hiu_tf.config.detection import DetectorRecipe
+from hiu_tf.config.schema import ConfigError, Recipe
 
 #: What PyYAML raises: its own errors, and those of the types that a scalar is turned into.
 _UNREADABLE = (yaml.YAMLError, ValueError, TypeError, OverflowError, RecursionError)
@@ -41,8 +42,8 @@ def load_recipe(path: str | Path, overrides: list[str] = ()) -> Recipe:
     """
     tree = _tree(path, overrides)
     if "scenes" in tree:
-        raise ConfigError(f"{path} is the recipe of a detector: give it to tools/detector.py")
-    recipe = _checked(Recipe, tree, path)
+        raise ConfigError(f"{path} is the recipe of a detector: give it to hiu detector")
+    recipe = _checked(Recipe, _with_weights(tree), path)
     stages(recipe)  # refuse a bad stage before hours of work
     return recipe
 
@@ -76,8 +77,21 @@ def stages(recipe: Recipe) -> dict[str, Recipe]:
         tree = asdict(recipe) | {"stages": {}}
         for name, value in changes.items():
             _apply(tree, name, value)
-        found[stage] = _checked(Recipe, tree, f"stage {stage}")
+        found[stage] = _checked(Recipe, _with_weights(tree), f"stage {stage}")
     return found
+
+
+def _with_weights(tree):
+    """The tree with the names of losses, which stand among the settings of `loss`, in their own mapping."""
+    loss = tree.get("loss")
+    if not isinstance(loss, dict):
+        return tree
+    settings = {f.name for f in fields(schema.LossConfig)}
+    named = {name: value for name, value in loss.items() if name not in settings}
+    weights = loss.get("weights", {})
+    if not isinstance(weights, dict):
+        return tree  # refused by its type
+    return tree | {"loss": {k: v for k, v in loss.items() if k in settings} | {"weights": weights | named}}
 
 
 def _checked(kind, tree, where):
@@ -106,7 +120,7 @@ def parse_setting(setting: str) -> tuple[str, object]:
 
 def _unknown(key):
     """A setting that there is not, with those that are spelt alike."""
-    tables = [kind for kind in vars(schema).values() if is_dataclass(kind)]
+    tables = [kind for part in (schema, detection) for kind in vars(part).values() if is_dataclass(kind)]
     known = sorted({field.name for kind in tables for field in fields(kind)})
     close = difflib.get_close_matches(key, known, n=3)
     return f"there is no setting {key!r}" + (f": did you mean {' or '.join(close)}?" if close else "")

@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from hiu_tf.conventions import keys
 from hiu_tf.errors import UserError
 
 
@@ -32,6 +31,7 @@ class ModelConfig:
     Attributes:
       image_size: side S of the input; a multiple of 32. Heat maps and POF come at S/2, masks at S.
       stacks: number of cascaded stacks.
+      tasks: the heads, by the names of hiu_tf/tasks, or "package.module:NAME" of a task of your own.
       stem_channels, stem_kernel: of the two stride-2 convolutions.
       encoder: "hiu" (groups of our own bottlenecks), "resnet50" (the body of keras.applications' ResNet-50) or
         "efficientnet_lite0" (its first stages are the stem then); the last two can start from ImageNet's weights
@@ -58,6 +58,7 @@ class ModelConfig:
 
     image_size: int = 256
     stacks: int = 4
+    tasks: tuple[str, ...] = ("heatmaps", "mask", "pof", "hand")
     stem_channels: tuple[int, ...] = (64, 128)
     stem_kernel: int = 7
     encoder: str = "hiu"
@@ -82,20 +83,20 @@ class ModelConfig:
     batch_norm_synchronized: bool = False
 
     def __post_init__(self):
-        _require(
+        require(
             self.image_size >= 32 and self.image_size % 32 == 0, "model.image_size", "a multiple of 32", self.image_size
         )
-        _require(self.stacks >= 1, "model.stacks", ">= 1", self.stacks)
-        _require(len(self.stem_channels) == 2, "model.stem_channels", "two numbers", self.stem_channels)
+        require(self.stacks >= 1, "model.stacks", ">= 1", self.stacks)
+        require(len(self.stem_channels) == 2, "model.stem_channels", "two numbers", self.stem_channels)
         for name, words in CHOICES.items():
-            _require(getattr(self, name) in words, f"model.{name}", " or ".join(words), getattr(self, name))
-        _require(self.head_stride in (2, 4), "model.head_stride", "2 or 4", self.head_stride)
-        _require(self.encoder_stages in (5, 7), "model.encoder_stages", "5 or 7", self.encoder_stages)
+            require(getattr(self, name) in words, f"model.{name}", " or ".join(words), getattr(self, name))
+        require(self.head_stride in (2, 4), "model.head_stride", "2 or 4", self.head_stride)
+        require(self.encoder_stages in (5, 7), "model.encoder_stages", "5 or 7", self.encoder_stages)
         extra = set(self.regressor_extra) <= set(REGRESSOR_EXTRA)
-        _require(extra, "model.regressor_extra", f"some of {', '.join(REGRESSOR_EXTRA)}", self.regressor_extra)
-        _require(0 < self.bottleneck_ratio <= 8, "model.bottleneck_ratio", "in (0, 8]", self.bottleneck_ratio)
+        require(extra, "model.regressor_extra", f"some of {', '.join(REGRESSOR_EXTRA)}", self.regressor_extra)
+        require(0 < self.bottleneck_ratio <= 8, "model.bottleneck_ratio", "in (0, 8]", self.bottleneck_ratio)
         for name in ("encoder_channels", "encoder_repetitions", "regressor_channels", "regressor_repetitions"):
-            _require(len(getattr(self, name)) == 4, f"model.{name}", "four numbers", getattr(self, name))
+            require(len(getattr(self, name)) == 4, f"model.{name}", "four numbers", getattr(self, name))
 
 
 @dataclass(frozen=True)
@@ -119,16 +120,16 @@ class DataConfig:
     fold: tuple[float, float] = (0.0, 1.0)
 
     def __post_init__(self):
-        _require_range(self, "data", "repeat", 0, 1000)
+        require_range(self, "data", "repeat", 0, 1000)
         low, high = self.fold
-        _require(0 <= low < high <= 1, "data.fold", "two numbers, 0 <= low < high <= 1", self.fold)
+        require(0 <= low < high <= 1, "data.fold", "two numbers, 0 <= low < high <= 1", self.fold)
         for name in ("share", "joints_2d", "joints_3d", "mask", "ssl"):
-            _require_range(self, "data", name, 0)
+            require_range(self, "data", name, 0)
 
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """Strength of each augmentation; probabilities are per sample. Defaults: facts of the method.
+    """Strength of each augmentation; probabilities are per sample. Defaults: docs/paper.md.
 
     Hands are turned by up to rotation_deg either way, and a share of any_rotation_probability by any angle.
     Squares that are cut out, and the factor by which blurred pictures are made smaller, are drawn between two
@@ -155,49 +156,34 @@ class AugmentConfig:
 
     def __post_init__(self):
         for name in ("brightness", "contrast", "saturation"):
-            _require_range(self, "augment", name, 0, 1)
+            require_range(self, "augment", name, 0, 1)
         for name in ("grey", "blur", "shuffle", "cutout", "background", "any_rotation"):
-            _require_range(self, "augment", f"{name}_probability", 0, 1)
+            require_range(self, "augment", f"{name}_probability", 0, 1)
         for name, most in (("rotation_deg", 180), ("translation", 1), ("hue", 0.5), ("noise", 1)):
-            _require_range(self, "augment", name, 0, most)
+            require_range(self, "augment", name, 0, most)
         for name in ("crop_scale", "gamma", "blur_factor", "cutout_side"):
             low, high = getattr(self, name)
-            _require(0 < low <= high < 100, f"augment.{name}", "two numbers, 0 < low <= high", (low, high))
+            require(0 < low <= high < 100, f"augment.{name}", "two numbers, 0 < low <= high", (low, high))
 
 
 @dataclass(frozen=True)
 class LossConfig:
-    """Weight of each loss. Defaults: facts/paper 3.2 (the authors' earlier code), see docs/paper.md.
+    """Weight of each loss, by its name; what is not named weighs what its task says (hiu_tf/tasks, docs/paper.md).
 
-    Beyond the paper, and 0 unless a recipe asks: `joints_3d` (root-relative 3D), `joints_2d_read` (what
-    Equation 1 reads off the heat maps against the 2D labels), `vertices` (root-relative mesh, where it is known),
-    `shape`, `pose` and `rotation` (the hand model's parameters, where they are known).
-    `ssl_warmup_steps` lets self-supervision grow from 0; `ssl_both_sides` says whether it moves the
-    dense branch too (as in the paper) or the mesh alone.
+    In a recipe the names stand beside the other two settings: `loss: {pof: 50, ssl_warmup_steps: 1000}`.
+
+    Attributes:
+      weights: name -> weight; 0 switches a loss off.
+      ssl_warmup_steps: steps in which self-supervision grows from 0.
+      ssl_both_sides: whether self-supervision moves the dense branch too (as in the paper) or the mesh alone.
     """
 
-    heatmaps: float = 200.0
-    pof: float = 100.0
-    mask: float = 5.0
-    joints_2d: float = 20.0
-    bone_direction: float = 10.0
-    joints_3d: float = 0.0
-    joints_2d_read: float = 0.0
-    vertices: float = 0.0
-    shape: float = 0.0
-    pose: float = 0.0
-    rotation: float = 0.0
-    silhouette: float = 0.01
-    ssl_mask: float = 1.0
-    ssl_joints: float = 10.0
-    pose_prior: float = 10.0
-    shape_prior: float = 10.0
+    weights: dict[str, float] = field(default_factory=dict)
     ssl_warmup_steps: int = 0
     ssl_both_sides: bool = True
 
     def __post_init__(self):
-        for name in (*keys.LOSSES, "ssl_warmup_steps"):
-            _require_range(self, "loss", name, 0)
+        require_range(self, "loss", "ssl_warmup_steps", 0, 1e9)
 
 
 #: Settings of the training that are one of a few words.
@@ -209,13 +195,11 @@ TRAIN_CHOICES = {
     "on_nan": ("stop", "skip"),
     "best": ("joints_2d_auc", "projected_2d_auc", "mask_iou", "joints_3d_root", "joints_3d_aligned", "loss"),
 }
-#: Parts of the network that can be frozen: how the names of their layers start, after "stackN_".
-PARTS = ("stem", "encoder", "heatmaps", "mask", "pof", "attention", "regressor")
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How to train. Defaults: facts/paper 4.
+    """How to train. Defaults: docs/paper.md.
 
     Attributes:
       steps, steps_per_epoch: an epoch ends with a checkpoint, a line in the log, and validation where it is due.
@@ -230,7 +214,8 @@ class TrainConfig:
       swa_every: from swa_from of the steps on, every so many steps the weights join a plain average; 0: none.
       recalibrate: batches that measure batch norm anew for averaged weights.
       precision: of convolutions; float16 scales its losses.
-      freeze: parts of the network that keep their weights.
+      freeze: parts of the network that keep their weights: "stem", "encoder", "attention", "regressor", or a task's
+        decoder by the task's name.
       on_nan: "stop" at a loss that is not finite, or "skip" the step; both write a report of the batch.
       start_from: folder of a finished run or of an exported SavedModel whose weights a new run starts with, "" for
         random ones.
@@ -243,7 +228,7 @@ class TrainConfig:
       mix: "share" draws from each set as often as its share says, for ever; "epoch" goes through every
         set `repeat` times, then starts anew: honest epochs, as the paper's.
       finish_on_device: colours and targets are computed by the training device, not by the input pipeline.
-      input_service: address of a tf.data service (tools/input_service.py), "" for this process.
+      input_service: address of a tf.data service (hiu input-service), "" for this process.
     """
 
     steps: int = 1000
@@ -279,32 +264,31 @@ class TrainConfig:
 
     def __post_init__(self):
         for name in ("steps", "steps_per_epoch", "steps_per_execution", "validate_every", "shuffle"):
-            _require_range(self, "train", name, 1, 1e9)
+            require_range(self, "train", name, 1, 1e9)
         for name in ("batch_size", "accumulate"):
-            _require_range(self, "train", name, 1, 65536)
+            require_range(self, "train", name, 1, 65536)
         for name in ("learning_rate", "clip_norm"):
-            _require_range(self, "train", name, 1e-12)
+            require_range(self, "train", name, 1e-12)
         for name in ("warmup_steps", "swa_every", "recalibrate"):
-            _require_range(self, "train", name, 0, 1e9)
+            require_range(self, "train", name, 0, 1e9)
         for name, most in (("weight_decay", 1), ("poly_power", 100), ("ema", 0.999999), ("seed", 2**31 - 1)):
-            _require_range(self, "train", name, 0, most)
-        _require_range(self, "train", "swa_from", 0, 1)
+            require_range(self, "train", name, 0, most)
+        require_range(self, "train", "swa_from", 0, 1)
         for name, words in TRAIN_CHOICES.items():
-            _require(getattr(self, name) in words, f"train.{name}", " or ".join(words), getattr(self, name))
-        _require(
+            require(getattr(self, name) in words, f"train.{name}", " or ".join(words), getattr(self, name))
+        require(
             self.epochs >= 0 and (not self.epochs or self.mix == "epoch"),
             "train.epochs",
             '0, or >= 1 with mix "epoch"',
             self.epochs,
         )
-        _require(not (self.ema and self.swa_every), "train.swa_every", "0 where train.ema averages", self.swa_every)
-        _require(
+        require(not (self.ema and self.swa_every), "train.swa_every", "0 where train.ema averages", self.swa_every)
+        require(
             self.batch_size % self.accumulate == 0,
             "train.accumulate",
             f"a divisor of the batch {self.batch_size}",
             self.accumulate,
         )
-        _require(set(self.freeze) <= set(PARTS), "train.freeze", f"some of {', '.join(PARTS)}", self.freeze)
 
 
 #: Which setting of a set says how often it is drawn, for each train.mix.
@@ -318,7 +302,7 @@ class Recipe:
     Attributes:
       data: name -> set. The name is the recipe's own; the records lie under the set's path.
       network: settings of the network (ModelConfig) that differ from the preset `model`.
-      hand: "procedural" (our own) or the .npz of another hand, such as tools/convert_mano.py writes.
+      hand: "procedural" (our own) or the .npz of another hand, such as hiu convert-mano writes.
       pof_encoding: "paper" or "xiang" (codecs/pof.py).
       stages: name -> overrides ("train.steps": 500); the stages are trained one after the other, each from
         the weights of the one before. Empty: one stage, the recipe itself.
@@ -335,84 +319,19 @@ class Recipe:
     stages: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self):
-        _require(self.pof_encoding in ("paper", "xiang"), "pof_encoding", "paper or xiang", self.pof_encoding)
+        require(self.pof_encoding in ("paper", "xiang"), "pof_encoding", "paper or xiang", self.pof_encoding)
         drawn = any(getattr(data, DRAWN_BY[self.train.mix]) > 0 for data in self.data.values())
-        _require(drawn, "data", f"at least one set with a {DRAWN_BY[self.train.mix]} above 0", list(self.data))
+        require(drawn, "data", f"at least one set with a {DRAWN_BY[self.train.mix]} above 0", list(self.data))
 
 
-@dataclass(frozen=True)
-class DetectorConfig:
-    """The network that finds hands (models/detector.py).
-
-    Attributes:
-      image_size: side S of the square in which a whole picture lies; a multiple of 16.
-      feature_channels: of its decoder.
-      batch_norm_momentum: as the hand network's.
-    """
-
-    image_size: int = 224
-    feature_channels: int = 48
-    batch_norm_momentum: float = 0.97
-
-    def __post_init__(self):
-        fits = 64 <= self.image_size <= 1024 and self.image_size % 16 == 0
-        _require(fits, "network.image_size", "a multiple of 16 from 64 to 1024", self.image_size)
-        _require_range(self, "network", "feature_channels", 4, 1024)
-        _require_range(self, "network", "batch_norm_momentum", 0, 0.9999)
-
-
-@dataclass(frozen=True)
-class SceneConfig:
-    """Pictures for the detector (pipelines/scenes.py). Paths lie below the data root.
-
-    Attributes:
-      cutouts: records of single hands -> how often each is drawn, to be set before other backgrounds.
-      alone: records whose pictures show the labelled hand and no other.
-      pictures: folders with TRAIN.json and VAL.json that list all hands of whole pictures (boxes, COCO).
-      backgrounds: records of pictures without hands.
-      composite, alone_share, pictures_share, empty: how often a scene is of each kind.
-      sizes: least and largest longer side of a hand's box in a composed scene, relative to the square.
-      most_hands: of a composed scene; fewer find room where they are large.
-    """
-
-    cutouts: dict[str, float]
-    backgrounds: tuple[str, ...]
-    alone: tuple[str, ...] = ()
-    pictures: tuple[str, ...] = ()
-    composite: float = 0.5
-    alone_share: float = 0.2
-    pictures_share: float = 0.2
-    empty: float = 0.1
-    sizes: tuple[float, ...] = (0.055, 0.8)
-    most_hands: int = 6
-
-    def __post_init__(self):
-        for name in ("composite", "alone_share", "pictures_share", "empty"):
-            _require_range(self, "scenes", name, 0)
-        _require(self.composite > 0 and bool(self.cutouts), "scenes.composite", "above 0, with cutouts", self.composite)
-        _require(bool(self.backgrounds), "scenes.backgrounds", "at least one set", self.backgrounds)
-        fits = len(self.sizes) == 2 and 0 < self.sizes[0] < self.sizes[1] <= 2
-        _require(fits, "scenes.sizes", "two rising numbers in (0, 2]", self.sizes)
-        _require_range(self, "scenes", "most_hands", 1, 100)
-
-
-@dataclass(frozen=True)
-class DetectorRecipe:
-    """How to train a detector: scenes, network, losses' weights by name (losses/detection.py), training."""
-
-    scenes: SceneConfig
-    network: DetectorConfig = field(default_factory=DetectorConfig)
-    loss: dict[str, float] = field(default_factory=dict)
-    train: TrainConfig = field(default_factory=TrainConfig)
-
-
-def _require_range(config, group, name, least, most=1e12):
+def require_range(config, group: str, name: str, least: float, most: float = 1e12) -> None:
     """The number lies in [least, most], both shown; NaN lies nowhere."""
     value = getattr(config, name)
     fits = not isinstance(value, bool) and least <= value <= most
-    _require(fits, f"{group}.{name}", f"in [{least:g}, {most:g}]", value)
+    require(fits, f"{group}.{name}", f"in [{least:g}, {most:g}]", value)
 
 
-def _require(condition, name, wish, value):
+def require(condition: bool, name: str, wish: str, value) -> None:
+    """ConfigError, which names the setting and says what it must be, where the condition does not hold."""
     if not condition:
         raise ConfigError(f"{name} must be {wish}, got {value!r}")

@@ -7,16 +7,18 @@ Units: metres, radians, pixels of the S x S crop unless the name says otherwise.
 # --- what the network sees and says -----------------------------------------------------------
 IMAGE = "image"  # [B, S, S, 3] float32 in [0, 1], RGB
 HEATMAPS = "heatmaps"  # [B, S/2, S/2, 21] float32, peak 1
-MASK = "mask"  # network: [B, S, S, 1] logits; labels and exports: probability in [0, 1]
+MASK_LOGITS = "mask_logits"  # [B, S, S, 1]
 POF = "pof"  # [B, S/2, S/2, 60] float32, 20 bones x (x, y, z)
 SHAPE = "shape"  # beta [B, 10]
 POSE = "pose"  # theta [B, 15, 3], axis-angle per joint
 ROTATION = "rotation"  # R [B, 3], axis-angle, hand frame -> camera frame
 TRANSLATION = "translation"  # T [B, 3], metres, camera frame of the crop
 
-NETWORK_OUTPUTS = (HEATMAPS, MASK, POF, SHAPE, POSE, ROTATION, TRANSLATION)
 
-# --- what follows from the network's parameters by the hand layer -----------------------------
+# --- what is read off the network's outputs ----------------------------------------------------
+MASK = "mask"  # predictions: [B, S, S] probability in [0, 1]; labels: [B, S, S, 1]
+RENDERED_MASK = "rendered_mask"  # [B, S, S] in [0, 1], the silhouette of the mesh
+CROP_SIDE = "crop_side"  # S
 VERTICES = "vertices"  # [B, V, 3], camera frame of the crop
 JOINTS_3D = "joints_3d"  # [B, 21, 3], camera frame of the crop
 JOINTS_2D = "joints_2d"  # [B, 21, 2], crop pixels, from the heat maps (Equation 1)
@@ -46,29 +48,6 @@ PICTURE_SIZE = "size"  # [B, 2], height and width of the stored picture
 SIDE = "side"  # 0 right, 1 left, -1 unknown
 DATASET = "dataset"  # name of the set that the sample is from
 SAMPLE_ID = "sample_id"  # unique within its set
+GROUP = "group"  # samples of one group never fall into different folds
 SET_NUMBER = "set_number"  # [B] int32, place of the sample's set in the recipe
 SAMPLE_NAME = "sample_name"  # [B, 96] uint8, the start of sample_id: numbers can go to every device
-
-# --- losses -------------------------------------------------------------------------------------
-LOSS_HEATMAPS = "heatmaps"
-LOSS_POF = "pof"
-LOSS_MASK = "mask"
-LOSS_JOINTS_2D = "joints_2d"
-LOSS_BONE_DIRECTION = "bone_direction"
-LOSS_JOINTS_3D = "joints_3d"
-LOSS_JOINTS_2D_READ = "joints_2d_read"
-LOSS_VERTICES = "vertices"
-LOSS_SHAPE = "shape"
-LOSS_POSE = "pose"
-LOSS_ROTATION = "rotation"
-LOSS_SILHOUETTE = "silhouette"
-LOSS_SSL_MASK = "ssl_mask"
-LOSS_SSL_JOINTS = "ssl_joints"
-LOSS_POSE_PRIOR = "pose_prior"
-LOSS_SHAPE_PRIOR = "shape_prior"
-
-LOSSES = (
-    LOSS_HEATMAPS, LOSS_POF, LOSS_MASK, LOSS_JOINTS_2D, LOSS_BONE_DIRECTION, LOSS_JOINTS_3D,
-    LOSS_JOINTS_2D_READ, LOSS_VERTICES, LOSS_SHAPE, LOSS_POSE, LOSS_ROTATION, LOSS_SILHOUETTE, LOSS_SSL_MASK,
-    LOSS_SSL_JOINTS, LOSS_POSE_PRIOR, LOSS_SHAPE_PRIOR,
-)  # fmt: skip

@@ -1,6 +1,6 @@
 """The hand skeleton: 21 key points, 20 bones, and the orders that other people use.
 
-Key point order (supplement, Figure 1): the wrist, then thumb, index, middle, ring, little, each
+Key point order (supplement, Metric 1): the wrist, then thumb, index, middle, ring, little, each
 from the palm to the tip. Every array of key points in this project has this order.
 """
 

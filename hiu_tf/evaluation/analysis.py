@@ -6,11 +6,12 @@ import numpy as np
 
 from hiu_tf.conventions.skeleton import FINGERS, JOINT_NAMES, NUM_JOINTS
 from hiu_tf.evaluation.evaluate import Measured, Samples
-from hiu_tf.evaluation.figures import FIGURES, Figure, mean
+from hiu_tf.evaluation.metrics import METRICS
+from hiu_tf.metrics.metric import Metric, mean
 
-_BY_NAME = {figure.name: figure for figure in FIGURES}
+_BY_NAME = {metric.name: metric for metric in METRICS}
 #: Figures with a column for each joint.
-JOINT_FIGURES = ("joints_2d_auc", "projected_2d_auc", "joints_3d_root", "joints_3d_aligned")
+JOINT_METRICS = ("joints_2d_auc", "projected_2d_auc", "joints_3d_root", "joints_3d_aligned")
 _ANGLES = (0, 30, 60, 90, 120, 150, 180)
 _BINS = 10
 #: A joint counts as right within this distance, pixels of a crop of 256.
@@ -18,20 +19,20 @@ RIGHT_PX = 10.0
 
 
 def by_joint(found: Measured) -> dict[str, dict[str, float]]:
-    """{joint: {figure: mean error}} of the figures that have a column for each joint."""
+    """{joint: {metric: mean error}} of the metrics that have a column for each joint."""
     errors = _joint_errors(found)
     return {name: {f: float(mean(e[:, j])) for f, e in errors.items()} for j, name in enumerate(JOINT_NAMES)}
 
 
 def by_finger(found: Measured) -> dict[str, dict[str, float]]:
-    """{finger: {figure: mean error}}; the wrist is no finger."""
+    """{finger: {metric: mean error}}; the wrist is no finger."""
     errors = _joint_errors(found)
     columns = {finger: slice(1 + 4 * k, 5 + 4 * k) for k, finger in enumerate(FINGERS)}
     return {finger: {f: float(mean(e[:, c])) for f, e in errors.items()} for finger, c in columns.items()}
 
 
 def by_angle(found: Measured, samples: Samples) -> dict[str, dict[str, float]]:
-    """{range: {figure: mean error}} by the angle between palm normal and camera, where 3D labels tell it; by roll else."""
+    """{range: {metric: mean error}} by the angle between palm normal and camera, where 3D labels tell it; by roll else."""
     known = not np.isnan(samples.palm_angle).all()
     angle = samples.palm_angle if known else np.abs(samples.roll)
     title = "palm to camera" if known else "roll"
@@ -44,7 +45,7 @@ def by_angle(found: Measured, samples: Samples) -> dict[str, dict[str, float]]:
 
 
 def by_occlusion(found: Measured, samples: Samples) -> dict[str, dict[str, float]]:
-    """{visible, hidden: {figure: mean error}} of joints by what the set says of them."""
+    """{visible, hidden: {metric: mean error}} of joints by what the set says of them."""
     errors, rows = _joint_errors(found), {}
     for name, seen in (("visible joints", True), ("hidden joints", False)):
         chosen = ((samples.visible > 0) == seen) & (samples.weight > 0)
@@ -71,18 +72,18 @@ def calibration(found: Measured) -> list[dict[str, float]]:
     return rows
 
 
-def sample_values(found: Measured, figures=FIGURES) -> dict[str, np.ndarray]:
-    """{figure: [N]}: each figure of each sample alone, NaN where it has no label."""
-    return {f.name: mean(f.contributions(found.errors[f.name]), axis=1) for f in figures if f.name in found.errors}
+def sample_values(found: Measured, metrics=METRICS) -> dict[str, np.ndarray]:
+    """{metric: [N]}: each metric of each sample alone, NaN where it has no label."""
+    return {f.name: mean(f.contributions(found.errors[f.name]), axis=1) for f in metrics if f.name in found.errors}
 
 
-def pck_curve(figure: Figure, errors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def pck_curve(metric: Metric, errors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Thresholds, and the share of errors within them, mean over joints."""
-    return figure.protocol.thresholds, np.array(figure.protocol.figures(errors)["curve"])
+    return metric.protocol.thresholds, np.array(metric.protocol.metrics(errors)["curve"])
 
 
 def _joint_errors(found):
-    return {name: e for name in JOINT_FIGURES if (e := found.errors.get(name)) is not None and e.shape[1] == NUM_JOINTS}
+    return {name: e for name in JOINT_METRICS if (e := found.errors.get(name)) is not None and e.shape[1] == NUM_JOINTS}
 
 
 def _means(found, chosen):

@@ -1,6 +1,6 @@
 """Published ways of measuring key points, and other people's predictions by them.
 
-Sources: facts of the data sets, 4, 5, 6 and 8.
+Sources stand with each protocol; see docs/evaluation.md.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import numpy as np
 
 from hiu_tf.conventions.skeleton import NUM_JOINTS, TIPS
 from hiu_tf.errors import UserError
-from hiu_tf.evaluation.protocols import CENTROID, PointProtocol
+from hiu_tf.metrics.protocols import CENTROID, PIXELS_0_30, PointProtocol
 
 _WRIST, _MIDDLE, _MIDDLE_BONE, _PALM_BONE = 0, 9, (9, 10), (0, 9)
 _TIPS = tuple(int(tip) for tip in TIPS)
@@ -30,7 +30,7 @@ POINT_PROTOCOLS = {
         PointProtocol("mobrecon", 3, "MobRecon 2022", 20, 50, 20, root=_WRIST),
         PointProtocol("dexter_20_50", 3, "Minimal-Hand-pytorch, Dexter+Object", 20, 50, 15, root=CENTROID, scale=CENTROID, joints=_TIPS, least=2, data="all six sequences, left hands"),
         PointProtocol("dexter_0_100", 3, "Mueller et al. 2018, Dexter+Object (its alignment is vague: this is ours)", 0, 100, 100, root=CENTROID, scale=CENTROID, joints=_TIPS, least=2, data="all six sequences, left hands"),
-        PointProtocol("pixels_0_30", 2, "hand3d, MobRecon, Boukhayma et al. 2019 (CMU); for HIU-Data our inference, in a crop of 256", 0, 30, 20),
+        PIXELS_0_30,
         PointProtocol("mmpose", 2, "mmpose", 0, 28.5, 20, strict=True, rule="mean"),
         PointProtocol("pckh", 2, "Simon et al. 2017, CMU", 0, 1, 21, per="head", data="manual_test of MPII and NZSL"),
         PointProtocol("nsrm", 2, "NSRM 2020, CMU", 0.04, 0.12, 5, per="box", strict=True),
@@ -79,4 +79,4 @@ def measure(protocol: PointProtocol, predicted: dict, labelled: dict) -> dict:
         raise UserError("the predictions hold values that are not finite")
     others = labelled.get("size"), labelled.get("visible")
     errors = protocol.errors(predicted["joints"], labelled["joints"], labelled["weight"], *others)
-    return {"protocol": protocol.name, "words": protocol.words, "unit": protocol.unit, **protocol.figures(errors)}
+    return {"protocol": protocol.name, "words": protocol.words, "unit": protocol.unit, **protocol.metrics(errors)}

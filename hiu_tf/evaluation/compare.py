@@ -7,14 +7,15 @@ from typing import NamedTuple
 import numpy as np
 
 from hiu_tf.evaluation.evaluate import Measured
-from hiu_tf.evaluation.figures import FIGURES
+from hiu_tf.evaluation.metrics import METRICS
+from hiu_tf.tables import markdown_table
 
 _DRAWS, _LEVEL, _SEED = 2000, 0.95, 0
-_FEWEST = 10  # labelled samples: draws of fewer do not show how the figure varies
+_FEWEST = 10  # labelled samples: draws of fewer do not show how the metric varies
 
 
 class Difference(NamedTuple):
-    """B minus A of one figure, with the interval that holds 95% of the differences of resampled sets.
+    """B minus A of one metric, with the interval that holds 95% of the differences of resampled sets.
 
     The same draws are taken for both (they saw the same samples): what is hard for both cancels.
     """
@@ -32,37 +33,37 @@ class Difference(NamedTuple):
         return self.samples >= _FEWEST and (self.low > 0 or self.high < 0)
 
 
-def compare(a: Measured, b: Measured, figures=FIGURES, draws: int = _DRAWS) -> dict[str, Difference]:
-    """{figure: difference} of two predictors measured on the same samples."""
+def compare(a: Measured, b: Measured, metrics=METRICS, draws: int = _DRAWS) -> dict[str, Difference]:
+    """{metric: difference} of two predictors measured on the same samples."""
     rng = np.random.default_rng(_SEED)
     samples = len(a.joints_2d)
     counts = rng.multinomial(samples, np.full(samples, 1 / samples), size=draws).astype(np.float64)
     found = {}
-    for figure in figures:
-        if figure.name in a.errors and figure.name in b.errors:
-            both = [figure.contributions(part.errors[figure.name]) for part in (a, b)]
+    for metric in metrics:
+        if metric.name in a.errors and metric.name in b.errors:
+            both = [metric.contributions(part.errors[metric.name]) for part in (a, b)]
             drawn = [_resampled(values, counts) for values in both]
             low, high = np.nanquantile(drawn[1] - drawn[0], [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
-            one, two = (figure.value(part.errors[figure.name]) for part in (a, b))
+            one, two = (metric.value(part.errors[metric.name]) for part in (a, b))
             labelled = int((~np.isnan(both[0])).any(axis=1).sum())
-            found[figure.name] = Difference(one, two, two - one, float(low), float(high), labelled)
+            found[metric.name] = Difference(one, two, two - one, float(low), float(high), labelled)
     return found
 
 
 def comparison_table(differences: dict[str, Difference], a: str, b: str) -> str:
     """As Markdown; an asterisk where the interval leaves out 0 (never with fewer than 10 labelled samples)."""
-    lines = [f"| figure | samples | {a} | {b} | difference (95% interval) |", "|---|---|---|---|---|"]
+    rows = []
     for name, d in differences.items():
         digits = 3 if max(abs(d.a), abs(d.b)) < 10 else 1
         show = lambda value, digits=digits: f"{value:.{digits}f}"
         mark = " *" if d.is_clear else ""
         interval = f"{d.difference:+.{digits}f} ({d.low:+.{digits}f} to {d.high:+.{digits}f}){mark}"
-        lines.append(f"| {name} | {d.samples} | {show(d.a)} | {show(d.b)} | {interval} |")
-    return "\n".join(lines)
+        rows.append([name, d.samples, show(d.a), show(d.b), interval])
+    return markdown_table(["metric", "samples", a, b, "difference (95% interval)"], rows)
 
 
 def _resampled(values, counts):
-    """The figure of every draw: mean over columns of the weighted mean over samples, [draws]."""
+    """The metric of every draw: mean over columns of the weighted mean over samples, [draws]."""
     there = ~np.isnan(values)
     sums, seen = counts @ np.where(there, values, 0.0), counts @ there
     with np.errstate(invalid="ignore"):

@@ -1,4 +1,4 @@
-"""Runs predictors over labelled batches and keeps every error: figures, breakdowns and pages are made of these."""
+"""Runs predictors over labelled batches and keeps every error: metrics, breakdowns and pages are made of these."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ import numpy as np
 from hiu_tf.conventions import keys
 from hiu_tf.conventions.skeleton import Joint
 from hiu_tf.errors import UserError
-from hiu_tf.evaluation.figures import FIGURES, Figure
+from hiu_tf.evaluation.metrics import METRICS
 from hiu_tf.evaluation.predictors import Predict
+from hiu_tf.metrics.metric import Metric
 
-_LABELS = (
-    keys.JOINTS_2D, keys.JOINTS_2D_WEIGHT, keys.JOINTS_3D, keys.JOINTS_3D_WEIGHT, keys.VISIBLE,
-    keys.MASK, keys.MASK_WEIGHT, keys.VERTICES, keys.HAS_MESH,
-)  # fmt: skip
+#: What metrics look at beside the label that they compare with.
+_LABELS = (keys.JOINTS_3D, keys.VISIBLE, keys.VERTICES, keys.MASK)
 _JPEG_QUALITY = 85
 
 
@@ -48,7 +47,7 @@ class Measured:
     """Errors of one predictor on all samples.
 
     Attributes:
-      errors: figure -> [N, columns] in its protocol's unit, NaN where there is no label.
+      errors: metric -> [N, columns] in its protocol's unit, NaN where there is no label.
       joints_2d, scores: predictions [N, 21, 2] in crop pixels, and confidences [N, 21] (NaN where it has none).
     """
 
@@ -58,45 +57,46 @@ class Measured:
 
 
 def measure(
-    predictors: dict[str, Predict], batches: Iterable[dict], size: int, figures: Iterable[Figure] = FIGURES
+    predictors: dict[str, Predict], batches: Iterable[dict], size: int, metrics: Iterable[Metric] = METRICS
 ) -> tuple[Samples, dict[str, Measured]]:
     """Samples and errors of each predictor; only errors are kept, so that memory does not grow with masks.
 
     Args:
       predictors: by name.
       batches: dictionaries of arrays with image and labels, crops of side `size`.
-      figures: which ones; those that no sample has labels for are left out.
+      metrics: which ones; those that no sample has labels for are left out.
 
     Raises:
       UserError: there is no sample, or a prediction is not finite.
     """
-    figures, samples = tuple(figures), []
+    metrics, samples = tuple(metrics), []
+    wanted = {*_LABELS, *(key for metric in metrics for key in (metric.label, metric.needs))}
     found = {name: [] for name in predictors}
     for batch in batches:
-        labels = {name: batch[name] for name in _LABELS}
+        labels = {name: batch[name] for name in wanted}
         labels[keys.MASK] = labels[keys.MASK][..., 0]
         samples.append(_samples(batch))
         for name, predict in predictors.items():
             predicted = predict(batch[keys.IMAGE])
             _require_finite(name, predicted, samples[-1].ids)
-            found[name].append(_measured(predicted, labels, size, figures))
+            found[name].append(_measured(predicted, labels, size, metrics))
     if not samples:
         raise UserError("there is no sample to measure: look at --split, --fold and --limit")
     return _joined(samples), {name: _all_errors(parts) for name, parts in found.items()}
 
 
 def evaluate(
-    predictors: dict[str, Predict], batches: Iterable[dict], size: int, figures: Iterable[Figure] = FIGURES
+    predictors: dict[str, Predict], batches: Iterable[dict], size: int, metrics: Iterable[Metric] = METRICS
 ) -> dict[str, dict[str, float]]:
-    """Figures per predictor: {predictor: {figure: value}}; those without labels are left out."""
-    figures = tuple(figures)
-    _, measured = measure(predictors, batches, size, figures)
-    return {name: values(found, figures) for name, found in measured.items()}
+    """Figures per predictor: {predictor: {metric: value}}; those without labels are left out."""
+    metrics = tuple(metrics)
+    _, measured = measure(predictors, batches, size, metrics)
+    return {name: values(found, metrics) for name, found in measured.items()}
 
 
-def values(found: Measured, figures: Iterable[Figure] = FIGURES) -> dict[str, float]:
-    """The figures of one predictor's errors."""
-    return {figure.name: figure.value(found.errors[figure.name]) for figure in figures if figure.name in found.errors}
+def values(found: Measured, metrics: Iterable[Metric] = METRICS) -> dict[str, float]:
+    """The metrics of one predictor's errors."""
+    return {metric.name: metric.value(found.errors[metric.name]) for metric in metrics if metric.name in found.errors}
 
 
 def _require_finite(name, predicted, ids):
@@ -106,11 +106,11 @@ def _require_finite(name, predicted, ids):
             raise UserError(f"{name or 'the network'} gives {key} that is not finite for the sample {ids[bad[0]]}")
 
 
-def _measured(predicted, labels, size, figures):
+def _measured(predicted, labels, size, metrics):
     same_mesh = predicted[keys.VERTICES].shape[1] == labels[keys.VERTICES].shape[1]
     # A set that is labelled with another hand model: its vertices are not ours. A model may have no masks.
-    chosen = [f for f in figures if f.of in predicted and (same_mesh or f.needs != keys.HAS_MESH)]
-    errors = {figure.name: figure.errors(predicted, labels, size).astype(np.float32) for figure in chosen}
+    chosen = [f for f in metrics if f.of in predicted and (same_mesh or f.needs != keys.HAS_MESH)]
+    errors = {metric.name: metric.errors(predicted, labels, size).astype(np.float32) for metric in chosen}
     joints = predicted[keys.JOINTS_2D]
     return Measured(errors, joints, predicted.get(keys.SCORES, np.full(joints.shape[:2], np.nan)))
 

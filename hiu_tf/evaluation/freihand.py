@@ -1,7 +1,7 @@
-"""FreiHAND's official protocol: the twelve figures of its script, under their names (facts of the data set, 3.6).
+"""FreiHAND's official protocol: the twelve metrics of its script, under their names (docs/evaluation.md).
 
 Joints and vertices in metres, camera frame. Mean errors in centimetres, as the script writes them; PCK with
-error <= threshold at 100 thresholds from 0 to 5 cm; aligned figures after a similarity that may reflect, of
+error <= threshold at 100 thresholds from 0 to 5 cm; aligned metrics after a similarity that may reflect, of
 joints and meshes apart; F-scores at 5 and 15 mm.
 """
 
@@ -31,8 +31,8 @@ _BATCH = 256
 _BOX, _BONE = 130, (9, 10)  # pixels around the middle; the bone whose length is given
 
 
-def official_figures(predicted: dict, labelled: dict, progress=lambda batches: batches) -> dict[str, float]:
-    """The twelve figures.
+def official_metrics(predicted: dict, labelled: dict, progress=lambda batches: batches) -> dict[str, float]:
+    """The twelve metrics.
 
     Args:
       predicted, labelled: "xyz" [N, 21, 3] and "verts" [N, 778, 3] each.
@@ -50,15 +50,15 @@ def official_figures(predicted: dict, labelled: dict, progress=lambda batches: b
                 if key == "verts":
                     f = f_scores(found, truth, tuple(mm / 1000 for mm in _F_MM))
                     scores.setdefault(aligned, []).append(f)
-    figures = {}
+    metrics = {}
     for name, parts in errors.items():
         together = np.concatenate(parts)
-        figures[f"{name}mean3d"] = float(together.mean() * 100)
-        figures[f"{name}auc3d"] = pck_auc(together, 0.0, _RANGE_M, _STEPS)
+        metrics[f"{name}mean3d"] = float(together.mean() * 100)
+        metrics[f"{name}auc3d"] = pck_auc(together, 0.0, _RANGE_M, _STEPS)
     for aligned, parts in scores.items():
         for mm, column in zip(_F_MM, np.concatenate(parts).mean(axis=0)):
-            figures[f"f_{aligned}score_{mm}"] = float(column)
-    return {name: figures[name] for name in NAMES}
+            metrics[f"f_{aligned}score_{mm}"] = float(column)
+    return {name: metrics[name] for name in NAMES}
 
 
 #: In the order of the official scores.txt.
@@ -108,7 +108,7 @@ def write_predictions(predictor, folder: str | Path, target: str | Path, progres
 
     The hand is a right one, roughly in the middle of its picture; K is given, and so is the length of a bone,
     which the official rules allow to use: predictions are scaled to it. Joints are those of the chain of
-    bones; the labels' are regressed from the posed mesh, which differs by millimetres (facts of the set, 3.4).
+    bones; the labels' are regressed from the posed mesh, which differs by millimetres (docs/evaluation.md).
 
     Args:
       predictor: a runtime.Predictor whose hand has MANO's vertices.
@@ -131,7 +131,7 @@ def write_predictions(predictor, folder: str | Path, target: str | Path, progres
         if len(found.vertices) != NUM_VERTICES:
             raise UserError(
                 f"the model's hand has {len(found.vertices)} vertices; FreiHAND's server takes MANO's {NUM_VERTICES}: "
-                "train with hand: FILE.npz of tools/convert_mano.py"
+                "train with hand: FILE.npz of hiu convert-mano"
             )
         scale = scales[number] / np.linalg.norm(found.joints_3d[_BONE[0]] - found.joints_3d[_BONE[1]])
         joints.append((scale * found.joints_3d).round(6).tolist())

@@ -1,4 +1,4 @@
-"""The page of an evaluation: figures with their words, curves, where errors come from, best and worst samples."""
+"""The page of an evaluation: metrics with their words, curves, where errors come from, best and worst samples."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import numpy as np
 from hiu_tf.conventions import keys
 from hiu_tf.evaluation import analysis
 from hiu_tf.evaluation.evaluate import Measured, Samples, values
-from hiu_tf.evaluation.figures import FIGURES
-from hiu_tf.evaluation.protocols import PointProtocol
+from hiu_tf.evaluation.metrics import METRICS
 from hiu_tf.evaluation.published import published, published_curve, published_rows
-from hiu_tf.page import Page
+from hiu_tf.html import Page
+from hiu_tf.metrics.protocols import PointProtocol
 from hiu_tf.runtime.draw import draw_skeleton
 
 _SHOWN, _TILE = 8, 160
-#: What the errors of these figures are.
+#: What the errors of these metrics are.
 _ERRORS = {
     "joints_2d_auc": "2D (px of 256)",
     "projected_2d_auc": "2D from 3D (px of 256)",
@@ -25,11 +25,11 @@ _ERRORS = {
 _RANKED_BY = ("joints_2d_auc", "joints_3d_aligned", "mask_iou")
 
 
-def add_dataset(page: Page, name: str, samples: Samples, measured: dict[str, Measured], figures=FIGURES) -> None:
+def add_dataset(page: Page, name: str, samples: Samples, measured: dict[str, Measured], metrics=METRICS) -> None:
     """A section for one data set: the first predictor is the model, the others stand beside it."""
     page.heading(f"{name}: {len(samples.ids)} samples")
-    _add_figures(page, measured, figures)
-    _add_curves(page, name, measured, figures)
+    _add_metrics(page, measured, metrics)
+    _add_curves(page, name, measured, metrics)
     model = next(iter(measured.values()))
     for title, rows in (
         ("joint", analysis.by_joint(model)),
@@ -50,35 +50,35 @@ def add_published(page: Page) -> None:
         page.table(*published_rows(benchmark))
 
 
-def _add_figures(page, measured, figures):
-    found = {name: values(part, figures) for name, part in measured.items()}
-    used = [figure for figure in figures if any(figure.name in part for part in found.values())]
+def _add_metrics(page, measured, metrics):
+    found = {name: values(part, metrics) for name, part in measured.items()}
+    used = [metric for metric in metrics if any(metric.name in part for part in found.values())]
     title = lambda f: f"{f.name} {'↑' if f.higher_is_better else '↓'} ({f.unit})"
-    page.table(["figure", *found], [[title(f), *(part.get(f.name, "-") for part in found.values())] for f in used])
-    page.items([f"{figure.name}: {figure.words}" for figure in used])
+    page.table(["metric", *found], [[title(f), *(part.get(f.name, "-") for part in found.values())] for f in used])
+    page.items([f"{metric.name}: {metric.words}" for metric in used])
 
 
-def _add_curves(page, name, measured, figures):
+def _add_curves(page, name, measured, metrics):
     panels = {}
-    for figure in figures:
-        if figure.statistic == "auc" and isinstance(figure.protocol, PointProtocol):
+    for metric in metrics:
+        if metric.statistic == "auc" and isinstance(metric.protocol, PointProtocol):
             lines = {
-                who: analysis.pck_curve(figure, part.errors[figure.name])
+                who: analysis.pck_curve(metric, part.errors[metric.name])
                 for who, part in measured.items()
-                if figure.name in part.errors
+                if metric.name in part.errors
             }
-            other = published_curve(name) if name in published() and _is_20_to_50_mm(figure) else None
+            other = published_curve(name) if name in published() and _is_20_to_50_mm(metric) else None
             if other and lines:
                 lines[f"{other[0]}, published"] = (*other[1:], "--")
             if lines:
-                panels[f"{figure.name} (t in {figure.protocol.unit})"] = lines
+                panels[f"{metric.name} (t in {metric.protocol.unit})"] = lines
     if panels:
         page.text("Share of errors within t, mean over joints.")
         page.curves(panels, xlabel="t")
 
 
-def _is_20_to_50_mm(figure):
-    return figure.of == keys.JOINTS_3D and figure.protocol.thresholds[0] >= 20
+def _is_20_to_50_mm(metric):
+    return metric.of == keys.JOINTS_3D and metric.protocol.thresholds[0] >= 20
 
 
 def _add_breakdown(page, title, rows):
@@ -104,15 +104,15 @@ def _add_calibration(page, rows):
 
 def _add_extremes(page, samples, found):
     ranked = analysis.sample_values(found)
-    for figure in (f for f in FIGURES if f.name in _RANKED_BY and f.name in ranked):
-        value = ranked[figure.name]
-        order = np.argsort(np.where(np.isnan(value), np.inf, value if not figure.higher_is_better else -value))
+    for metric in (f for f in METRICS if f.name in _RANKED_BY and f.name in ranked):
+        value = ranked[metric.name]
+        order = np.argsort(np.where(np.isnan(value), np.inf, value if not metric.higher_is_better else -value))
         order = [n for n in order if not np.isnan(value[n])]
         for title, chosen in (("best", order[:_SHOWN]), ("worst", order[::-1][:_SHOWN])):
             tiles = [_tile(samples, found, n) for n in chosen]
             png = cv2.imencode(".png", np.concatenate(tiles, axis=1)[..., ::-1])[1].tobytes()
             what = ", ".join(f"{samples.ids[n]}: {value[n]:.3g}" for n in chosen)
-            page.picture(png, f"{title} by {figure.name} (above label, below prediction): {what}")
+            page.picture(png, f"{title} by {metric.name} (above label, below prediction): {what}")
 
 
 def _tile(samples, found, n):

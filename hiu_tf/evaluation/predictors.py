@@ -7,33 +7,31 @@ import tensorflow as tf
 import tf_keras as keras_library
 
 from hiu_tf.conventions import keys
-from hiu_tf.evaluation.figures import RENDERED_MASK
 from hiu_tf.geometry.camera import virtual_intrinsics
 from hiu_tf.geometry.mesh import close_holes
 from hiu_tf.hand.model import HandModel
 from hiu_tf.models.reconstruction import reconstruct
 from hiu_tf.render.silhouette import silhouette
 from hiu_tf.runtime.backend import load_network
+from hiu_tf.tasks import PAPER
+from hiu_tf.tasks.base import Task
 
 #: crops [B, S, S, 3] -> the predictions that protocols compare, masks as [B, S, S] in [0, 1]
 Predict = Callable[[np.ndarray], dict[str, np.ndarray]]
 
-_COMPARED = (
-    keys.JOINTS_2D, keys.SCORES, keys.JOINTS_2D_PROJECTED, keys.JOINTS_3D, keys.VERTICES, keys.MASK, RENDERED_MASK,
-)  # fmt: skip
 
-
-def network_predictor(network: keras_library.Model, hand: HandModel, stack: int = -1) -> Predict:
-    """One stack of a network, the last unless another is asked for."""
+def network_predictor(
+    network: keras_library.Model, hand: HandModel, stack: int = -1, tasks: tuple[Task, ...] = PAPER
+) -> Predict:
+    """One stack of a network, the last unless another is asked for; `tasks` are the network's."""
     size = network.input_shape[1]
+    compared = [key for task in tasks for key in task.outputs]
+    render = keys.VERTICES in compared
 
     @tf.function(autograph=False, input_signature=[tf.TensorSpec([None, size, size, 3])])
     def graph(image):
-        outputs = network(image, training=False)[stack]
-        found = outputs | reconstruct(outputs, hand, size)
-        found[keys.MASK] = tf.sigmoid(outputs[keys.MASK])[..., 0]
-        found[RENDERED_MASK] = silhouette(found[keys.VERTICES], hand.closed_faces, virtual_intrinsics(size), size)
-        return {name: found[name] for name in _COMPARED}
+        found = reconstruct(network(image, training=False)[stack], hand, size, tasks, render)
+        return {name: found[name] for name in (*compared, *([keys.RENDERED_MASK] if render else []))}
 
     return lambda image: {name: value.numpy() for name, value in graph(tf.constant(image)).items()}
 
@@ -46,8 +44,7 @@ def exported_predictor(path: str, threads: int = 2) -> tuple[Predict, int]:
 
     def predict(image):
         found = dict(network(image))
-        found[RENDERED_MASK] = render(tf.constant(found[keys.VERTICES])).numpy()
-        return {name: found[name] for name in _COMPARED if name in found}  # a file may have no masks
+        return found | {keys.RENDERED_MASK: render(tf.constant(found[keys.VERTICES])).numpy()}
 
     return predict, size
 
@@ -73,5 +70,5 @@ def mean_predictor(batches: Iterable[dict]) -> Predict:
     means = {name: sums[name] / np.maximum(counts[name], 1e-9) for name in sums}
     means.setdefault(keys.VERTICES, np.zeros((0, 3)))
     means[keys.MASK] = means[keys.MASK][..., 0]
-    means |= {keys.JOINTS_2D_PROJECTED: means[keys.JOINTS_2D], RENDERED_MASK: means[keys.MASK]}
+    means |= {keys.JOINTS_2D_PROJECTED: means[keys.JOINTS_2D], keys.RENDERED_MASK: means[keys.MASK]}
     return lambda image: {name: np.repeat(mean[np.newaxis], len(image), axis=0) for name, mean in means.items()}

@@ -11,14 +11,14 @@ import yaml
 
 @cache
 def published() -> dict[str, dict]:
-    """Benchmark -> what it is, source, figures [name, unit, higher is better], methods and their values."""
+    """Benchmark -> what it is, source, metrics [name, unit, higher is better], methods and their values."""
     return yaml.safe_load(Path(__file__).with_name("published.yaml").read_text(encoding="utf-8"))
 
 
 def published_rows(benchmark: str) -> tuple[list[str], list[list]]:
     """Header and rows of a benchmark's table; "-" where a number is not known."""
     entry = published()[benchmark]
-    header = ["method", *(f"{name} {'↑' if higher else '↓'} ({unit})" for name, unit, higher in entry["figures"])]
+    header = ["method", *(f"{name} {'↑' if higher else '↓'} ({unit})" for name, unit, higher in entry["metrics"])]
     rows = [[name, *("-" if v is None else v for v in values)] for name, values in entry["methods"].items()]
     return header, rows
 

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-#: Half the field of view of the crop's camera (facts of the method: 12.6 degrees).
+#: Half the field of view of the crop's camera (12.6 degrees, docs/paper.md).
 HALF_FOV_DEG = 12.6
 #: Depth in front of which points are drawn; nearer ones are clamped so that nothing divides by 0.
 MIN_DEPTH = 0.05

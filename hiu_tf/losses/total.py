@@ -1,70 +1,40 @@
-"""All losses of all stacks as one table of (error, weight), and their weighted means."""
+"""The losses of all tasks and stacks as (error, weight of the label), and their weighted means.
+
+A label's weight of 0 means that the sample has no such label. The weighted sum of errors is divided by the sum of
+weights, so that such a sample has no influence at all. Weights follow from the labels alone: their sum over all
+replicas and parts of a batch is known before anything is predicted.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
 
 import tensorflow as tf
 
-from hiu_tf.config.schema import LossConfig
-from hiu_tf.conventions import keys
-from hiu_tf.losses import self_supervised, supervised, weights
+from hiu_tf.tasks.agreement import DENSE_SIDE
+from hiu_tf.tasks.base import Loss, Task
 
 
-class Loss(NamedTuple):
-    """error: (labels, predictions) -> [B] or [B, N]; weight: labels -> the same shape."""
-
-    error: Callable[[dict, dict], tf.Tensor]
-    weight: Callable[[dict], tf.Tensor]
+def sample_weights(losses: Mapping[str, Loss], labels: dict) -> dict[str, tf.Tensor]:
+    """What each sample weighs in each loss, [B]: the sum over its entries."""
+    return {name: _over_entries(loss.label_weight(labels)) for name, loss in losses.items()}
 
 
-LOSSES = {
-    keys.LOSS_HEATMAPS: Loss(supervised.heatmaps, weights.of_label(keys.HEATMAPS_WEIGHT)),
-    keys.LOSS_POF: Loss(supervised.pof, weights.of_label(keys.POF_WEIGHT)),
-    keys.LOSS_MASK: Loss(supervised.mask, weights.of_label(keys.MASK_WEIGHT)),
-    keys.LOSS_JOINTS_2D: Loss(supervised.joints_2d, weights.important_joints),
-    keys.LOSS_BONE_DIRECTION: Loss(supervised.bone_direction, weights.whole_bones),
-    keys.LOSS_JOINTS_3D: Loss(supervised.joints_3d, weights.joints_with_wrist),
-    keys.LOSS_JOINTS_2D_READ: Loss(supervised.joints_2d_read, weights.of_label(keys.JOINTS_2D_WEIGHT)),
-    keys.LOSS_VERTICES: Loss(supervised.vertices, weights.whole_meshes),
-    keys.LOSS_SHAPE: Loss(supervised.shape, weights.whole_parameters),
-    keys.LOSS_POSE: Loss(supervised.pose, weights.whole_parameters),
-    keys.LOSS_ROTATION: Loss(supervised.rotation, weights.whole_parameters),
-    keys.LOSS_SILHOUETTE: Loss(self_supervised.silhouette, weights.of_label(keys.MASK_WEIGHT)),
-    keys.LOSS_SSL_MASK: Loss(self_supervised.ssl_mask, weights.of_label(keys.SSL_WEIGHT)),
-    keys.LOSS_SSL_JOINTS: Loss(self_supervised.ssl_joints, weights.every_joint_of_ssl),
-    keys.LOSS_POSE_PRIOR: Loss(supervised.pose_prior, weights.every_sample),
-    keys.LOSS_SHAPE_PRIOR: Loss(supervised.shape_prior, weights.every_sample),
-}
-NEED_RENDERING = (keys.LOSS_SILHOUETTE, keys.LOSS_SSL_MASK)
-SELF_SUPERVISED = (keys.LOSS_SSL_MASK, keys.LOSS_SSL_JOINTS)
-
-
-def active_losses(config: LossConfig) -> dict[str, float]:
-    """Name and weight of the losses that count."""
-    return {name: getattr(config, name) for name in LOSSES if getattr(config, name) > 0}
-
-
-def sample_weights(names, gt: dict) -> dict[str, tf.Tensor]:
-    """What each sample weighs in each named loss, [B]: the sum over its entries."""
-    return {name: _over_entries(LOSSES[name].weight(gt)) for name in names}
-
-
-def sample_errors(names, gt: dict, stacks: list[dict], both_sides: bool = True) -> dict[str, tf.Tensor]:
-    """Each named loss of each stack and sample: its weighted sum over entries, [K, B].
+def sample_errors(
+    losses: Mapping[str, Loss], labels: dict, stacks: list[dict], both_sides: bool = True
+) -> dict[str, tf.Tensor]:
+    """Each loss of each stack and sample: its weighted sum over entries, [K, B].
 
     Args:
-      names: which losses.
-      gt: targets and weights.
+      losses: by name.
+      labels: targets and weights, `without_unlabelled`.
       stacks: predictions of each of K stacks, reconstructed.
       both_sides: whether self-supervision moves the dense branch as well (the paper), or the mesh alone.
     """
-    gt = weights.without_unlabelled(gt)
-    fixed = stacks if both_sides else [_fix_dense_branch(pred) for pred in stacks]
+    fixed = stacks if both_sides else [_fix_dense_side(predictions) for predictions in stacks]
     return {
-        name: tf.stack([_weighted(LOSSES[name], gt, pred) for pred in (fixed if name in SELF_SUPERVISED else stacks)])
-        for name in names
+        name: tf.stack([_weighted(loss, labels, p) for p in (fixed if loss.self_supervised else stacks)])
+        for name, loss in losses.items()
     }
 
 
@@ -82,13 +52,22 @@ def loss_values(errors: dict[str, tf.Tensor], totals: dict[str, tf.Tensor]) -> d
     }
 
 
-def _fix_dense_branch(pred):
+def without_unlabelled(labels: dict, tasks: Iterable[Task]) -> dict:
+    """The labels with 0 where they weigh nothing, whatever stood there: 0 times the gradient of NaN would be NaN."""
+    known = {name: label for task in tasks for name, label in task.labels.items() if name in labels}
+    return labels | {
+        name: tf.where(tf.reshape(labels[weight], shape) > 0, labels[name], 0.0)
+        for name, (weight, shape) in known.items()
+    }
+
+
+def _fix_dense_side(predictions):
     """Predicted mask and read-off joints as constants."""
-    return pred | {name: tf.stop_gradient(pred[name]) for name in (keys.MASK, keys.JOINTS_2D)}
+    return predictions | {name: tf.stop_gradient(predictions[name]) for name in DENSE_SIDE if name in predictions}
 
 
-def _weighted(loss, gt, pred):
-    error, weight = loss.error(gt, pred), loss.weight(gt)
+def _weighted(loss, labels, predictions):
+    error, weight = loss.error(labels, predictions), loss.label_weight(labels)
     # Where the weight is 0 the error may be anything, even not finite: it must not reach the sum.
     return _over_entries(tf.where(weight > 0, error, tf.zeros_like(error)) * weight)
 

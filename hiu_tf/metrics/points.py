@@ -12,7 +12,7 @@ def distances(predicted: np.ndarray, labelled: np.ndarray, weight: np.ndarray) -
 def pck_auc(errors: np.ndarray, low: float, high: float, steps: int) -> float:
     """Area under the PCK curve, normalised to [0, 1].
 
-    As in the tool kits of the field (facts/paper 6.6): per point, thresholds linspace(low, high,
+    As in the tool kits of the field (docs/paper.md): per point, thresholds linspace(low, high,
     steps), share of errors <= threshold, trapezoid rule, then the mean over points.
 
     Args:
@@ -24,5 +24,13 @@ def pck_auc(errors: np.ndarray, low: float, high: float, steps: int) -> float:
         column = column[~np.isnan(column)]
         if len(column):
             curve = (column[:, np.newaxis] <= thresholds).mean(axis=0)
-            areas.append(np.trapezoid(curve, thresholds) if hasattr(np, "trapezoid") else np.trapz(curve, thresholds))
-    return float(np.mean(areas) / (high - low)) if areas else float("nan")
+            areas.append(area(curve, thresholds))
+    return float(np.mean(areas)) if areas else float("nan")
+
+
+def area(curve: np.ndarray, thresholds: np.ndarray, rule: str = "trapezoid") -> float:
+    """Area under a PCK curve, as a share of the range."""
+    if rule == "mean":
+        return float(np.mean(curve))
+    heights = (curve[1:] + curve[:-1]) / 2
+    return float((heights * np.diff(thresholds)).sum() / (thresholds[-1] - thresholds[0]))

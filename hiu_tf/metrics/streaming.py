@@ -1,6 +1,6 @@
 """The training's measures of quality as Keras metrics: batch by batch, any number of replicas.
 
-Each equals the offline figure of the same name (evaluation/figures.py) on the same data; a test holds
+Each equals the offline metric of the same name (metrics/metric.py) on the same data; a test holds
 them together.
 """
 
@@ -14,17 +14,6 @@ from hiu_tf.conventions import keys
 from hiu_tf.conventions.skeleton import NUM_JOINTS
 
 _PIXELS, _STEPS, _REFERENCE = 30.0, 20, 256.0
-
-
-def streaming_metrics(size: int) -> list[keras.metrics.Metric]:
-    """One of each, for crops of side `size`."""
-    return [
-        Joints2DAUC("joints_2d_auc", keys.JOINTS_2D, size),
-        Joints2DAUC("projected_2d_auc", keys.JOINTS_2D_PROJECTED, size),
-        MaskIoU("mask_iou"),
-        Joints3DError("joints_3d_root", aligned=False),
-        Joints3DError("joints_3d_aligned", aligned=True),
-    ]
 
 
 class Joints2DAUC(keras.metrics.Metric):
@@ -78,8 +67,8 @@ class MaskIoU(_SampleMean):
     """Mean IoU of masks cut at 0.5; 1 where both are empty."""
 
     def update_state(self, targets, predicted):
-        """Adds a batch; predicted masks are logits."""
-        a, b = predicted[keys.MASK][..., 0] > 0, targets[keys.MASK][..., 0] > 0.5
+        """Adds a batch of labels and predictions (keys.py)."""
+        a, b = predicted[keys.MASK] > 0.5, targets[keys.MASK][..., 0] > 0.5
         both, either = (tf.reduce_sum(tf.cast(m, tf.float32), axis=[1, 2]) for m in (a & b, a | b))
         self._add(tf.where(either > 0, both / tf.maximum(either, 1.0), 1.0), targets[keys.MASK_WEIGHT] > 0)
 

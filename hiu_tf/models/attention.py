@@ -1,8 +1,11 @@
 """Task attention module, and what it is compared with: which task's features to listen to, channel by channel (supplement 1.1).
 
 Three average poolings, point-wise convolutions, and a softmax over the tasks that is separate for
-each channel (facts/paper 1.3).
+each channel (docs/paper.md).
 """
+
+import functools
+import operator
 
 import tensorflow as tf
 import tf_keras as keras
@@ -21,14 +24,14 @@ class TaskMixture(layers.Layer):
         features, scores = inputs
         split = tf.split(scores, len(features), axis=-1)
         # A softmax written out keeps everything in four dimensions, which phones' GPUs want.
-        peak = tf.maximum(tf.maximum(split[0], split[1]), split[2])
+        peak = functools.reduce(tf.maximum, split)
         shares = [tf.exp(score - peak) for score in split]
-        total = shares[0] + shares[1] + shares[2]
+        total = functools.reduce(operator.add, shares)
         return sum(feature * (share / total) for feature, share in zip(features, shares))
 
 
 def fuse(features, finest, config: ModelConfig, name: str):
-    """Three tasks' feature maps and the encoder's finest level [B, S/4, S/4, C] -> tam_ft [B, S/4, S/4, C]."""
+    """T tasks' feature maps and the encoder's finest level [B, S/4, S/4, C] -> tam_ft [B, S/4, S/4, C]."""
     if config.fusion == "none":
         return convolution(finest, config.feature_channels, 1, config, f"{name}_bypass")
     if config.fusion == "mean":
@@ -40,14 +43,14 @@ def fuse(features, finest, config: ModelConfig, name: str):
 
 
 def task_attention(features, config: ModelConfig, name: str):
-    """Three feature maps [B, S/4, S/4, C] -> tam_ft [B, S/4, S/4, C]."""
-    width = config.feature_channels
+    """T feature maps [B, S/4, S/4, C] -> tam_ft [B, S/4, S/4, C]."""
+    width, tasks = config.feature_channels, len(features)
     pooled = [layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_pool{t}")(x) for t, x in enumerate(features)]
     x = layers.Concatenate(name=f"{name}_concat")(pooled)
-    for k, channels in enumerate((3 * width, width, width, width, 3 * width), start=1):
+    for k, channels in enumerate((tasks * width, width, width, width, tasks * width), start=1):
         x = layers.Conv2D(channels, 1, use_bias=False, kernel_initializer="he_normal", name=f"{name}_point{k}")(x)
         x = batch_norm(x, config, f"{name}_point{k}_bn", epsilon=1e-3)  # of 1x1 maps: few numbers, small variances
         x = layers.ReLU(name=f"{name}_point{k}_relu")(x)
     # All tasks count alike at first.
-    scores = layers.Conv2D(3 * width, 1, kernel_initializer="zeros", name=f"{name}_scores")(x)
+    scores = layers.Conv2D(tasks * width, 1, kernel_initializer="zeros", name=f"{name}_scores")(x)
     return TaskMixture(name=f"{name}_mix")([features, scores])

@@ -1,5 +1,6 @@
 """Convolution blocks that every part of the network is made of."""
 
+import tf_keras as keras
 from tf_keras import layers
 
 from hiu_tf.config.schema import ModelConfig
@@ -83,3 +84,15 @@ def _depthwise(x, config, name, stride):
         3, strides=stride, padding="same", use_bias=False, depthwise_initializer="he_normal", name=f"{name}_conv"
     )(x)
     return layers.ReLU(name=f"{name}_relu")(batch_norm(x, config, f"{name}_bn"))
+
+
+def vector_head(features, coarsest, size: int, name: str):
+    """Numbers [B, size] of two feature maps' means: a head for what is said of the whole hand; near 0 at first."""
+    pooled = [
+        layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_pool{k}")(x)
+        for k, x in enumerate((features, coarsest))
+    ]
+    x = layers.Concatenate(name=f"{name}_pooled")(pooled)
+    start = keras.initializers.RandomNormal(stddev=0.01)
+    x = layers.Conv2D(size, 1, kernel_initializer=start, dtype="float32", name=f"{name}_predict")(x)
+    return layers.Reshape((size,), name=name, dtype="float32")(x)

@@ -7,7 +7,7 @@ import tensorflow as tf
 import tf_keras as keras
 from tf_keras import layers
 
-from hiu_tf.config.costs import Cost
+from hiu_tf.config.preset_costs import Cost
 from hiu_tf.config.schema import ModelConfig
 from hiu_tf.models.hiu import build_hiu, inference_network
 

@@ -6,7 +6,8 @@ import tf_keras as keras
 from tf_keras import layers
 
 from hiu_tf.codecs.centres import CHANNELS, STRIDE
-from hiu_tf.config.schema import DetectorConfig, ModelConfig
+from hiu_tf.config.detection import DetectorConfig
+from hiu_tf.config.schema import ModelConfig
 from hiu_tf.conventions import keys
 from hiu_tf.models.decoder import decoder
 from hiu_tf.models.encoder import encoder

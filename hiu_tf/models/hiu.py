@@ -1,16 +1,18 @@
-"""The whole network: stem, then stacks of encoder, three decoders, attention, and the regressor."""
+"""The whole network: stem, then stacks of encoder, a decoder for each dense task, attention, and the other heads."""
 
 import tf_keras as keras
 from tf_keras import layers
 
-from hiu_tf.config.schema import ModelConfig
+from hiu_tf.config.schema import ConfigError, ModelConfig
 from hiu_tf.conventions import keys
-from hiu_tf.conventions.skeleton import NUM_BONES, NUM_JOINTS
 from hiu_tf.models.attention import fuse
+from hiu_tf.models.blocks import vector_head
 from hiu_tf.models.decoder import decoder
 from hiu_tf.models.encoder import encoder
 from hiu_tf.models.regressor import build_regressor
 from hiu_tf.models.stem import stem
+from hiu_tf.tasks import find_tasks
+from hiu_tf.tasks.base import HandParameters, Maps, Vector
 
 
 def build_hiu(config: ModelConfig) -> keras.Model:
@@ -18,15 +20,15 @@ def build_hiu(config: ModelConfig) -> keras.Model:
 
     Returns:
       A model from image [B, S, S, 3] float32 RGB in [0, 1] to a list with one dictionary per stack,
-      the last of which is the answer. Keys and shapes: `keys.NETWORK_OUTPUTS` in conventions/keys.py;
+      the last of which is the answer. Keys are those of the tasks' `raw` (shapes: conventions/keys.py);
       everything is float32.
+
+    Raises:
+      ConfigError: there is no such task, or one that another setting needs is missing.
     """
-    size = config.image_size
-    tasks = {
-        keys.HEATMAPS: (NUM_JOINTS, size // 2),
-        keys.MASK: (1, size),
-        keys.POF: (3 * NUM_BONES, size // 2),
-    }
+    size, tasks = config.image_size, find_tasks(config.tasks)
+    dense = [task for task in tasks if isinstance(task.head, Maps)]
+    _require_tasks(config, [task.name for task in tasks], dense)
     image = keras.Input((size, size, 3), name=keys.IMAGE)
     stem_features = stem(layers.Rescaling(2.0, offset=-1.0, name="centre")(image), config)
 
@@ -34,13 +36,19 @@ def build_hiu(config: ModelConfig) -> keras.Model:
     for k in range(1, config.stacks + 1):
         name = f"stack{k}"
         levels = encoder(x, config, f"{name}_encoder")
-        decoded = {task: decoder(levels, *spec, config, f"{name}_{task}") for task, spec in tasks.items()}
-        fused = fuse([features for features, _ in decoded.values()], levels[0], config, f"{name}_attention")
-        maps = {task: prediction for task, (_, prediction) in decoded.items()}
+        decoded = [decoder(levels, t.head.channels, size // t.head.stride, config, f"{name}_{t.name}") for t in dense]
+        fused = fuse([features for features, _ in decoded], levels[0], config, f"{name}_attention")
+        maps = {task.raw[0]: prediction for task, (_, prediction) in zip(dense, decoded)}
         both = layers.Concatenate(name=f"{name}_out")([stem_features, fused])
-        seen = _seen_by_regressor(both, levels, maps, config)
-        regressors.append(_regressor(k, regressors, {key: value.shape[1:] for key, value in seen.items()}, config))
-        outputs.append(maps | regressors[-1](list(seen.values())))
+        outputs.append(dict(maps))
+        for task in tasks:
+            if isinstance(task.head, HandParameters):
+                seen = _seen_by_regressor(both, levels, maps, config)
+                shapes = {key: value.shape[1:] for key, value in seen.items()}
+                regressors.append(_regressor(k, regressors, shapes, config))
+                outputs[-1] |= regressors[-1](list(seen.values()))
+            elif isinstance(task.head, Vector):
+                outputs[-1][task.raw[0]] = vector_head(both, levels[-1], task.head.size, f"{name}_{task.name}")
         x = _next_input(both, fused, maps, config, name) if k < config.stacks else None
     return keras.Model(image, outputs, name="hiu")
 
@@ -52,6 +60,14 @@ def inference_network(network: keras.Model) -> keras.Model:
     """
     answer = {name: value for name, value in network.output[-1].items() if name != keys.POF}
     return keras.Model(network.input, answer, name="hiu_inference")
+
+
+def _require_tasks(config, names, dense):
+    """Settings that need a task find it."""
+    if not dense and config.fusion != "none":
+        raise ConfigError(f"network.fusion {config.fusion} needs a task with maps among network.tasks, got {names}")
+    if "joints" in config.regressor_extra and "heatmaps" not in names:
+        raise ConfigError(f"network.regressor_extra joints needs heatmaps among network.tasks, got {names}")
 
 
 def _seen_by_regressor(features, levels, maps, config):

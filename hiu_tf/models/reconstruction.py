@@ -1,28 +1,40 @@
-"""From the network's outputs to hands: posed mesh, 3D joints, their projection, and Equation 1."""
+"""From the network's raw outputs to predictions: what each task reads, and the silhouette of the mesh."""
+
+from collections.abc import Iterable
 
 import tensorflow as tf
 
-from hiu_tf.codecs import heatmap
 from hiu_tf.conventions import keys
 from hiu_tf.geometry.camera import virtual_intrinsics
-from hiu_tf.geometry.tensor.camera import project
-from hiu_tf.hand.layer import pose_hand
 from hiu_tf.hand.model import HandModel
+from hiu_tf.render.silhouette import silhouette
+from hiu_tf.tasks import PAPER
+from hiu_tf.tasks.base import Task
 
 
-def reconstruct(outputs: dict[str, tf.Tensor], hand: HandModel, image_size: int) -> dict[str, tf.Tensor]:
-    """Adds what follows from one stack's outputs.
+def reconstruct(
+    outputs: dict[str, tf.Tensor],
+    hand: HandModel,
+    image_size: int,
+    tasks: Iterable[Task] = PAPER,
+    render: bool = False,
+) -> dict[str, tf.Tensor]:
+    """One stack's outputs in float32, and what the tasks read off them.
+
+    Args:
+      outputs: of one stack of the network.
+      hand: the model that parameters pose.
+      image_size: S.
+      tasks: of the network.
+      render: whether to render the mesh's silhouette too, keys.RENDERED_MASK [B, S, S].
 
     Returns:
-      vertices [B, V, 3] and joints_3d [B, 21, 3] in the crop's virtual camera (metres),
-      joints_2d [B, 21, 2] from the heat maps, joints_2d_projected [B, 21, 2] from the mesh (pixels
-      of the crop), joint_scores [B, 21].
+      The raw outputs, and the predictions of each task under the keys of its `outputs`.
     """
-    parameters = (outputs[k] for k in (keys.SHAPE, keys.POSE, keys.ROTATION, keys.TRANSLATION))
-    posed = pose_hand(hand, *parameters)
-    heatmaps = tf.cast(outputs[keys.HEATMAPS], tf.float32)
-    return posed | {
-        keys.JOINTS_2D: heatmap.decode(heatmaps, image_size),
-        keys.JOINTS_2D_PROJECTED: project(posed[keys.JOINTS_3D], virtual_intrinsics(image_size)),
-        keys.SCORES: heatmap.scores(heatmaps),
-    }
+    found = {name: tf.cast(value, tf.float32) for name, value in outputs.items()}
+    for task in tasks:
+        found |= task.read(found, hand, image_size)
+    if render:
+        camera = virtual_intrinsics(image_size)
+        found[keys.RENDERED_MASK] = silhouette(found[keys.VERTICES], hand.closed_faces, camera, image_size)
+    return found | {keys.CROP_SIDE: float(image_size)}

@@ -17,6 +17,8 @@ from hiu_tf.errors import UserError
 CARD, SAVED_GRAPH = "model.json", "saved_model.pb"
 #: Side of the window around a hand's box, where a card does not say it: cards before 0.2 did not.
 _OLD_SCALE = 1.6
+#: Heads of networks whose card does not name them: cards before 0.4 did not.
+_PAPER_TASKS = ("heatmaps", "mask", "pof", "hand")
 _MOST_FACES = 1_000_000
 
 
@@ -74,7 +76,7 @@ def checked(content: bytes, where: Path, kind: str = "hand") -> dict:
         raise ModelError(f"{where} is no model card: {error}") from error
     if not isinstance(card, dict):
         raise ModelError(f"{where} is no model card: it holds a {type(card).__name__}, not names and values")
-    card = {"window_scale": _OLD_SCALE, "min_score": 0.0} | card
+    card = {"window_scale": _OLD_SCALE, "min_score": 0.0, "tasks": list(_PAPER_TASKS)} | card
     missing = [name for name in FIELDS[kind] if name not in card]
     if missing:
         raise ModelError(f"{where} is no model card of a {kind} network: it lacks {', '.join(missing)}")
@@ -116,6 +118,7 @@ _EVERY = {
     "outputs": (lambda v: isinstance(v, dict) and all(map(_is_text, v.values())), "names with texts"),
 }
 _HAND = {
+    "tasks": (lambda v: isinstance(v, list) and all(map(_is_text, v)), "a list of texts"),
     "window_scale": (_is_number(0.5, 10), "a number from 0.5 to 10"),
     "camera": (
         lambda v: _is_array(3, float, 3)(v) and min(v[0][0], v[1][1]) > 0,

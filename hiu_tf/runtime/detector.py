@@ -25,7 +25,7 @@ class Detector:
     """The network that finds hands. Threads may share one: they take turns.
 
     Args:
-      path: .tflite file, from tools/detector.py.
+      path: .tflite file, from hiu_tf.programs/detector.py.
       threads: of the interpreter.
 
     Raises:

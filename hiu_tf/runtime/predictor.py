@@ -14,7 +14,7 @@ from hiu_tf.conventions import SERVER_MODEL, keys
 from hiu_tf.errors import UserError
 from hiu_tf.geometry.camera import project
 from hiu_tf.geometry.window import Window, around_box, around_hand, box_of
-from hiu_tf.hand.procedural import hand_model
+from hiu_tf.hand.load import load_hand
 from hiu_tf.pictures import read_picture
 from hiu_tf.runtime.backend import load_network, model_card
 from hiu_tf.runtime.crop import cut, mask_to_picture
@@ -89,7 +89,7 @@ class Predictor:
       server: address of a TF Serving server that computes the model instead (serving/client.py); of `path` only
         the card is read then.
       server_model: its name there.
-      detector: .tflite file of the network that finds hands (tools/detector.py); None: the one that ships. It is read
+      detector: .tflite file of the network that finds hands (hiu detector); None: the one that ships. It is read
         when a picture without a box comes.
       fit: whether the mesh is moved onto the joints that the heat maps show (runtime/evidence_fit.py).
       hand: the hand model that the network poses: "procedural" or an .npz. A network of another hand is not fitted.
@@ -119,7 +119,7 @@ class Predictor:
         self.faces = np.array(self.card["faces"], np.int32)
         self.camera = np.array(self.card["camera"], np.float64)
         self.scale = float(self.card["window_scale"])
-        model = hand_model(hand) if fit else None
+        model = load_hand(hand) if fit else None
         fits = model is not None and model.name == self.card["hand"]["name"]
         self._fit = EvidenceFit(model, self.camera) if fits else lambda raw: raw
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 
 from hiu_tf.errors import UserError
@@ -21,3 +22,22 @@ def shipped_model(name: str = HAND) -> Path:
         if path.is_file():
             return path
     raise UserError(f"no model {name} comes with this installation: name a file (--model, --detector)")
+
+
+def predict(picture, **options):
+    """The hands of a picture by the models that ship; they are loaded once.
+
+    Args:
+      picture, options: of `Predictor.predict`.
+
+    Returns:
+      A list of `Prediction`, best first; [] where there is no hand.
+    """
+    return _predictor().predict(picture, **options)
+
+
+@lru_cache(maxsize=1)
+def _predictor():
+    from hiu_tf.runtime.predictor import Predictor
+
+    return Predictor()

@@ -114,8 +114,7 @@ def write_kit(model: Path, out: Path, name: str = SERVER_MODEL) -> list[Path]:
         raise UserError(
             f"a server's model takes small letters, digits and dashes, from a letter on: {name!r} does not fit"
         )
-    if not any(path.name.isdecimal() for path in model.iterdir() if (path / "saved_model.pb").exists()):
-        raise UserError(f"{model} holds no numbered version of a SavedModel: export one first (tools/export.py)")
+    newest_served(model)
     flags = "[" + ", ".join(f'"{flag}"' for flag in _FLAGS) + "]"
     sizes = "\n".join(f"allowed_batch_sizes: {size}" for size in BATCH_SIZES)
     words = {
@@ -138,6 +137,18 @@ def write_kit(model: Path, out: Path, name: str = SERVER_MODEL) -> list[Path]:
         with written_whole(out / path) as scratch:
             scratch.write_text(text)
     return [out / path for path in files]
+
+
+def newest_served(model: Path) -> Path:
+    """The folder of a model's highest version.
+
+    Raises:
+      UserError: the folder holds no version of a model.
+    """
+    found = [path for path in model.glob("*") if path.name.isdecimal() and (path / "saved_model.pb").is_file()]
+    if not found:
+        raise UserError(f"{model} holds no numbered version of a SavedModel: export one first (hiu export)")
+    return max(found, key=lambda path: int(path.name))
 
 
 def write_warmup(version: Path, size: int, picture: bytes, name: str = SERVER_MODEL) -> Path:

@@ -15,13 +15,16 @@ from hiu_tf.atomic import written_whole
 from hiu_tf.config.presets import model_config
 from hiu_tf.config.schema import ModelConfig, Recipe
 from hiu_tf.errors import UserError
+from hiu_tf.hand.load import load_hand
 from hiu_tf.hand.model import HandModel
-from hiu_tf.hand.procedural import hand_model, procedural_hand
+from hiu_tf.hand.procedural import procedural_hand
 from hiu_tf.models.hiu import build_hiu
 from hiu_tf.runtime.backend import model_card, newest_version
+from hiu_tf.tasks import TASKS, find_tasks
+from hiu_tf.tasks.base import Task
 from hiu_tf.training.report import REPORT
 
-RECIPE, WEIGHTS = "recipe.json", "network.weights.h5"
+RECIPE, WEIGHTS, BEST_WEIGHTS = "recipe.json", "network.weights.h5", "best.weights.h5"
 #: Where a SavedModel keeps its variables.
 SAVED_WEIGHTS = "variables/variables"
 
@@ -33,6 +36,11 @@ class Run(NamedTuple):
     preset: str
     config: ModelConfig
     hand: HandModel
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """Of the network."""
+        return find_tasks(self.config.tasks)
 
 
 def save_weights(network: keras.Model, folder: Path) -> None:
@@ -48,11 +56,15 @@ def adopt(stage: Path, folder: Path) -> None:
             shutil.copyfile(stage / name, scratch)
 
 
-def load_run(folder: str | Path) -> Run:
+def load_run(folder: str | Path, best: bool = False) -> Run:
     """A finished run from its folder, or the network of an exported SavedModel.
 
+    Args:
+      folder: of either.
+      best: whether to take the weights that did best in validation (train.best) instead of the last ones.
+
     Raises:
-      UserError: the folder is neither.
+      UserError: the folder is neither, or holds no best weights.
     """
     recipe, weights = Path(folder) / RECIPE, Path(folder) / WEIGHTS
     if recipe.is_file() and weights.is_file():
@@ -63,8 +75,11 @@ def load_run(folder: str | Path) -> Run:
         raise UserError(f"{folder} is no finished run: it lacks {RECIPE} or {WEIGHTS}")
     config = model_config(settings["model"], settings["network"])
     network = build_hiu(config)
-    load_weights(network, Path(folder))
-    return Run(network, settings["model"], config, hand_model(settings["hand"]))
+    if best:
+        _load_best(network, Path(folder))
+    else:
+        load_weights(network, Path(folder))
+    return Run(network, settings["model"], config, load_hand(settings["hand"]))
 
 
 def _is_exported(folder):
@@ -76,7 +91,11 @@ def _settings_of_card(folder):
     card = model_card(folder)
     if card["hand"]["name"] != procedural_hand().name:
         raise UserError(f"{folder} was made with the hand {card['hand']['name']}, which is not in its card")
-    return {"model": card["name"], "network": {"image_size": card["image_size"]}, "hand": "procedural"}
+    foreign = [name for name in card["tasks"] if name not in TASKS]
+    if foreign:  # whoever has written a card does not decide what is imported
+        raise UserError(f"{folder} has the task {foreign[0]}, which is not of this package: start from the run itself")
+    network = {"image_size": card["image_size"], "tasks": card["tasks"]}
+    return {"model": card["name"], "network": network, "hand": "procedural"}
 
 
 def load_weights(network: keras.Model, folder: Path) -> None:
@@ -88,7 +107,16 @@ def load_weights(network: keras.Model, folder: Path) -> None:
     if not (folder / WEIGHTS).is_file() and _is_exported(folder):
         _load_exported(network, newest_version(folder) / SAVED_WEIGHTS)
         return
-    path = folder / WEIGHTS
+    _load_file(network, folder / WEIGHTS)
+
+
+def _load_best(network, folder):
+    if not (folder / BEST_WEIGHTS).is_file():
+        raise UserError(f"{folder} has no {BEST_WEIGHTS}: its recipe must name what to validate (train.validate)")
+    _load_file(network, folder / BEST_WEIGHTS)
+
+
+def _load_file(network, path):
     try:
         network.load_weights(str(path))
     except (OSError, ValueError, KeyError) as error:
@@ -96,7 +124,7 @@ def load_weights(network: keras.Model, folder: Path) -> None:
 
 
 def _load_exported(network, path):
-    """An exported model keeps the variables of the last stack's graph, in their order (export/module.py)."""
+    """An exported model keeps the variables of the last stack's graph, in their order (exporting/module.py)."""
     variables = keras.Model(network.input, network.output[-1]).variables
     try:
         saved = tf.train.load_checkpoint(str(path))

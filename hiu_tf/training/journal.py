@@ -21,7 +21,7 @@ _PACKAGES = (
 
 
 class Journal:
-    """The records of a run's epochs. A run that goes on at a step forgets what was written after it.
+    """The records of a run's epochs. On resume, later records are dropped.
 
     Args:
       folder: of the run.
@@ -81,9 +81,15 @@ def _version(name):
 
 
 def _git(*arguments):
-    command = ["git", "-C", str(Path(__file__).parent), *arguments]
+    """What git says of this package's own checkout; None where it is installed, perhaps inside another repository."""
+    root = Path(__file__).resolve().parents[2]
+    command = ["git", "-C", str(root)]
     try:
-        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        top, result = (
+            subprocess.run([*command, *words], capture_output=True, text=True, check=False)
+            for words in (["rev-parse", "--show-toplevel"], arguments)
+        )
     except OSError:
         return None
-    return result.stdout.strip() if result.returncode == 0 else None
+    is_ours = top.returncode == 0 and Path(top.stdout.strip()).resolve() == root
+    return result.stdout.strip() if is_ours and result.returncode == 0 else None

@@ -12,7 +12,7 @@ import tf_keras as keras
 from tqdm import tqdm
 
 from hiu_tf.training.journal import Journal
-from hiu_tf.training.pictures import prediction_sheet
+from hiu_tf.training.sheet import prediction_sheet
 from hiu_tf.training.trainer import HIUTrainer
 
 _REFRESH_S = 0.5

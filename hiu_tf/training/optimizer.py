@@ -1,4 +1,4 @@
-"""Optimizers with decoupled weight decay, averaged weights, and loss scaling (facts/paper 4), by tensorflow-addons."""
+"""Optimizers with decoupled weight decay, averaged weights, and loss scaling (docs/paper.md), by tensorflow-addons."""
 
 from __future__ import annotations
 

@@ -7,6 +7,8 @@ import re
 import tensorflow as tf
 import tf_keras as keras
 
+from hiu_tf.config.schema import ConfigError
+
 _STACK = re.compile(r"(stack\d+)_([a-z]+)")
 
 
@@ -17,9 +19,18 @@ def part_of(name: str) -> str:
 
 
 def freeze(network: keras.Model, parts: tuple[str, ...]) -> None:
-    """Parts of the network (config.schema.PARTS) keep their weights and batch statistics, in every stack."""
-    for layer in network.layers:
-        if part_of(layer.name).rpartition("_")[2] in parts:
+    """Parts of the network, named without their stack, keep their weights and batch statistics, in every stack.
+
+    Raises:
+      ConfigError: the network has no such part.
+    """
+    of_layer = {layer: part_of(layer.name).rpartition("_")[2] for layer in network.layers if layer.weights}
+    unknown = sorted(set(parts) - set(of_layer.values()))
+    if unknown:
+        known = ", ".join(dict.fromkeys(of_layer.values()))
+        raise ConfigError(f"train.freeze: the network has no part {unknown[0]!r}; its parts are {known}")
+    for layer, part in of_layer.items():
+        if part in parts:
             layer.trainable = False
 
 

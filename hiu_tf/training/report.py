@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from hiu_tf.page import Page
+from hiu_tf.html import Page
 from hiu_tf.training.journal import STARTS, read_journal
 
 REPORT = "report.html"
@@ -29,7 +29,7 @@ def write_report(folder: Path, picture: np.ndarray | None = None) -> Path:
         page.heading("Last epoch")
         last = records[-1]
         plain = {name: value for name, value in last.items() if "/" not in name}
-        page.table(["figure", "value"], [[name, value] for name, value in plain.items()])
+        page.table(["metric", "value"], [[name, value] for name, value in plain.items()])
         _tables(page, last)
     if picture is not None:
         page.heading("Predictions of training pictures")

@@ -18,9 +18,10 @@ from hiu_tf.atomic import clear_leftovers
 from hiu_tf.config.presets import model_config
 from hiu_tf.config.schema import ConfigError, Recipe
 from hiu_tf.errors import UserError
-from hiu_tf.hand.procedural import hand_model
+from hiu_tf.hand.load import load_hand
 from hiu_tf.models.encoder import load_encoder
 from hiu_tf.models.hiu import build_hiu
+from hiu_tf.tasks import find_tasks
 from hiu_tf.training.bad_batch import FOLDER as BAD_BATCHES
 from hiu_tf.training.bad_batch import report_bad_batch, where_it_began
 from hiu_tf.training.checkpoints import RunState, SaveState
@@ -30,9 +31,9 @@ from hiu_tf.training.journal import Journal, note_start
 from hiu_tf.training.monitor import EpochRecord, Progress
 from hiu_tf.training.optimizer import build_optimizer, take_average
 from hiu_tf.training.parts import freeze
-from hiu_tf.training.pictures import prediction_sheet
 from hiu_tf.training.report import write_report
 from hiu_tf.training.schedules import learning_rate
+from hiu_tf.training.sheet import prediction_sheet
 from hiu_tf.training.trainer import HIUTrainer
 from hiu_tf.training.validation import KeepBest, ValidateAverage, forget_other_best
 
@@ -65,7 +66,7 @@ def train(
     """
     settings, (number, workers) = recipe.train, worker()
     _check_shares(settings)
-    hand = hand_model(recipe.hand)
+    hand = load_hand(recipe.hand)
     # Reading some values takes all workers. So all do the same, and what others than the first write is thrown away.
     own = folder if number == 0 else Path(tempfile.mkdtemp(prefix="hiu_worker"))
     changed = changed_settings(recipe, own)
@@ -106,15 +107,15 @@ def train(
     if take_average(trainer.optimizer, trainer.trainable_variables):
         _recalibrate(trainer, data(0, number, workers), settings.recalibrate)
     save_weights(trainer.network, own)  # a run with weights is finished
-    _try_report(own, trainer.network, hand, shown)
+    _try_report(own, run, shown)
     _throw_away(own, folder)
     return run
 
 
-def _try_report(folder, network, hand, shown):
+def _try_report(folder, run, shown):
     """Hours of training must not end in an error of the page about them."""
     try:
-        write_report(folder, prediction_sheet(network, hand, shown))
+        write_report(folder, prediction_sheet(run.network, run.hand, shown, run.tasks))
     except Exception as error:
         print(f"the run is finished, its report could not be written: {error!r}", file=sys.stderr)
 
@@ -152,7 +153,7 @@ def _trainer(recipe, hand, folder, finish):
     freeze(network, settings.freeze)
     sets = tuple(recipe.data)
     report = partial(report_bad_batch, folder, sets)
-    trainer = HIUTrainer(network, hand, recipe.loss, settings, sets, finish, report)
+    trainer = HIUTrainer(network, hand, recipe.loss, settings, sets, finish, report, find_tasks(config.tasks))
     trainer.compile(build_optimizer(settings), steps_per_execution=settings.steps_per_execution)
     return trainer
 

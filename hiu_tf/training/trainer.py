@@ -10,20 +10,11 @@ import tf_keras as keras
 
 from hiu_tf.config.schema import LossConfig, TrainConfig
 from hiu_tf.conventions import keys
-from hiu_tf.geometry.camera import virtual_intrinsics
 from hiu_tf.hand.model import HandModel
-from hiu_tf.losses.self_supervised import RENDERED
-from hiu_tf.losses.total import (
-    NEED_RENDERING,
-    SELF_SUPERVISED,
-    active_losses,
-    loss_values,
-    sample_errors,
-    sample_weights,
-)
-from hiu_tf.metrics.streaming import streaming_metrics
+from hiu_tf.losses.total import loss_values, sample_errors, sample_weights, without_unlabelled
 from hiu_tf.models.reconstruction import reconstruct
-from hiu_tf.render.silhouette import silhouette
+from hiu_tf.tasks import PAPER, active_losses, losses_of
+from hiu_tf.tasks.base import Task
 from hiu_tf.training.meters import LossMeter
 from hiu_tf.training.parts import PartNorms
 
@@ -43,6 +34,7 @@ class HIUTrainer(keras.Model):
       finish: makes (image, targets) of what the input pipeline sends; None: it sends just that.
       report: called with (step, image, targets, {loss: errors [K, B]}, {part: gradient norm}) where loss or
         gradient is not finite.
+      tasks: of the network.
     """
 
     def __init__(
@@ -54,23 +46,26 @@ class HIUTrainer(keras.Model):
         sets: tuple[str, ...] = ("all",),
         finish: Callable | None = None,
         report: Callable | None = None,
+        tasks: tuple[Task, ...] = PAPER,
     ):
         super().__init__(name="hiu_trainer")
-        self.network, self.hand = network, hand
+        self.network, self.hand, self.tasks = network, hand, tasks
         self.finish = finish or (lambda image, targets: (image, targets))
         self.report = report
         self.distribute_reduction_method = "first"  # results are those of all replicas already: Keras would add them up
         self.clip_norm, self.parts, self.skips = train.clip_norm, train.accumulate, train.on_nan == "skip"
         self.overflows = train.precision == "mixed_float16"
         self.at_once = train.steps_per_execution
-        self.loss_weights = active_losses(losses)
+        self.loss_weights = active_losses(losses, tasks)
+        self.losses_by_name = {name: losses_of(tasks)[name] for name in self.loss_weights}
+        self.renders = any(loss.renders for loss in self.losses_by_name.values())
         self.warmup_steps, self.both_sides = losses.ssl_warmup_steps, losses.ssl_both_sides
         self.image_size = network.input_shape[1]
         self.meter = LossMeter(self.loss_weights, len(network.output), sets)
         self.total, self.norm = keras.metrics.Mean("loss"), keras.metrics.Mean("gradient_norm")
         self.part_norms = PartNorms(network.trainable_variables)
         self.skipped = keras.metrics.Sum("skipped_steps")
-        self.quality = streaming_metrics(self.image_size)
+        self.quality = [metric for task in tasks for metric in task.streaming(self.image_size)]
         self.input_wait = tf.Variable(0.0, trainable=False, dtype=tf.float64, name="input_wait")
 
     @property
@@ -84,16 +79,10 @@ class HIUTrainer(keras.Model):
 
     def predictions(self, image, training):
         """Outputs of every stack with hand, projection and (where a loss needs it) rendered mask."""
-        render = any(name in self.loss_weights for name in NEED_RENDERING)
-        stacks = []
-        for outputs in self.network(image, training=training):
-            outputs = {name: tf.cast(value, tf.float32) for name, value in outputs.items()}
-            stack = outputs | reconstruct(outputs, self.hand, self.image_size)
-            if render:
-                camera = virtual_intrinsics(self.image_size)
-                stack[RENDERED] = silhouette(stack[keys.VERTICES], self.hand.closed_faces, camera, self.image_size)
-            stacks.append(stack)
-        return stacks
+        return [
+            reconstruct(outputs, self.hand, self.image_size, self.tasks, self.renders)
+            for outputs in self.network(image, training=training)
+        ]
 
     def compute_losses(self, targets, stacks, weights, totals):
         """Errors {loss: [K, B]} of some samples, and their share of the weighted sum of losses.
@@ -102,7 +91,8 @@ class HIUTrainer(keras.Model):
           weights: {loss: weight}.
           totals: {loss: sum of label weights} of the whole batch, over all replicas.
         """
-        errors = sample_errors(self.loss_weights, targets, stacks, self.both_sides)
+        labels = without_unlabelled(targets, self.tasks)
+        errors = sample_errors(self.losses_by_name, labels, stacks, self.both_sides)
         values = loss_values(errors, totals)
         return errors, tf.add_n([weights[name] * value for name, value in values.items()])
 
@@ -110,7 +100,7 @@ class HIUTrainer(keras.Model):
     def train_step(self, data):
         """One step of gradient descent."""
         image, targets = _never_empty(*self.finish(*data))
-        weights = sample_weights(self.loss_weights, targets)
+        weights = sample_weights(self.losses_by_name, targets)
         totals = self._totals(weights)
         statistics = self._statistics()
         gradients, errors, total = self._accumulated(image, targets, totals)
@@ -138,9 +128,9 @@ class HIUTrainer(keras.Model):
     def test_step(self, data):
         """The losses without a step, and how good the last stack is."""
         image, targets = _never_empty(*data)
-        weights = sample_weights(self.loss_weights, targets)
+        weights = sample_weights(self.losses_by_name, targets)
         stacks = self.predictions(image, training=False)
-        # Full weights: figures of different steps of the warm-up are to be compared.
+        # Full weights: metrics of different steps of the warm-up are to be compared.
         errors, total = self.compute_losses(targets, stacks, self.loss_weights, self._totals(weights))
         for metric in self.quality:
             metric.update_state(targets, stacks[-1])
@@ -222,7 +212,9 @@ class HIUTrainer(keras.Model):
             return self.loss_weights
         progress = tf.minimum(tf.cast(self.optimizer.iterations, tf.float32) / self.warmup_steps, 1.0)
         return self.loss_weights | {
-            name: progress * self.loss_weights[name] for name in SELF_SUPERVISED if name in self.loss_weights
+            name: progress * self.loss_weights[name]
+            for name, loss in self.losses_by_name.items()
+            if loss.self_supervised
         }
 
     def _report(self, image, targets, errors, part_norms):

@@ -10,9 +10,10 @@ import tf_keras as keras
 
 from hiu_tf.atomic import written_whole
 from hiu_tf.training.checkpoints import RunState
+from hiu_tf.training.folder import BEST_WEIGHTS
 from hiu_tf.training.optimizer import take_average
 
-BEST_WEIGHTS, BEST = "best.weights.h5", "best.json"
+BEST = "best.json"
 _ERRORS = ("loss", "joints_3d_root", "joints_3d_aligned")  # the smaller the better
 
 
@@ -20,13 +21,13 @@ class ValidateAverage(keras.callbacks.Callback):
     """Measures the averaged weights, where the optimizer keeps an average, and goes on with the others."""
 
     def on_test_begin(self, logs=None):
-        """Averaged weights in."""
+        """Puts the averaged weights in."""
         self._kept = [variable.numpy() for variable in self.model.trainable_variables]
         if not take_average(self.model.optimizer, self.model.trainable_variables):
             self._kept = None
 
     def on_test_end(self, logs=None):
-        """And out."""
+        """Restores the weights that were in training."""
         if self._kept is not None:
             for variable, value in zip(self.model.trainable_variables, self._kept):
                 variable.assign(value)
@@ -37,22 +38,22 @@ class KeepBest(keras.callbacks.Callback):
 
     Args:
       state: of the run; it remembers the best value.
-      figure: name of a metric of the trainer.
+      metric: name of a metric of the trainer.
       sets: what it is measured on.
       folder: where they are written.
     """
 
-    def __init__(self, state: RunState, figure: str, sets: tuple[str, ...], folder: Path):
+    def __init__(self, state: RunState, metric: str, sets: tuple[str, ...], folder: Path):
         super().__init__()
-        self._state, self._figure, self._sets, self._folder = state, figure, list(sets), folder
+        self._state, self._metric, self._sets, self._folder = state, metric, list(sets), folder
         self._averages = ValidateAverage()
 
     def on_epoch_end(self, epoch, logs=None):
         """Compares, and writes."""
-        value = logs.get(f"val_{self._figure}")
+        value = logs.get(f"val_{self._metric}")
         if value is None or not np.isfinite(value):
             return
-        best, sign = float(self._state.best.numpy()), -1 if self._figure in _ERRORS else 1
+        best, sign = float(self._state.best.numpy()), -1 if self._metric in _ERRORS else 1
         if np.isfinite(best) and sign * value <= sign * best:
             return
         self._state.best.assign(value)
@@ -62,15 +63,15 @@ class KeepBest(keras.callbacks.Callback):
             self.model.network.save_weights(str(scratch))
         self._averages.on_test_end()
         with written_whole(self._folder / BEST) as scratch:
-            found = {"figure": self._figure, "sets": self._sets, "value": value, "step": self._state.step}
+            found = {"metric": self._metric, "sets": self._sets, "value": value, "step": self._state.step}
             scratch.write_text(json.dumps(found))
 
 
-def forget_other_best(state: RunState, figure: str, sets: tuple[str, ...], folder: Path) -> None:
-    """Sets the best value back where it is of another figure or other sets than those that it will be compared with."""
+def forget_other_best(state: RunState, metric: str, sets: tuple[str, ...], folder: Path) -> None:
+    """Sets the best value back where it is of another metric or other sets than those that it will be compared with."""
     try:
         before = json.loads((folder / BEST).read_text())
     except (OSError, ValueError):
         before = {}
-    if (before.get("figure"), before.get("sets")) != (figure, list(sets)):
+    if (before.get("metric", before.get("figure")), before.get("sets")) != (metric, list(sets)):
         state.best.assign(np.nan)

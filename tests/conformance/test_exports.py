@@ -13,10 +13,10 @@ import tensorflow as tf
 from hiu_tf.config.presets import model_config
 from hiu_tf.conventions import keys
 from hiu_tf.errors import UserError
-from hiu_tf.export.card import OUTPUT_UNITS, model_card, write_card
-from hiu_tf.export.module import OUTPUTS, HIUModule
-from hiu_tf.export.saved_model import export_saved_model
-from hiu_tf.export.tflite import export_tflite
+from hiu_tf.exporting.card import model_card, write_card
+from hiu_tf.exporting.module import HIUModule
+from hiu_tf.exporting.saved_model import export_saved_model
+from hiu_tf.exporting.tflite import export_tflite
 from hiu_tf.models.hiu import build_hiu
 from hiu_tf.runtime.backend import INTERPRETERS, ModelError, load_network
 from hiu_tf.training.folder import load_weights
@@ -50,8 +50,8 @@ def test_same_answers(exported, crops, name, pixels, metres):
     expected = {key: value.numpy() for key, value in module.predict(tf.constant(crops)).items()}
     network, card, _ = load_network(folder / name)
     found = network(crops)
-    assert set(found) == set(OUTPUTS) == set(card["outputs"]) == set(OUTPUT_UNITS)
-    for key in OUTPUTS:
+    assert set(found) == set(module.outputs) == set(card["outputs"])
+    for key in module.outputs:
         limit = pixels if key in PIXELS else metres if key in (keys.JOINTS_3D, keys.VERTICES) else 0.01
         np.testing.assert_allclose(found[key], expected[key], atol=limit, err_msg=key)
 
@@ -126,7 +126,7 @@ def test_a_training_starts_from_a_saved_model(exported, crops):
     load_weights(fresh, folder)
     expected = module.predict(tf.constant(crops))
     found = HIUModule(fresh, module.hand).predict(tf.constant(crops))
-    for key in OUTPUTS:
+    for key in module.outputs:
         np.testing.assert_array_equal(found[key], expected[key], err_msg=key)
     with pytest.raises(UserError, match="does not hold|has shape"):
         load_weights(build_hiu(model_config("tiny", {"stacks": 2})), folder)

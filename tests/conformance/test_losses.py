@@ -6,9 +6,10 @@ import tensorflow as tf
 from scipy.spatial.transform import Rotation
 
 from hiu_tf.codecs.heatmap import READABLE
+from hiu_tf.config.schema import ConfigError, LossConfig
 from hiu_tf.conventions import keys
-from hiu_tf.losses.self_supervised import RENDERED
-from hiu_tf.losses.total import LOSSES, loss_values, sample_errors, sample_weights
+from hiu_tf.losses.total import loss_values, sample_errors, sample_weights, without_unlabelled
+from hiu_tf.tasks import PAPER, active_losses, find_tasks, losses_of
 
 BATCH, SIZE = 3, 32
 WEIGHTS = {
@@ -16,20 +17,21 @@ WEIGHTS = {
     keys.JOINTS_2D_WEIGHT: (BATCH, 21), keys.JOINTS_3D_WEIGHT: (BATCH, 21), keys.SSL_WEIGHT: (BATCH,),
     keys.HAS_MESH: (BATCH,), keys.HAS_PARAMETERS: (BATCH,),
 }  # fmt: skip
-PRIORS = (keys.LOSS_POSE_PRIOR, keys.LOSS_SHAPE_PRIOR)
+LOSSES = losses_of(PAPER)
+PRIORS = ("pose_prior", "shape_prior")
 
 
 @pytest.fixture
 def predicted(rng):
     shapes = {
-        keys.HEATMAPS: (BATCH, 16, 16, 21), keys.MASK: (BATCH, SIZE, SIZE, 1), keys.POF: (BATCH, 16, 16, 60),
-        keys.SHAPE: (BATCH, 10), keys.POSE: (BATCH, 15, 3), keys.JOINTS_3D: (BATCH, 21, 3), keys.JOINTS_2D: (BATCH, 21, 2),
-        keys.JOINTS_2D_PROJECTED: (BATCH, 21, 2), RENDERED: (BATCH, SIZE, SIZE), keys.VERTICES: (BATCH, 50, 3),
+        keys.HEATMAPS: (BATCH, 16, 16, 21), keys.MASK_LOGITS: (BATCH, SIZE, SIZE, 1), keys.POF: (BATCH, 16, 16, 60),
+        keys.MASK: (BATCH, SIZE, SIZE), keys.SHAPE: (BATCH, 10), keys.POSE: (BATCH, 15, 3), keys.JOINTS_3D: (BATCH, 21, 3), keys.JOINTS_2D: (BATCH, 21, 2),
+        keys.JOINTS_2D_PROJECTED: (BATCH, 21, 2), keys.RENDERED_MASK: (BATCH, SIZE, SIZE), keys.VERTICES: (BATCH, 50, 3),
         keys.SCORES: (BATCH, 21), keys.ROTATION: (BATCH, 3),
     }  # fmt: skip
     found = {name: tf.Variable(rng.uniform(0.1, 0.9, shape), dtype=tf.float32) for name, shape in shapes.items()}
     found[keys.SCORES].assign(tf.maximum(found[keys.SCORES], READABLE + 0.01))
-    return found
+    return found | {keys.CROP_SIDE: tf.Variable(tf.fill([BATCH, 1], float(SIZE)))}
 
 
 def labels(rng, weight):
@@ -45,8 +47,9 @@ def labels(rng, weight):
 
 def batch_values(names, gt, stacks, both_sides=True):
     """Losses of one whole batch."""
-    totals = {name: tf.reduce_sum(weight) for name, weight in sample_weights(names, gt).items()}
-    return loss_values(sample_errors(names, gt, stacks, both_sides), totals)
+    losses = {name: LOSSES[name] for name in names}
+    totals = {name: tf.reduce_sum(weight) for name, weight in sample_weights(losses, gt).items()}
+    return loss_values(sample_errors(losses, without_unlabelled(gt, PAPER), stacks, both_sides), totals)
 
 
 def gradients(name, gt, predicted):
@@ -56,8 +59,23 @@ def gradients(name, gt, predicted):
     return float(value), [gradient.numpy() for gradient in found]
 
 
-def test_the_table_is_complete():
-    assert set(LOSSES) == set(keys.LOSSES)
+def test_weights_of_a_recipe():
+    """Names that a recipe does not give weigh what their tasks say; there is no other name and no negative weight."""
+    plain = active_losses(LossConfig())
+    assert plain == {name: loss.weight for name, loss in LOSSES.items() if loss.weight}
+    assert plain["heatmaps"] == 200
+    assert "vertices" not in plain
+    assert active_losses(LossConfig({"pof": 0, "vertices": 2})) == {k: v for k, v in plain.items() if k != "pof"} | {
+        "vertices": 2
+    }
+    for weights in ({"poff": 1.0}, {"pof": -1.0}, {"pof": float("nan")}):
+        with pytest.raises(ConfigError, match=f"loss.{next(iter(weights))}"):
+            active_losses(LossConfig(weights))
+
+
+def test_an_agreement_needs_both_its_tasks():
+    assert not {"ssl_mask", "silhouette", "mask"} & set(losses_of(find_tasks(["heatmaps", "hand"])))
+    assert "ssl_joints" in losses_of(find_tasks(["heatmaps", "hand"]))
 
 
 @pytest.mark.parametrize("name", LOSSES)
@@ -97,7 +115,7 @@ def test_golden_numbers(predicted, rng):
     gt = labels(rng, 1.0)
     p = {name: value.numpy().astype(np.float64) for name, value in predicted.items()}
     t = {name: value.numpy().astype(np.float64) for name, value in gt.items()}
-    logits, target = p[keys.MASK], t[keys.MASK]
+    logits, target = p[keys.MASK_LOGITS], t[keys.MASK]
     importance = np.array([2.5] + [1.7, 1, 1, 1.7] * 5)
     flat = np.linalg.norm(p[keys.JOINTS_2D_PROJECTED] - t[keys.JOINTS_2D], axis=-1) / SIZE
     deep = np.linalg.norm(
@@ -109,21 +127,21 @@ def test_golden_numbers(predicted, rng):
     )
     turned = Rotation.from_rotvec(p[keys.ROTATION]).inv() * Rotation.from_matrix(t[keys.ROTATION])
     expected = {
-        keys.LOSS_SHAPE: ((p[keys.SHAPE] - t[keys.SHAPE]) ** 2).mean(),
-        keys.LOSS_POSE: ((p[keys.POSE] - t[keys.POSE]) ** 2).mean(),
-        keys.LOSS_ROTATION: turned.magnitude().mean(),
-        keys.LOSS_JOINTS_2D_READ: read.mean(),
-        keys.LOSS_VERTICES: mesh.mean(),
-        keys.LOSS_HEATMAPS: ((p[keys.HEATMAPS] - t[keys.HEATMAPS]) ** 2).mean(),
-        keys.LOSS_POF: ((p[keys.POF] - t[keys.POF]) ** 2).mean(),
-        keys.LOSS_MASK: (np.log1p(np.exp(logits)) - logits * target).mean(),
-        keys.LOSS_JOINTS_2D: (flat * importance).sum() / (importance.sum() * BATCH),
-        keys.LOSS_JOINTS_3D: deep.mean(),
-        keys.LOSS_SILHOUETTE: np.abs(p[RENDERED] - target[..., 0]).mean(),
-        keys.LOSS_SSL_MASK: np.abs(p[RENDERED] - 1 / (1 + np.exp(-logits[..., 0]))).mean(),
-        keys.LOSS_SSL_JOINTS: (np.linalg.norm(p[keys.JOINTS_2D] - p[keys.JOINTS_2D_PROJECTED], axis=-1) / SIZE).mean(),
-        keys.LOSS_POSE_PRIOR: (p[keys.POSE] ** 2).mean(),
-        keys.LOSS_SHAPE_PRIOR: (p[keys.SHAPE] ** 2).mean(),
+        "shape": ((p[keys.SHAPE] - t[keys.SHAPE]) ** 2).mean(),
+        "pose": ((p[keys.POSE] - t[keys.POSE]) ** 2).mean(),
+        "rotation": turned.magnitude().mean(),
+        "joints_2d_read": read.mean(),
+        "vertices": mesh.mean(),
+        "heatmaps": ((p[keys.HEATMAPS] - t[keys.HEATMAPS]) ** 2).mean(),
+        "pof": ((p[keys.POF] - t[keys.POF]) ** 2).mean(),
+        "mask": (np.log1p(np.exp(logits)) - logits * target).mean(),
+        "joints_2d": (flat * importance).sum() / (importance.sum() * BATCH),
+        "joints_3d": deep.mean(),
+        "silhouette": np.abs(p[keys.RENDERED_MASK] - target[..., 0]).mean(),
+        "ssl_mask": np.abs(p[keys.RENDERED_MASK] - p[keys.MASK]).mean(),
+        "ssl_joints": (np.linalg.norm(p[keys.JOINTS_2D] - p[keys.JOINTS_2D_PROJECTED], axis=-1) / SIZE).mean(),
+        "pose_prior": (p[keys.POSE] ** 2).mean(),
+        "shape_prior": (p[keys.SHAPE] ** 2).mean(),
     }
     values = batch_values(expected, gt, [predicted])
     for name, number in expected.items():
@@ -132,35 +150,31 @@ def test_golden_numbers(predicted, rng):
 
 def test_identical_bones_have_no_direction_loss(predicted, rng):
     gt = labels(rng, 1.0) | {keys.JOINTS_3D: 3.0 * predicted[keys.JOINTS_3D] + 0.7}
-    assert float(batch_values([keys.LOSS_BONE_DIRECTION], gt, [predicted])[keys.LOSS_BONE_DIRECTION]) == pytest.approx(
-        0, abs=1e-5
-    )
+    assert float(batch_values(["bone_direction"], gt, [predicted])["bone_direction"]) == pytest.approx(0, abs=1e-5)
 
 
 def test_mean_over_stacks(predicted, rng):
     gt = labels(rng, 1.0)
-    one = batch_values([keys.LOSS_POF], gt, [predicted])[keys.LOSS_POF]
+    one = batch_values(["pof"], gt, [predicted])["pof"]
     perfect = predicted | {keys.POF: gt[keys.POF]}
-    assert float(batch_values([keys.LOSS_POF], gt, [predicted, perfect])[keys.LOSS_POF]) == pytest.approx(
-        float(one) / 2
-    )
+    assert float(batch_values(["pof"], gt, [predicted, perfect])["pof"]) == pytest.approx(float(one) / 2)
 
 
-@pytest.mark.parametrize(("name", "dense"), [(keys.LOSS_SSL_MASK, keys.MASK), (keys.LOSS_SSL_JOINTS, keys.JOINTS_2D)])
+@pytest.mark.parametrize(("name", "dense"), [("ssl_mask", keys.MASK), ("ssl_joints", keys.JOINTS_2D)])
 @pytest.mark.parametrize("both_sides", (True, False))
 def test_self_supervision_moves_one_side_or_both(name, dense, both_sides, predicted, rng):
     with tf.GradientTape() as tape:
         value = batch_values([name], labels(rng, 1.0), [predicted], both_sides=both_sides)[name]
-    mesh = RENDERED if name == keys.LOSS_SSL_MASK else keys.JOINTS_2D_PROJECTED
+    mesh = keys.RENDERED_MASK if name == "ssl_mask" else keys.JOINTS_2D_PROJECTED
     moved = tape.gradient(value, {"dense": predicted[dense], "mesh": predicted[mesh]})
     assert (moved["dense"] is not None) == both_sides
     assert moved["mesh"].numpy().any()
 
 
-@pytest.mark.parametrize("name", (keys.LOSS_SSL_MASK, keys.LOSS_SSL_JOINTS))
+@pytest.mark.parametrize("name", ("ssl_mask", "ssl_joints"))
 def test_tasks_that_agree_cost_nothing(name, predicted, rng):
     agreeing = predicted | {
-        RENDERED: tf.sigmoid(predicted[keys.MASK])[..., 0],
+        keys.RENDERED_MASK: tf.convert_to_tensor(predicted[keys.MASK]),
         keys.JOINTS_2D_PROJECTED: tf.convert_to_tensor(predicted[keys.JOINTS_2D]),
     }
     assert float(batch_values([name], labels(rng, 1.0), [agreeing])[name]) == pytest.approx(0, abs=1e-6)
@@ -170,16 +184,17 @@ def test_tasks_that_agree_cost_nothing(name, predicted, rng):
 def test_parts_of_a_batch_add_up_to_the_whole(name, predicted, rng):
     gt = labels(rng, 1.0)
     gt[keys.MASK_WEIGHT] = tf.constant([1.0, 0.0, 0.5])
-    totals = {name: tf.reduce_sum(sample_weights([name], gt)[name])}
+    losses = {name: LOSSES[name]}
+    totals = {name: tf.reduce_sum(sample_weights(losses, gt)[name])}
     parts = [
-        loss_values(sample_errors([name], {k: v[part] for k, v in gt.items()}, [{k: v[part] for k, v in predicted.items()}]), totals)
+        loss_values(sample_errors(losses, {k: v[part] for k, v in gt.items()}, [{k: v[part] for k, v in predicted.items()}]), totals)
         for part in (slice(0, 1), slice(1, 3))
     ]  # fmt: skip
     whole = batch_values([name], gt, [predicted])[name]
     assert sum(float(part[name]) for part in parts) == pytest.approx(float(whole), rel=1e-5)
 
 
-@pytest.mark.parametrize("name", [keys.LOSS_JOINTS_2D_READ, keys.LOSS_SSL_JOINTS])
+@pytest.mark.parametrize("name", ["joints_2d_read", "ssl_joints"])
 def test_a_map_that_shows_nothing_pulls_nowhere(name, predicted, rng):
     """Equation 1 reads the corner off an empty map: neither labels nor the mesh may be drawn there."""
     empty = predicted | {keys.SCORES: tf.zeros([BATCH, 21])}

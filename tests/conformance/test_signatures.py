@@ -15,12 +15,12 @@ from PIL import Image, ImageOps
 from tensorflow.core.protobuf import saved_model_pb2
 
 from hiu_tf.conventions import keys
-from hiu_tf.export.card import model_card, write_card
-from hiu_tf.export.contract import contract
-from hiu_tf.export.module import HIUModule
-from hiu_tf.export.pictures import cut_encoded, decode
-from hiu_tf.export.saved_model import export_saved_model
-from hiu_tf.export.tflite import export_tflite
+from hiu_tf.exporting.card import model_card, write_card
+from hiu_tf.exporting.contract import contract
+from hiu_tf.exporting.crops import cut_encoded, decode
+from hiu_tf.exporting.module import HIUModule
+from hiu_tf.exporting.saved_model import export_saved_model
+from hiu_tf.exporting.tflite import export_tflite
 from hiu_tf.geometry.window import around_box
 from hiu_tf.runtime.crop import cut
 from hiu_tf.runtime.predictor import Predictor

@@ -10,15 +10,18 @@ import tensorflow as tf
 
 from hiu_tf.conventions import keys
 from hiu_tf.evaluation.predictors import exported_predictor
-from hiu_tf.export.card import model_card, write_card
-from hiu_tf.export.module import HIUModule
-from hiu_tf.export.parity import LIMITS, Parity, beyond_limits, parity, parity_table
-from hiu_tf.export.tflite import PRECISIONS, delegated_share, export_tflite
+from hiu_tf.exporting.card import model_card, write_card
+from hiu_tf.exporting.module import HIUModule
+from hiu_tf.exporting.parity import Parity, beyond_limits, parity, parity_table
+from hiu_tf.exporting.targets import TARGETS
+from hiu_tf.exporting.tflite import PRECISIONS, delegated_share, export_tflite
 from hiu_tf.runtime.backend import ModelError, load_network
 from hiu_tf.training.folder import load_run
 from pipelines.build import evaluation_data
 
 SHIPPED = Path(__file__).parents[2] / "savedmodels/hiu_mobile"
+
+LIMITS = {name: target.limits for name, target in TARGETS.items()}
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +57,7 @@ def test_float_files_equal_the_network(found):
     assert found["float32"].pixels[1] < 0.05
     assert found["float32"].millimetres[1] < 0.05
     assert found["float16"].pixels[0] < 0.3
-    assert not beyond_limits({"float32": found["float32"]})
+    assert not beyond_limits({"float32": found["float32"]}, LIMITS)
 
 
 @pytest.mark.parametrize("name", PRECISIONS)
@@ -95,15 +98,20 @@ def test_int8_computes_convolutions_in_int8_and_geometry_in_float(files):
 
 def test_a_file_beyond_its_limits_is_named():
     bad = Parity((0.5, 3.0, 9.0), (0.9, 5.0, 80.0), 0.1, -1.7, {"mesh_root": 2.0, "mesh_aligned": -0.2}, 208)
-    assert beyond_limits({"int8": bad}) == {
+    assert beyond_limits({"int8": bad}, LIMITS) == {
         "int8": "the 2D error changes by -1.7 px (limit 1.5), mesh_root changes by 2 mm (limit 1.5)"
     }
     good = bad._replace(pixel_error=1.4, changes={"mesh_root": -1.4})
-    assert not beyond_limits({"int8": good})
-    assert "the mesh moves by 1.6 mm" in beyond_limits({"int8": good._replace(millimetres=(1.6, 5.0, 80.0))})["int8"]
+    assert not beyond_limits({"int8": good}, LIMITS)
+    assert (
+        "the mesh moves by 1.6 mm"
+        in beyond_limits({"int8": good._replace(millimetres=(1.6, 5.0, 80.0))}, LIMITS)["int8"]
+    )
     unlabelled = good._replace(pixel_error=np.nan, changes={})
-    assert not beyond_limits({"int8": unlabelled})
-    assert "2D joints move by nan px" in beyond_limits({"int8": unlabelled._replace(pixels=(np.nan,) * 3)})["int8"]
+    assert not beyond_limits({"int8": unlabelled}, LIMITS)
+    assert (
+        "2D joints move by nan px" in beyond_limits({"int8": unlabelled._replace(pixels=(np.nan,) * 3)}, LIMITS)["int8"]
+    )
 
 
 def test_int8_of_a_fresh_network_runs_on_the_light_interpreter(tiny_network, hand, tmp_path):

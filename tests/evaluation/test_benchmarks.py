@@ -7,10 +7,10 @@ import pytest
 
 from hiu_tf.errors import UserError
 from hiu_tf.evaluation.benchmarks import POINT_PROTOCOLS, measure, read_points
-from hiu_tf.evaluation.protocols import area
-from tools.evaluate import main
+from hiu_tf.metrics.points import area
+from hiu_tf.programs.evaluate import main
 
-#: HIU-DMTL's published curve on RHD, 20 to 50 mm, whose area its authors print as .964 (facts of the data sets, 9).
+#: HIU-DMTL's published curve on RHD, 20 to 50 mm, whose area its authors print as .964.
 RHD_CURVE = np.array([0.8609, 0.9111, 0.9417, 0.9632, 0.9760, 0.9848, 0.9906, 0.9925, 0.9940, 0.9956])
 
 
@@ -63,9 +63,9 @@ def by_hand(predicted, labelled, weight, root, bone, thresholds):
 )
 def test_3d_protocols(hands, name, root, bone, thresholds):
     protocol = POINT_PROTOCOLS[name]
-    figures = protocol.figures(protocol.errors(*hands))
+    metrics = protocol.metrics(protocol.errors(*hands))
     expected = by_hand(*hands, root, bone, thresholds)
-    np.testing.assert_allclose([figures[k] for k in ("mean", "median", "auc")], expected, rtol=1e-9)
+    np.testing.assert_allclose([metrics[k] for k in ("mean", "median", "auc")], expected, rtol=1e-9)
     np.testing.assert_allclose(protocol.thresholds, thresholds)
 
 
@@ -93,12 +93,12 @@ def test_2d_protocols(rng):
     errors = pixels.errors(predicted, labelled, weight)
     np.testing.assert_allclose(errors, 5)
     steps = np.linspace(0, 30, 20)
-    assert pixels.figures(errors)["auc"] == pytest.approx(np.trapz((steps >= 5).astype(float), steps) / 30)
-    assert POINT_PROTOCOLS["mmpose"].figures(errors)["auc"] == pytest.approx(np.mean(np.arange(20) * 1.5 > 5))
+    assert pixels.metrics(errors)["auc"] == pytest.approx(np.trapz((steps >= 5).astype(float), steps) / 30)
+    assert POINT_PROTOCOLS["mmpose"].metrics(errors)["auc"] == pytest.approx(np.mean(np.arange(20) * 1.5 > 5))
     heads = POINT_PROTOCOLS["pckh"].errors(predicted, labelled, weight, size)
     np.testing.assert_allclose(heads[:, 0], [0.1, 0.05, 0.05, 0.05, 0.05])
     nsrm = POINT_PROTOCOLS["nsrm"]
-    curve = nsrm.figures(nsrm.errors(predicted, labelled, weight, size))["curve"]
+    curve = nsrm.metrics(nsrm.errors(predicted, labelled, weight, size))["curve"]
     np.testing.assert_allclose(curve, [0, 0.8, 0.8, 0.8, 1], atol=1e-12)  # .1 is not strictly below .1
 
 
@@ -119,9 +119,9 @@ def test_the_program(hands, tmp_path, capsys):
     out = tmp_path / "out.json"
     files = ["--reference", str(tmp_path / "labels.npz"), "--predictions", str(tmp_path / "found.npz")]
     assert main(["--protocol", "zhou", *files, "--json", str(out)]) == 0
-    figures = json.loads(out.read_text())
-    assert figures["auc"] == pytest.approx(by_hand(*hands, 9, (0, 9), np.linspace(20, 50, 15))[2])
-    assert figures["words"] in capsys.readouterr().out
+    metrics = json.loads(out.read_text())
+    assert metrics["auc"] == pytest.approx(by_hand(*hands, 9, (0, 9), np.linspace(20, 50, 15))[2])
+    assert metrics["words"] in capsys.readouterr().out
     assert main(["--protocol", "help"]) == 0
     assert "zimmermann:" in capsys.readouterr().out
     with pytest.raises(UserError, match="divides by 0.7 head sizes: the labels need an array size"):
@@ -162,7 +162,7 @@ def test_hidden_joints_still_move_and_scale(hands, tmp_path):
     np.testing.assert_array_equal(np.delete(seen, [0, 9], axis=1), np.delete(whole, [0, 9], axis=1))
     np.savez(tmp_path / "labels.npz", joints=labelled, visible=visible)
     found = measure(protocol, {"joints": predicted}, read_points(tmp_path / "labels.npz", 3))
-    assert found["mean"] == pytest.approx(protocol.figures(seen)["mean"])
+    assert found["mean"] == pytest.approx(protocol.metrics(seen)["mean"])
 
 
 def test_a_sample_without_size_is_left_out(rng):

@@ -11,10 +11,11 @@ from hiu_tf.evaluation.benchmarks import POINT_PROTOCOLS
 from hiu_tf.evaluation.compare import compare, comparison_table
 from hiu_tf.evaluation.corruption import CORRUPTIONS, corrupted
 from hiu_tf.evaluation.evaluate import Measured, Samples, evaluate
-from hiu_tf.evaluation.figures import FIGURES, RENDERED_MASK, mean, with_range
+from hiu_tf.evaluation.metrics import METRICS, with_range
 from hiu_tf.evaluation.predictors import mean_predictor, network_predictor
-from hiu_tf.evaluation.report import as_json, markdown
+from hiu_tf.evaluation.summary import as_json, markdown
 from hiu_tf.metrics.mask import boundary_f, iou, mean_iou
+from hiu_tf.metrics.metric import mean
 from hiu_tf.metrics.points import pck_auc
 from pipelines.build import evaluation_data
 
@@ -34,21 +35,21 @@ def perfect(batch):
     return {name: batch[name] for name in names} | {
         keys.JOINTS_2D_PROJECTED: batch[keys.JOINTS_2D],
         keys.MASK: mask,
-        RENDERED_MASK: mask,
+        keys.RENDERED_MASK: mask,
     }
 
 
 def test_labels_as_predictions_are_perfect(batches):
     answers = iter([perfect(batch) for batch in batches])
-    figures = evaluate({"perfect": lambda image: next(answers)}, batches, 64)["perfect"]
-    assert set(figures) == {p.name for p in FIGURES}
-    for protocol in FIGURES:
-        assert figures[protocol.name] == pytest.approx(
+    metrics = evaluate({"perfect": lambda image: next(answers)}, batches, 64)["perfect"]
+    assert set(metrics) == {p.name for p in METRICS}
+    for protocol in METRICS:
+        assert metrics[protocol.name] == pytest.approx(
             1.0 if protocol.higher_is_better else 0.0, abs=6e-3 if protocol.name in ROUNDED else 2e-3
         ), protocol.name
 
 
-def test_known_offset_gives_known_figures(batches):
+def test_known_offset_gives_known_metrics(batches):
     """3 px of a 64 crop are 12 px of 256; 10 mm to the side is no root-relative error."""
 
     def shifted(batch):
@@ -60,26 +61,26 @@ def test_known_offset_gives_known_figures(batches):
         }
 
     answers = iter([shifted(batch) for batch in batches])
-    figures = evaluate({"shifted": lambda image: next(answers)}, batches, 64)["shifted"]
+    metrics = evaluate({"shifted": lambda image: next(answers)}, batches, 64)["shifted"]
     thresholds = np.linspace(0, 30, 20)
-    assert figures["joints_2d_auc"] == pytest.approx(
+    assert metrics["joints_2d_auc"] == pytest.approx(
         np.trapz((thresholds >= 12).astype(float), thresholds) / 30, abs=1e-6
     )
-    assert figures["joints_3d_root"] == pytest.approx(0, abs=1e-3)
-    assert figures["mesh_root"] == pytest.approx(0, abs=1e-3)
+    assert metrics["joints_3d_root"] == pytest.approx(0, abs=1e-3)
+    assert metrics["mesh_root"] == pytest.approx(0, abs=1e-3)
 
 
 def test_meshes_of_another_hand_model_are_not_compared(batches):
     answers = iter([perfect(batch) | {keys.VERTICES: perfect(batch)[keys.VERTICES][:, :778]} for batch in batches])
-    figures = evaluate({"other": lambda image: next(answers)}, batches, 64)["other"]
-    assert set(figures) == {p.name for p in FIGURES if p.needs != keys.HAS_MESH}
+    metrics = evaluate({"other": lambda image: next(answers)}, batches, 64)["other"]
+    assert set(metrics) == {p.name for p in METRICS if p.needs != keys.HAS_MESH}
 
 
 def test_mean_and_network_predictors_run(batches, tiny_network, hand):
     predictors = {"mean": mean_predictor(batches), "network": network_predictor(tiny_network, hand)}
     results = evaluate(predictors, batches, 64)
-    for figures in results.values():
-        assert all(np.isfinite(value) for value in figures.values())
+    for metrics in results.values():
+        assert all(np.isfinite(value) for value in metrics.values())
     assert results["mean"]["mask_iou"] > results["network"]["mask_iou"] - 0.2
 
 
@@ -116,22 +117,22 @@ def test_report_says_unit_and_words():
     assert json.loads(json.dumps(as_json(results, "x")))["protocols"]["joints_3d_root"]["unit"] == "mm"
 
 
-@pytest.mark.parametrize("figure", FIGURES, ids=lambda figure: figure.name)
-def test_every_figure_says_what_it_is(figure):
-    assert figure.unit in ("0..1", "px", "mm", "of the box's side")
-    assert len(figure.words) > 30
-    assert ("PCK" in figure.words) == (figure.statistic == "auc")
+@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
+def test_every_metric_says_what_it_is(metric):
+    assert metric.unit in ("0..1", "px", "mm", "of the box's side")
+    assert len(metric.words) > 30
+    assert ("PCK" in metric.words) == (metric.statistic == "auc")
 
 
-@pytest.mark.parametrize("figure", [f for f in FIGURES if f.statistic == "auc"], ids=lambda figure: figure.name)
-def test_contributions_add_up_to_the_curves_area(figure, rng):
+@pytest.mark.parametrize("metric", [f for f in METRICS if f.statistic == "auc"], ids=lambda metric: metric.name)
+def test_contributions_add_up_to_the_curves_area(metric, rng):
     errors = rng.uniform(0, 60, (40, 5))
     errors[rng.random((40, 5)) < 0.2] = np.nan
-    p = figure.protocol
-    assert figure.value(errors) == pytest.approx(pck_auc(errors, p.low, p.high, p.steps), rel=1e-9)
-    assert figure.value(errors) == pytest.approx(p.figures(errors)["auc"], rel=1e-9)
+    p = metric.protocol
+    assert metric.value(errors) == pytest.approx(pck_auc(errors, p.low, p.high, p.steps), rel=1e-9)
+    assert metric.value(errors) == pytest.approx(p.metrics(errors)["auc"], rel=1e-9)
     on_steps = np.repeat(p.thresholds[:, None], 2, axis=1)  # errors that equal a threshold count as within it
-    assert figure.value(on_steps) == pytest.approx(pck_auc(on_steps, p.low, p.high, p.steps), rel=1e-9)
+    assert metric.value(on_steps) == pytest.approx(pck_auc(on_steps, p.low, p.high, p.steps), rel=1e-9)
 
 
 @pytest.mark.parametrize("name", ("mmpose", "nsrm", "zimmermann"))
@@ -140,20 +141,20 @@ def test_contributions_of_strict_mean_and_cut_curves(name, rng):
     errors = np.concatenate(
         [rng.uniform(0, 1.2 * protocol.high, (30, 3)), np.repeat(protocol.thresholds[:, None], 3, 1)]
     )
-    assert mean(mean(protocol.areas(errors), axis=0)) == pytest.approx(protocol.figures(errors)["auc"], rel=1e-9)
+    assert mean(mean(protocol.areas(errors), axis=0)) == pytest.approx(protocol.metrics(errors)["auc"], rel=1e-9)
 
 
 def test_the_range_of_pixels_is_an_option(batches):
     answers = [perfect(batch) | {keys.JOINTS_2D: batch[keys.JOINTS_2D] + [5.0, 0]} for batch in batches]
     answers = iter(answers)
-    figures = with_range(FIGURES, 0, 40, 21)
-    found = evaluate({"": lambda image: next(answers)}, batches, 64, figures)[""]
+    metrics = with_range(METRICS, 0, 40, 21)
+    found = evaluate({"": lambda image: next(answers)}, batches, 64, metrics)[""]
     thresholds = np.linspace(0, 40, 21)  # 5 px of 64 are 20 px of 256: exactly a threshold, and within it
     assert found["joints_2d_auc"] == pytest.approx(
         np.trapz((thresholds >= 20 - 1e-4).astype(float), thresholds) / 40, abs=0.03
     )
-    assert "21 t from 0 to 40 px" in figures[0].words
-    assert figures[3] is FIGURES[3]
+    assert "21 t from 0 to 40 px" in metrics[0].words
+    assert metrics[3] is METRICS[3]
 
 
 def test_mask_measures():
@@ -237,9 +238,9 @@ def test_one_labelled_joint_has_no_box(batches):
     batch[keys.JOINTS_2D_WEIGHT] = np.ones_like(batch[keys.JOINTS_2D_WEIGHT])
     batch[keys.JOINTS_2D_WEIGHT][0, 1:] = 0
     shifted = {**perfect(batch), keys.JOINTS_2D: batch[keys.JOINTS_2D] + 1}
-    figures = evaluate({"shifted": lambda image: shifted}, [batch], 64)["shifted"]
-    assert 0 < figures["joints_2d_box_error"] < 1
-    assert figures["joints_2d_auc"] > 0, "in pixels it counts"
+    metrics = evaluate({"shifted": lambda image: shifted}, [batch], 64)["shifted"]
+    assert 0 < metrics["joints_2d_box_error"] < 1
+    assert metrics["joints_2d_auc"] > 0, "in pixels it counts"
 
 
 def test_few_samples_make_nothing_clear(rng):

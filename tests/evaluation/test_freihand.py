@@ -1,4 +1,4 @@
-"""The official figures against the protocol written out sample by sample, with SciPy's own Procrustes."""
+"""The official metrics against the protocol written out sample by sample, with SciPy's own Procrustes."""
 
 import json
 
@@ -8,10 +8,10 @@ from scipy.linalg import orthogonal_procrustes
 from scipy.spatial.distance import cdist
 
 from hiu_tf.errors import UserError
-from hiu_tf.evaluation.freihand import NAMES, mirrored_share, official_figures, read_predictions
+from hiu_tf.evaluation.freihand import NAMES, mirrored_share, official_metrics, read_predictions
 from hiu_tf.geometry.alignment import is_mirrored, procrustes
 from hiu_tf.metrics.mesh import f_scores
-from tools.evaluate import main
+from hiu_tf.programs.evaluate import main
 
 
 def align(truth, found):
@@ -42,17 +42,17 @@ def f_score(truth, found, threshold):
 
 
 def reference(predicted, labelled):
-    figures = {}
+    metrics = {}
     for name, key in (("xyz", "xyz"), ("mesh", "verts")):
         truth, found = labelled[key], predicted[key]
         aligned = np.stack([align(t, f) for t, f in zip(truth, found)])
-        figures[f"{name}_mean3d"], figures[f"{name}_auc3d"] = measures(truth, found)
-        figures[f"{name}_al_mean3d"], figures[f"{name}_al_auc3d"] = measures(truth, aligned)
+        metrics[f"{name}_mean3d"], metrics[f"{name}_auc3d"] = measures(truth, found)
+        metrics[f"{name}_al_mean3d"], metrics[f"{name}_al_auc3d"] = measures(truth, aligned)
         if key == "verts":
             for mm in (5, 15):
-                figures[f"f_score_{mm}"] = np.mean([f_score(t, f, mm / 1000) for t, f in zip(truth, found)])
-                figures[f"f_al_score_{mm}"] = np.mean([f_score(t, f, mm / 1000) for t, f in zip(truth, aligned)])
-    return figures
+                metrics[f"f_score_{mm}"] = np.mean([f_score(t, f, mm / 1000) for t, f in zip(truth, found)])
+                metrics[f"f_al_score_{mm}"] = np.mean([f_score(t, f, mm / 1000) for t, f in zip(truth, aligned)])
+    return metrics
 
 
 @pytest.fixture
@@ -70,8 +70,8 @@ def samples(rng):
     return predicted, labelled
 
 
-def test_every_figure_equals_the_protocol_written_out(samples):
-    found, expected = official_figures(*samples), reference(*samples)
+def test_every_metric_equals_the_protocol_written_out(samples):
+    found, expected = official_metrics(*samples), reference(*samples)
     assert tuple(found) == NAMES
     assert set(expected) == set(NAMES)
     for name in NAMES:
@@ -80,14 +80,14 @@ def test_every_figure_equals_the_protocol_written_out(samples):
 
 def test_labels_themselves_and_a_known_shift(samples):
     _, labelled = samples
-    figures = official_figures(labelled, labelled)
-    assert figures["xyz_mean3d"] == 0
+    metrics = official_metrics(labelled, labelled)
+    assert metrics["xyz_mean3d"] == 0
     for name in ("mesh_auc3d", "f_score_5", "f_score_15"):
-        assert figures[name] == pytest.approx(1.0)
+        assert metrics[name] == pytest.approx(1.0)
     shifted = {key: values + [0.02, 0, 0] for key, values in labelled.items()}
-    figures = official_figures(shifted, labelled)
-    assert figures["xyz_mean3d"] == pytest.approx(2.0)
-    assert figures["xyz_al_mean3d"] == pytest.approx(0.0, abs=1e-9)
+    metrics = official_metrics(shifted, labelled)
+    assert metrics["xyz_mean3d"] == pytest.approx(2.0)
+    assert metrics["xyz_al_mean3d"] == pytest.approx(0.0, abs=1e-9)
 
 
 def test_procrustes_with_and_without_reflection(rng):
@@ -117,7 +117,7 @@ def files(samples, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["pred.json", "pred.npz"])
-def test_the_program_writes_the_twelve_figures(files, samples, name):
+def test_the_program_writes_the_twelve_metrics(files, samples, name):
     out = files / "scores.json"
     arguments = [
         "--protocol",
@@ -133,8 +133,8 @@ def test_the_program_writes_the_twelve_figures(files, samples, name):
     found = json.loads(out.read_text())
     expected = reference(*samples)
     assert tuple(found) == NAMES
-    for figure in NAMES:
-        assert found[figure] == pytest.approx(expected[figure], abs=1e-7)
+    for metric in NAMES:
+        assert found[metric] == pytest.approx(expected[metric], abs=1e-7)
 
 
 def test_mirrored_predictions_are_called_so(files, samples, capsys):

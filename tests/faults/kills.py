@@ -71,7 +71,7 @@ def _answers(out):
 
 
 def _tool(name, *arguments):
-    return [sys.executable, "-m", f"tools.{name}", *map(str, arguments)]
+    return [sys.executable, "-m", f"hiu_tf.programs.{name}", *map(str, arguments)]
 
 
 _TINY = [part for setting in ("model=tiny", "train.steps=6", "train.steps_per_epoch=2", "train.batch_size=2", "train.validate=[]") for part in ("--set", setting)]  # fmt: skip
@@ -106,9 +106,9 @@ def make_inputs(given: Path) -> None:
     """Records, a small model, pictures and a clip."""
     import cv2
 
+    from hiu_tf.programs.prepare import prepare
     from tests.faults.doors import scene
     from tests.faults.run import make
-    from tools.prepare import prepare
 
     for split in ("train", "val"):
         prepare("synthetic", "8", split, str(given / "synthetic"), parts=2)

@@ -149,10 +149,10 @@ def make(scratch: Path) -> None:
     import tf_keras as keras
 
     from hiu_tf.config.presets import model_config
-    from hiu_tf.export.card import model_card
-    from hiu_tf.export.module import HIUModule
-    from hiu_tf.export.saved_model import export_saved_model
-    from hiu_tf.export.tflite import export_tflite
+    from hiu_tf.exporting.card import model_card
+    from hiu_tf.exporting.module import HIUModule
+    from hiu_tf.exporting.saved_model import export_saved_model
+    from hiu_tf.exporting.tflite import export_tflite
     from hiu_tf.hand.procedural import procedural_hand
     from hiu_tf.models.hiu import build_hiu
 

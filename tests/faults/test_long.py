@@ -12,10 +12,10 @@ PRECISIONS = ("float32", "float16", "dynamic", "int8")
 
 @pytest.fixture(scope="module")
 def files(tiny_network, hand, tmp_path_factory):
-    from hiu_tf.export.card import model_card
-    from hiu_tf.export.module import HIUModule
-    from hiu_tf.export.saved_model import export_saved_model
-    from hiu_tf.export.tflite import export_tflite
+    from hiu_tf.exporting.card import model_card
+    from hiu_tf.exporting.module import HIUModule
+    from hiu_tf.exporting.saved_model import export_saved_model
+    from hiu_tf.exporting.tflite import export_tflite
 
     folder = tmp_path_factory.mktemp("files")
     module = HIUModule(tiny_network, hand)

@@ -17,7 +17,10 @@ from hiu_tf.config.load import load_recipe, parse_setting
 from hiu_tf.config.schema import ConfigError
 from hiu_tf.errors import UserError
 from hiu_tf.evaluation.benchmarks import POINT_PROTOCOLS, measure
-from hiu_tf.page import Page
+from hiu_tf.html import Page
+from hiu_tf.programs import evaluate, prepare
+from hiu_tf.programs._measure import Part, batches
+from hiu_tf.programs._program import program
 from hiu_tf.runtime.backend import load_network
 from hiu_tf.runtime.card import ModelError
 from hiu_tf.serving import client
@@ -25,9 +28,6 @@ from hiu_tf.serving.client import ServingError, connect
 from pipelines.datasets import open_split
 from pipelines.records import RecordError, damaged_shards
 from tests.pipelines.test_own_data import write_set
-from tools import evaluate, prepare
-from tools._measure import Part, batches
-from tools._program import program
 
 REPOSITORY = Path(__file__).parents[2]
 DEMO = REPOSITORY / "pipelines/recipes/demo.yaml"
@@ -65,7 +65,7 @@ def test_damaged_records_can_be_left_out(damaged, capsys):
     assert "damaged after 1 records" in capsys.readouterr().err
 
 
-def test_labels_that_are_no_numbers_do_not_reach_the_figures(tmp_path, monkeypatch):
+def test_labels_that_are_no_numbers_do_not_reach_the_metrics(tmp_path, monkeypatch):
     import pipelines.schema
 
     monkeypatch.setattr(pipelines.schema.np, "isfinite", lambda array: np.ones(np.shape(array), bool))
@@ -87,7 +87,7 @@ def test_another_size_leaves_no_old_shards(tmp_path):
 
 
 def test_two_programs_do_not_write_one_folder(tmp_path):
-    with locked(tmp_path, "tools/prepare.py"), pytest.raises(UserError, match="is being written by another"):
+    with locked(tmp_path, "hiu prepare"), pytest.raises(UserError, match="is being written by another"):
         prepare.prepare("synthetic", "2", "val", str(tmp_path))
     gone = subprocess.Popen(["true"])
     gone.wait()
@@ -101,7 +101,7 @@ def test_two_programs_do_not_write_one_folder(tmp_path):
 def test_workers_end_with_a_killed_program(tmp_path):
     command = [
         sys.executable,
-        "tools/prepare.py",
+        "hiu prepare",
         "synthetic",
         "--source",
         "4000",
@@ -156,9 +156,9 @@ def test_a_full_disk_ends_in_one_line(tmp_path, capsys):
     program_text = (
         "import resource, signal, sys\nsignal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))\n"
-        "from tools.prepare import write_part\n"
-        "import tools.prepare as p\nimport multiprocessing\np._done = multiprocessing.Value('q', 0)\n"
-        "from tools._program import program\n"
+        "from hiu_tf.programs.prepare import write_part\n"
+        "import hiu_tf.programs.prepare as p\nimport multiprocessing\np._done = multiprocessing.Value('q', 0)\n"
+        "from hiu_tf.programs._program import program\n"
         "sys.exit(program(lambda: write_part('synthetic', '8', 'val', (), sys.argv[1], 0, 1)))\n"
     )
     done = subprocess.run(
@@ -271,7 +271,7 @@ def test_an_unknown_setting_names_those_that_are_spelt_alike():
         load_recipe(DEMO, ["train.stepz=3"])
 
 
-# --- figures and pages ---------------------------------------------------------------------------
+# --- metrics and pages ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 1e200])
@@ -388,7 +388,7 @@ def test_inputs_that_json_does_not_know(bad):
         connect("127.0.0.1:9").predict("tensor", image=np.full((1, 2, 2, 3), bad))
 
 
-def test_the_figures_program_refuses_a_nan(tmp_path, capsys):
+def test_the_metrics_program_refuses_a_nan(tmp_path, capsys):
     joints = np.random.default_rng(0).random((2, 21, 3))
     np.savez(tmp_path / "good.npz", joints=joints)
     np.savez(tmp_path / "bad.npz", joints=np.where(np.arange(21)[:, None] == 3, np.nan, joints))

@@ -15,7 +15,7 @@ from scipy.spatial import Delaunay
 from hiu_tf.conventions.skeleton import MODEL_PARENTS
 from hiu_tf.hand.mano import read_mano
 from hiu_tf.hand.model import HandModelError, load_hand_model, save_hand_model
-from tools.convert_mano import main as convert_mano
+from hiu_tf.programs.convert_mano import main as convert_mano
 
 
 class Reduced:

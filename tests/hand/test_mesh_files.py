@@ -15,7 +15,7 @@ from hiu_tf.errors import UserError
 from hiu_tf.hand import poses
 from hiu_tf.hand.gltf import write_glb
 from hiu_tf.hand.layer import pose_hand
-from tools.hand_mesh import main as hand_mesh
+from hiu_tf.programs.hand_mesh import main as hand_mesh
 
 
 def accessor(document, number):

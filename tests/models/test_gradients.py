@@ -23,8 +23,10 @@ SIZE, BATCH, STEPS = 64, 4, 30
 #: Largest over smallest gradient norm of the parts of a new network.
 SPREAD = 200
 #: What is left of each loss after STEPS steps on one batch, in every stack. Sparse maps fall last.
-LEFT = {keys.LOSS_MASK: 0.75, keys.LOSS_JOINTS_2D: 0.6, keys.LOSS_BONE_DIRECTION: 0.5, keys.LOSS_JOINTS_3D: 0.6}
-LOSSES = LossConfig(ssl_mask=0.0, ssl_joints=0.0, silhouette=0.0, joints_3d=30.0, pose_prior=0.1, shape_prior=0.1)
+LEFT = {"mask": 0.75, "joints_2d": 0.6, "bone_direction": 0.5, "joints_3d": 0.6}
+LOSSES = LossConfig(
+    {"ssl_mask": 0.0, "ssl_joints": 0.0, "silhouette": 0.0, "joints_3d": 30.0, "pose_prior": 0.1, "shape_prior": 0.1}
+)
 TRAINING = TrainConfig(batch_size=BATCH, learning_rate=1e-3, warmup_steps=5)
 
 
@@ -53,7 +55,7 @@ def check(name, rng, **changes):
     trainer = HIUTrainer(network, procedural_hand(), LOSSES, TRAINING)
     trainer.compile(build_optimizer(TRAINING))
     image, gt = batch(rng)
-    totals = {name: tf.reduce_sum(weight) for name, weight in sample_weights(trainer.loss_weights, gt).items()}
+    totals = {name: tf.reduce_sum(weight) for name, weight in sample_weights(trainer.losses_by_name, gt).items()}
 
     look = tf.function(trainer._gradients, autograph=False)
     gradients, before, _ = look(image, gt, totals)

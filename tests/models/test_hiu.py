@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 import tf_keras as keras
 
-from hiu_tf.config.costs import COSTS
+from hiu_tf.config.preset_costs import COSTS
 from hiu_tf.config.presets import PRESETS, model_config
 from hiu_tf.config.schema import ConfigError, ModelConfig
 from hiu_tf.conventions import keys
@@ -20,7 +20,7 @@ def expected_shapes(size):
     half = size // 2
     return {
         keys.HEATMAPS: (None, half, half, 21),
-        keys.MASK: (None, size, size, 1),
+        keys.MASK_LOGITS: (None, size, size, 1),
         keys.POF: (None, half, half, 60),
         keys.SHAPE: (None, 10),
         keys.POSE: (None, 15, 3),
@@ -87,7 +87,7 @@ def test_every_weight_gets_a_gradient(tiny_network, hand):
     with tf.GradientTape() as tape:
         total = 0.0
         for outputs in tiny_network(image, training=True):
-            outputs = outputs | reconstruct(outputs, hand, 64)
+            outputs = reconstruct(outputs, hand, 64)
             total += sum(tf.reduce_sum(tf.square(value)) for value in outputs.values())
     for variable, gradient in zip(
         tiny_network.trainable_variables, tape.gradient(total, tiny_network.trainable_variables)

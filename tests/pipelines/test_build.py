@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from hiu_tf.config.schema import AugmentConfig, DataConfig, LossConfig, Recipe, TrainConfig
 from hiu_tf.conventions import keys
-from hiu_tf.losses.total import SELF_SUPERVISED
+from hiu_tf.tasks.agreement import AGREEMENTS
 from hiu_tf.training.trainer import HIUTrainer
 from pipelines.build import evaluation_data, finish, training_data
 from pipelines.datasets import open_split
@@ -121,11 +121,11 @@ def test_missing_records_are_named(tmp_path):
 
 
 HIDDEN = {
-    ("joints_2d",): (keys.LOSS_HEATMAPS, keys.LOSS_JOINTS_2D),
-    ("joints_3d",): (keys.LOSS_BONE_DIRECTION, keys.LOSS_JOINTS_3D),
-    ("joints_2d", "joints_3d"): (keys.LOSS_POF,),
-    ("mask",): (keys.LOSS_MASK, keys.LOSS_SILHOUETTE),
-    ("ssl",): SELF_SUPERVISED,
+    ("joints_2d",): ("heatmaps", "joints_2d"),
+    ("joints_3d",): ("bone_direction", "joints_3d"),
+    ("joints_2d", "joints_3d"): ("pof",),
+    ("mask",): ("mask", "silhouette"),
+    ("ssl",): tuple(AGREEMENTS),
 }
 
 
@@ -140,7 +140,7 @@ def gradient(names, targets, image, trainer):
 
 @pytest.fixture(scope="module")
 def trainer(tiny_network, hand):
-    return HIUTrainer(tiny_network, hand, LossConfig(joints_3d=1.0), TrainConfig())
+    return HIUTrainer(tiny_network, hand, LossConfig({"joints_3d": 1.0}), TrainConfig())
 
 
 @pytest.mark.parametrize("labels", HIDDEN, ids="+".join)

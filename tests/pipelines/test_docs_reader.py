@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hiu_tf.programs.prepare import main
 from pipelines import datasets
 from tests.pipelines.datasets import formats
-from tools.prepare import main
 
 
 @pytest.fixture

@@ -10,12 +10,12 @@ import tensorflow as tf
 from hiu_tf.conventions import keys
 from hiu_tf.hand.layer import pose_hand
 from hiu_tf.hand.procedural import procedural_hand
+from hiu_tf.programs.fit_hands import main
 from pipelines.crop import place
 from pipelines.datasets import open_split
 from pipelines.meshes import fit_samples
 from pipelines.records import decode, parse, write_index, write_shard
 from pipelines.schema import LEFT, UNKNOWN
-from tools.fit_hands import main
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from hiu_tf.config.load import load_detector_recipe, load_recipe
 from hiu_tf.config.presets import model_config
 from hiu_tf.config.schema import ConfigError
 from hiu_tf.models.detector import build_detector
-from tools.ablate import load_grid
+from hiu_tf.programs.ablate import load_grid
 
 RECIPES = Path(__file__).parents[2] / "pipelines" / "recipes"
 
@@ -66,7 +66,7 @@ def test_every_recipe_loads_and_says_how_to_use_it(path):
 def test_recipes_of_detectors_are_told_apart(path):
     build_detector(load_detector_recipe(path).network)
     assert "# Command:" in path.read_text()
-    with pytest.raises(ConfigError, match="recipe of a detector: give it to tools/detector.py"):
+    with pytest.raises(ConfigError, match="recipe of a detector: give it to hiu detector"):
         load_recipe(path)
 
 

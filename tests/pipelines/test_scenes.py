@@ -4,8 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
+from hiu_tf.config.detection import SceneConfig
 from hiu_tf.config.load import load_detector_recipe
-from hiu_tf.config.schema import ConfigError, SceneConfig
+from hiu_tf.config.schema import ConfigError
 from pipelines.detection import scene_data
 from pipelines.scenes import (
     _clipped,

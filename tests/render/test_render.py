@@ -9,10 +9,10 @@ from hiu_tf.geometry.mesh import close_holes
 from hiu_tf.geometry.tensor.camera import project
 from hiu_tf.hand.layer import pose_hand
 from hiu_tf.hand.poses import sample_pose
+from hiu_tf.programs.timed.render import splat_silhouette
 from hiu_tf.render.kernel import rasterizer_backend
 from hiu_tf.render.rasterizer import rasterize
 from hiu_tf.render.silhouette import mask_pyramid, silhouette
-from tools.benchmarks.render import splat_silhouette
 
 SIZE = 96
 needs_kernel = pytest.mark.skipif(rasterizer_backend() is None, reason="no C++ compiler")

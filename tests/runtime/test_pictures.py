@@ -11,9 +11,9 @@ from PIL import Image
 
 from hiu_tf.cli import main
 from hiu_tf.errors import UserError
-from hiu_tf.export.card import model_card
-from hiu_tf.export.module import HIUModule
-from hiu_tf.export.tflite import export_tflite
+from hiu_tf.exporting.card import model_card
+from hiu_tf.exporting.module import HIUModule
+from hiu_tf.exporting.tflite import export_tflite
 from hiu_tf.pictures import decode_picture, encode_png, is_ours, read_picture
 
 

@@ -10,10 +10,10 @@ import pytest
 from hiu_tf.cli import main
 from hiu_tf.conventions import keys
 from hiu_tf.errors import UserError
-from hiu_tf.export.card import model_card, write_card
-from hiu_tf.export.module import HIUModule
-from hiu_tf.export.saved_model import export_saved_model
-from hiu_tf.export.tflite import export_tflite
+from hiu_tf.exporting.card import model_card, write_card
+from hiu_tf.exporting.module import HIUModule
+from hiu_tf.exporting.saved_model import export_saved_model
+from hiu_tf.exporting.tflite import export_tflite
 from hiu_tf.geometry.camera import virtual_intrinsics
 from hiu_tf.geometry.window import Window
 from hiu_tf.hand.layer import pose_hand

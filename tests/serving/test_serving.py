@@ -14,9 +14,9 @@ import pytest
 import tensorflow as tf
 import yaml
 
-from hiu_tf.export.card import model_card
-from hiu_tf.export.module import HIUModule
-from hiu_tf.export.saved_model import export_saved_model
+from hiu_tf.exporting.card import model_card
+from hiu_tf.exporting.module import HIUModule
+from hiu_tf.exporting.saved_model import export_saved_model
 from hiu_tf.serving import client as client_module
 from hiu_tf.serving.client import GrpcClient, ServingError, connect
 from hiu_tf.serving.kit import BATCH_SIZES, write_kit, write_warmup

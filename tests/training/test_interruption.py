@@ -18,7 +18,7 @@ from hiu_tf.training.journal import JSON_LOG, STARTS, read_journal
 STEPS, EPOCH = 12, 2
 
 
-def command(root, out, *settings, program="tools.train"):
+def command(root, out, *settings, program="hiu_tf.programs.train"):
     chosen = ["model=tiny", f"train.steps={STEPS}", f"train.steps_per_epoch={EPOCH}", "train.batch_size=4", *settings]
     options = [part for setting in chosen for part in ("--set", setting)]
     recipe = ["--recipe", "pipelines/recipes/quickstart.yaml", "--data", str(root), "--out", str(out)]
@@ -94,11 +94,14 @@ def test_a_full_disk_is_one_line_and_loses_nothing(rendered_records, tmp_path):
     """Files beyond 100 kB cannot be written: a checkpoint cannot, the journal can."""
     limited = "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); " + (
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)); import runpy; sys.argv = sys.argv[1:]; "
-        "runpy.run_module('tools.train', run_name='__main__', alter_sys=False)"
+        "runpy.run_module('hiu_tf.programs.train', run_name='__main__', alter_sys=False)"
     )
     arguments = command(rendered_records, tmp_path / "run")[3:]
     result = subprocess.run(
-        [sys.executable, "-c", limited, "tools.train", *arguments], capture_output=True, text=True, check=False
+        [sys.executable, "-c", limited, "hiu_tf.programs.train", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert result.returncode == 1
     assert "error: the disk is full" in result.stderr
@@ -139,7 +142,7 @@ def two_shards(tmp_path_factory):
 
 def launch(root, out, *settings):
     arguments = command(root, out, *settings)[3:]
-    return [sys.executable, "-m", "tools.launch", "--workers", "2", "--restarts", "1", "--", *arguments]
+    return [sys.executable, "-m", "hiu_tf.programs.launch", "--workers", "2", "--restarts", "1", "--", *arguments]
 
 
 def test_two_workers_on_loopback(two_shards, tmp_path):

@@ -5,8 +5,8 @@ import pytest
 import tensorflow as tf
 
 from hiu_tf.conventions import keys
-from hiu_tf.evaluation.figures import FIGURES
-from hiu_tf.metrics.streaming import streaming_metrics
+from hiu_tf.evaluation.metrics import METRICS
+from hiu_tf.tasks import PAPER
 
 SAMPLES, SIZE = 13, 32
 
@@ -25,21 +25,20 @@ def data(rng):
         keys.JOINTS_2D: targets[keys.JOINTS_2D] + rng.normal(0, 2, (SAMPLES, 21, 2)),
         keys.JOINTS_2D_PROJECTED: targets[keys.JOINTS_2D] + rng.normal(0, 3, (SAMPLES, 21, 2)),
         keys.JOINTS_3D: rng.normal(0, 0.05, (SAMPLES, 21, 3)),
-        keys.MASK: rng.normal(0, 1, (SAMPLES, SIZE, SIZE, 1)),
+        keys.MASK: rng.uniform(0, 1, (SAMPLES, SIZE, SIZE)),
     }
     as_float = lambda arrays: {name: value.astype(np.float32) for name, value in arrays.items()}
     return as_float(targets), as_float(predicted)
 
 
-@pytest.mark.parametrize("metric", streaming_metrics(SIZE), ids=lambda metric: metric.name)
+@pytest.mark.parametrize("metric", [m for task in PAPER for m in task.streaming(SIZE)], ids=lambda metric: metric.name)
 def test_streaming_equals_offline(metric, data):
     targets, predicted = data
     for part in (slice(0, 5), slice(5, 10), slice(10, 13)):
         metric.update_state(*({name: tf.constant(v[part]) for name, v in arrays.items()} for arrays in data))
-    figure = next(figure for figure in FIGURES if figure.name == metric.name)
-    offline = {**predicted, keys.MASK: 1 / (1 + np.exp(-predicted[keys.MASK][..., 0]))}
+    metric = next(metric for metric in METRICS if metric.name == metric.name)
     labels = {**targets, keys.MASK: targets[keys.MASK][..., 0]}
-    expected = figure.value(figure.errors(offline, labels, SIZE))
+    expected = metric.value(metric.errors(predicted, labels, SIZE))
     assert float(metric.result()) == pytest.approx(expected, rel=1e-5)
     metric.reset_state()
     assert float(metric.result()) == 0

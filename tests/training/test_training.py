@@ -12,15 +12,15 @@ from hiu_tf.config.presets import model_config
 from hiu_tf.config.schema import ConfigError, DataConfig, LossConfig, Recipe, TrainConfig
 from hiu_tf.conventions import keys
 from hiu_tf.errors import UserError
-from hiu_tf.losses.self_supervised import RENDERED
 from hiu_tf.losses.total import sample_weights
 from hiu_tf.models.hiu import build_hiu
+from hiu_tf.training import journal
 from hiu_tf.training import run as run_module
 from hiu_tf.training.bad_batch import FOLDER as BAD_BATCHES
 from hiu_tf.training.bad_batch import report_bad_batch, where_it_began
 from hiu_tf.training.checkpoints import SaveState
 from hiu_tf.training.folder import RECIPE, WEIGHTS, adopt, load_run
-from hiu_tf.training.journal import CSV_LOG, STARTS, Journal, read_journal
+from hiu_tf.training.journal import CSV_LOG, STARTS, Journal, note_start, read_journal
 from hiu_tf.training.optimizer import build_optimizer
 from hiu_tf.training.parts import freeze
 from hiu_tf.training.report import REPORT
@@ -36,13 +36,13 @@ def recipe(steps, loss=None, **settings):
     return Recipe(
         model="tiny",
         data={"synthetic": DataConfig(path="synthetic")},
-        loss=loss or LossConfig(joints_3d=10.0, ssl_warmup_steps=2),
+        loss=loss or LossConfig({"joints_3d": 10.0}, ssl_warmup_steps=2),
         train=TrainConfig(**basis | settings),
     )
 
 
 def run(made, root, folder, **options):
-    """Trains a recipe as tools/train.py does."""
+    """Trains a recipe as hiu train does."""
 
     def data(start, worker=0, workers=1):
         return training_data(made, root, 64, start, worker, workers)
@@ -57,7 +57,7 @@ def trainer_of(hand, losses=None, synchronized=False, **settings):
     for layer in network._flatten_layers():
         if isinstance(layer, keras.layers.BatchNormalization) and not synchronized:
             layer.trainable = False
-    return HIUTrainer(network, hand, losses or LossConfig(joints_3d=10.0), TrainConfig(clip_norm=1e9, **settings))
+    return HIUTrainer(network, hand, losses or LossConfig({"joints_3d": 10.0}), TrainConfig(clip_norm=1e9, **settings))
 
 
 def losses(folder):
@@ -160,7 +160,7 @@ def test_mixed_precision(rendered_records, hand, tmp_path):
     trainer = HIUTrainer(network, hand, LossConfig(), TrainConfig())
     image, targets = next(iter(training_data(made, rendered_records, 64)))
     stacks = trainer.predictions(image, training=True)
-    assert stacks[0][RENDERED].dtype == stacks[0][keys.VERTICES].dtype == tf.float32
+    assert stacks[0][keys.RENDERED_MASK].dtype == stacks[0][keys.VERTICES].dtype == tf.float32
     assert {layer.compute_dtype for layer in load_run(tmp_path).network.layers} == {"float32"}
 
 
@@ -183,9 +183,9 @@ def test_parts_of_a_batch_give_the_gradient_of_the_whole(rendered_records, hand)
     for parts in (1, 2, 4):
         trainer = trainer_of(hand, batch_size=4, accumulate=parts)
         trainer.compile(keras.optimizers.legacy.SGD(0.1))
-        totals = trainer._totals(sample_weights(trainer.loss_weights, targets))
+        totals = trainer._totals(sample_weights(trainer.losses_by_name, targets))
         gradients, errors, loss = tf.function(trainer._accumulated, autograph=False)(image, targets, totals)
-        found.append((float(loss), np.concatenate([np.ravel(g) for g in gradients]), errors[keys.LOSS_MASK].numpy()))
+        found.append((float(loss), np.concatenate([np.ravel(g) for g in gradients]), errors["mask"].numpy()))
     for loss, gradient, errors in found[1:]:
         assert loss == pytest.approx(found[0][0], rel=1e-5)
         assert np.linalg.norm(gradient - found[0][1]) < 1e-4 * np.linalg.norm(found[0][1])
@@ -212,7 +212,13 @@ def test_a_run_tells_what_happens(rendered_records, tmp_path):
     best = json.loads((tmp_path / BEST).read_text())
     assert best["value"] == pytest.approx(max(values))
     assert best["step"] == 2 * (1 + int(np.argmax(values)))
-    assert (tmp_path / BEST_WEIGHTS).exists()
+    other = build_hiu(model_config("tiny", {"stacks": 2}))
+    other.load_weights(str(tmp_path / BEST_WEIGHTS))
+    for found, expected in zip(load_run(tmp_path, best=True).network.get_weights(), other.get_weights()):
+        np.testing.assert_array_equal(found, expected)
+    (tmp_path / BEST_WEIGHTS).unlink()
+    with pytest.raises(UserError, match="has no best.weights.h5"):
+        load_run(tmp_path, best=True)
     record = records[0]
     assert record["labels/heatmaps/a"] + record["labels/heatmaps/b"] == 8
     assert record["labels/mask/b"] == 0
@@ -287,26 +293,26 @@ print(*map(repr, map(float, [*history, np.abs(weights).sum(), weights @ np.sin(n
 def test_two_replicas_equal_one(rendered_records):
     """1 x 8 and 2 x 4, step by step: all masks and 3D labels in one replica; a replica without any label; batches of
     3 and of 1, which leave a replica with less or nothing. Losses, gradient norms and weights agree to 1e-4."""
-    figures = []
+    metrics = []
     for replicas in ("1", "2"):
         command = [sys.executable, "-c", REPLICAS, replicas, str(rendered_records)]
         result = subprocess.run(command, capture_output=True, text=True, check=False)
         assert result.returncode == 0, result.stderr[-2000:]
-        figures.append([float(number) for number in result.stdout.split()])
-    assert len(figures[0]) == 4 * 3 + 2
-    np.testing.assert_allclose(figures[0], figures[1], rtol=1e-4)
+        metrics.append([float(number) for number in result.stdout.split()])
+    assert len(metrics[0]) == 4 * 3 + 2
+    np.testing.assert_allclose(metrics[0], metrics[1], rtol=1e-4)
 
 
 @pytest.mark.slow
 def test_synchronised_batch_norm_sees_the_whole_batch(rendered_records):
     """1 x 8 and 2 x 4 agree with batch norm in training too."""
-    figures = []
+    metrics = []
     for replicas in ("1", "2"):
         command = [sys.executable, "-c", REPLICAS, replicas, str(rendered_records), "synchronised"]
         result = subprocess.run(command, capture_output=True, text=True, check=False)
         assert result.returncode == 0, result.stderr[-2000:]
-        figures.append([float(number) for number in result.stdout.split()])
-    np.testing.assert_allclose(figures[0], figures[1], rtol=1e-3)
+        metrics.append([float(number) for number in result.stdout.split()])
+    np.testing.assert_allclose(metrics[0], metrics[1], rtol=1e-3)
 
 
 def test_a_run_that_goes_on_has_no_result_until_it_ends(rendered_records, tmp_path):
@@ -359,14 +365,14 @@ def test_which_epochs_are_validated_does_not_depend_on_interruptions(rendered_re
         assert found == [4, 8, 10], name
 
 
-def test_another_figure_starts_with_no_best(rendered_records, tmp_path):
+def test_another_metric_starts_with_no_best(rendered_records, tmp_path):
     """A loss of 9 is not worse than an area of .1."""
     made = {"validate": ("synthetic",), "best": "joints_2d_auc"}
     run(recipe(2, **made), rendered_records, tmp_path)
     made["best"] = "loss"
     run(recipe(4, **made), rendered_records, tmp_path)
     best, last = json.loads((tmp_path / BEST).read_text()), read_journal(tmp_path)[-1]
-    assert best == {"figure": "loss", "sets": ["synthetic"], "value": pytest.approx(last["val_loss"]), "step": 4}
+    assert best == {"metric": "loss", "sets": ["synthetic"], "value": pytest.approx(last["val_loss"]), "step": 4}
 
 
 def test_validation_does_not_warm_up(rendered_records, hand):
@@ -393,3 +399,18 @@ def test_a_skipped_step_leaves_everything_as_it_was(rendered_records, hand):
         np.testing.assert_array_equal(one, other)
     trainer.train_on_batch(image, targets)
     assert any((one != other).any() for one, other in zip(trainer.network.get_weights(), before))
+
+
+def test_a_start_notes_no_commit_of_another_repository(tmp_path, monkeypatch):
+    """The package may be installed below somebody else's repository: its commit says nothing about ours."""
+    place = tmp_path / "theirs" / "env" / "hiu_tf" / "training"
+    place.mkdir(parents=True)
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-C", str(tmp_path / "theirs")]
+    for words in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "x"]):
+        subprocess.run([*git, *words], check=True)
+    monkeypatch.setattr(journal, "__file__", str(place / "journal.py"))
+    note_start(tmp_path, 0)
+    assert json.loads((tmp_path / STARTS).read_text())[0]["git_commit"] is None
+    monkeypatch.setattr(journal, "__file__", str(tmp_path / "theirs" / "hiu_tf" / "training" / "journal.py"))
+    note_start(tmp_path, 0)
+    assert len(json.loads((tmp_path / STARTS).read_text())[1]["git_commit"]) == 40

@@ -21,7 +21,7 @@ def open_split(source: str, split: str, poses: str = "") -> Split:
     Args:
       source: how many the split has, as a decimal number.
       split: train, val or test; their scenes are drawn from seeds that never meet.
-      poses: a folder with poses.npz of real hands (tools/fit_hands.py) in it or below; most hands take their poses.
+      poses: a folder with poses.npz of real hands (hiu fit) in it or below; most hands take their poses.
 
     Raises:
       DataSetError: source is no positive number, or there are no poses.
@@ -46,7 +46,7 @@ def _real_poses(folder):
     """All poses and views below a folder, [N, 15, 3] and [N, 3, 3]."""
     files = sorted(folder.rglob(POSES))
     if not files:
-        raise DataSetError(f"synthetic: {folder} has no {POSES} in it or below: tools/fit_hands.py writes them")
+        raise DataSetError(f"synthetic: {folder} has no {POSES} in it or below: hiu fit writes them")
     parts = []
     for file in files:
         try:

@@ -7,16 +7,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from hiu_tf.hand.anatomy import UPRIGHT
 from hiu_tf.hand.poses import sample_pose
 
 PICTURE_SIZE = 256
-#: Files of poses and views of real hands, as tools/fit_hands.py writes them.
+#: Files of poses and views of real hands, as hiu fit writes them.
 POSES = "poses.npz"
 #: Share of hands in poses of real ones where there are any, and how far they depart from them (radians).
 _REAL_SHARE, _POSE_NOISE, _VIEW_NOISE = 0.7, 0.08, 0.3
-#: Hand frame -> camera frame with fingers up and palm to the camera.
-UPRIGHT = np.array([[0.0, 0, 1], [1, 0, 0], [0, 1, 0]])
-
 #: Skin tones (sRGB) from light to dark.
 _SKIN_TONES = np.array(
     [

@@ -1,4 +1,4 @@
-"""Writes small data sets in exactly the layouts of the published ones, with their traps (facts of each card).
+"""Writes small data sets in exactly the layouts of the published ones, with their traps (the cards in pipelines/datasets).
 
 Every builder returns what a reader must find, computed here from the raw numbers and not by the reader.
 """

@@ -1,0 +1,80 @@
+"""The card of an exported model: what it takes, what it gives, in which units, how it was made."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import hiu_tf
+from hiu_tf.config.schema import ModelConfig
+from hiu_tf.conventions.skeleton import BONES, JOINT_NAMES
+from hiu_tf.exporting.contract import contract
+from hiu_tf.geometry.camera import virtual_intrinsics
+from hiu_tf.geometry.window import SCALE
+from hiu_tf.hand.model import HandModel
+from hiu_tf.tasks import find_tasks
+
+
+def model_card(
+    preset: str,
+    image_size: int,
+    hand: HandModel,
+    metrics: dict | None,
+    min_score: float = 0.0,
+    tasks: tuple[str, ...] = ModelConfig.tasks,
+) -> dict:
+    """The card as plain data.
+
+    Args:
+      preset, image_size, tasks: of the network.
+      hand: the hand model.
+      metrics: what was measured.
+      min_score: what a hand must score to be one (docs/evaluation.md).
+    """
+    signatures = contract(find_tasks(tasks))
+    return {
+        "name": preset,
+        "hiu_tf": hiu_tf.__version__,
+        "image_size": image_size,
+        "window_scale": SCALE,
+        "min_score": min_score,
+        "input": f"image [B, {image_size}, {image_size}, 3] float32, RGB in [0, 1], one right hand at 1 / {SCALE} of the side",
+        "tasks": list(tasks),
+        # What the runtime reads.
+        "outputs": {
+            name: f"[{', '.join(map(str, output['shape']))}] {output['is']}"
+            for name, output in signatures["tensor"]["outputs"].items()
+        },
+        "signatures": signatures,
+        "camera": virtual_intrinsics(image_size).tolist(),
+        "joint_names": JOINT_NAMES,
+        "bones": BONES.tolist(),
+        "vertices": len(hand.vertices),
+        "faces": hand.faces.tolist(),
+        "hand": {"name": hand.name, "licence": hand.licence},
+        "metrics": metrics or {},
+    }
+
+
+def write_card(folder: Path, card: dict) -> None:
+    """Writes model.json for programs and card.md for people."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "model.json").write_text(json.dumps(card))
+
+
+def card_text(card: dict, files: dict[str, int], tables: list[str], training: str) -> str:
+    """The card for people, Markdown.
+
+    Args:
+      files: name -> bytes.
+      tables: what was measured, and how far the files are from the network; "" where it was not.
+      training: a sentence.
+    """
+    lines = [f"# {card['name']}", "", training, "", "## Files", ""]
+    lines += [f"- `{name}`: {size / 1e6:.1f} MB" for name, size in files.items()]
+    lines += ["", "## Input and outputs", "", f"- input: {card['input']}"]
+    lines += [f"- hand model: {card['hand']['name']} ({card['hand']['licence']})"]
+    lines += [f"- `{name}`: {text}" for name, text in card["outputs"].items()]
+    for title, table in zip(("Measured", "Files against the network"), tables):
+        lines += ["", f"## {title}", "", table or "not measured"]
+    return "\n".join([*lines, ""])

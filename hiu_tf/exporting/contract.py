@@ -1,0 +1,28 @@
+"""What every signature of an exported model takes and gives: checked in, and held against the exports by tests."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from hiu_tf.tasks import PAPER
+from hiu_tf.tasks.base import Task
+
+CONTRACT = Path(__file__).with_name("contract.json")
+
+
+def contract(tasks: Iterable[Task] = PAPER) -> dict[str, dict]:
+    """Signature -> use, inputs and outputs, each with dtype, shape and what it is.
+
+    Tasks beyond the paper's add their outputs to the signature "tensor". Letters of shapes: B batch, S side of the
+    network's crops, V vertices of its hand, H and W of any picture.
+    """
+    signatures = json.loads(CONTRACT.read_text(encoding="utf-8"))
+    signatures["tensor"]["outputs"] |= {
+        name: {"dtype": "float32", "shape": ["B", *output.shape], "is": output.words}
+        for task in tasks
+        if task not in PAPER
+        for name, output in task.outputs.items()
+    }
+    return signatures

@@ -1,0 +1,80 @@
+"""The detector as a .tflite file for the runtime, and as a SavedModel to go on training from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import tensorflow as tf
+import tf_keras as keras
+
+import hiu_tf
+from hiu_tf.atomic import written_whole
+from hiu_tf.codecs.centres import CHANNELS, STRIDE
+from hiu_tf.conventions import keys
+from hiu_tf.exporting.saved_model import export_saved_model
+from hiu_tf.exporting.tflite import export_tflite
+from hiu_tf.runtime.detector import MAPS
+from hiu_tf.runtime.shipped import DETECTOR
+
+
+class DetectorModule(tf.Module):
+    """A network from `build_detector`, ready to be saved."""
+
+    def __init__(self, network: keras.Model):
+        super().__init__(name=DETECTOR)
+        self.weights = network.variables
+        self._network = lambda image: network(image, training=False)
+        self.size = network.input_shape[1]
+
+    def in_line(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Squares [B, S, S, 3] float32 RGB in [0, 1] -> {MAPS: [B, S/4, S/4, 8]} (codecs/centres.py)."""
+        # What is no number becomes 0 (NaN is the one value that differs from itself): NaN in, never NaN out.
+        image = tf.clip_by_value(tf.where(tf.equal(image, image), image, tf.zeros_like(image)), 0.0, 1.0)
+        return {MAPS: self._network(image)}
+
+    def signatures(self) -> dict[str, object]:
+        """The one signature, "tensor"."""
+        spec = tf.TensorSpec([None, self.size, self.size, 3], tf.float32, keys.IMAGE)
+        function = tf.function(self.in_line, input_signature=[spec], autograph=False)
+        return {"tensor": function.get_concrete_function()}
+
+
+def detector_card(size: int, min_score: float, metrics: dict | None) -> dict:
+    """The card as plain data."""
+    cells = size // STRIDE
+    return {
+        "name": DETECTOR,
+        "hiu_tf": hiu_tf.__version__,
+        "image_size": size,
+        "min_score": min_score,
+        "input": f"image [B, {size}, {size}, 3] float32, RGB in [0, 1], a whole picture, letterboxed",
+        "outputs": {
+            MAPS: f"[B, {cells}, {cells}, {CHANNELS}] logit of a hand's centre, offset (2), log size (2), direction (2), logit of left"
+        },
+        "metrics": metrics or {},
+    }
+
+
+def detector_text(card: dict, measured: str, training: str) -> str:
+    """The card for people, Markdown."""
+    return "\n\n".join(
+        [
+            f"# {card['name']}",
+            training,
+            "## Input and outputs",
+            f"- input: {card['input']}\n- `{MAPS}`: {card['outputs'][MAPS]}",
+            f"## Measured on val, at the score {card['min_score']:g}",
+            measured + "\n",
+        ]
+    )
+
+
+def export_detector(network: keras.Model, folder: Path, card: dict, text: str) -> list[Path]:
+    """Writes FOLDER/NAME_float16.tflite, FOLDER/VERSION and card.md; returns the first two."""
+    module = DetectorModule(network)
+    path = folder / f"{DETECTOR}_float16.tflite"
+    export_tflite(module, path, "float16", card=card)
+    version = export_saved_model(module, folder, card)
+    with written_whole(folder / "card.md") as scratch:
+        scratch.write_text(text)
+    return [path, version]

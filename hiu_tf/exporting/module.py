@@ -1,0 +1,148 @@
+"""The exported computation: crops, pictures or encoded pictures in, hands out; one signature for each use."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+import tf_keras as keras
+
+from hiu_tf.conventions import keys
+from hiu_tf.errors import UserError
+from hiu_tf.exporting.camera import to_camera
+from hiu_tf.exporting.crops import Windows, cut_encoded, cut_images, masks_as_png
+from hiu_tf.hand.model import HandModel
+from hiu_tf.models.reconstruction import reconstruct
+from hiu_tf.tasks import PAPER
+from hiu_tf.tasks.base import Task
+
+_DENSE = (keys.HEATMAPS, keys.MASK, keys.POF, keys.JOINTS_2D, keys.JOINTS_3D, keys.VERTICES)
+_HANDS = (keys.JOINTS_2D, keys.SCORES, keys.JOINTS_3D)
+_MESH = (*_HANDS, keys.VERTICES, keys.SHAPE, keys.POSE, keys.ROTATION, keys.TRANSLATION)
+_LEFT = 1
+
+
+class HIUModule(tf.Module):
+    """The last stack of a network with its hand layer, ready to be saved.
+
+    Args:
+      network: from `build_hiu`.
+      hand: the hand model.
+      tasks: of the network.
+
+    Attributes:
+      outputs: of `predict` and of the signature "tensor", in the order of the card.
+
+    Raises:
+      UserError: the network lacks a task whose predictions the signatures promise.
+    """
+
+    def __init__(self, network: keras.Model, hand: HandModel, tasks: tuple[Task, ...] = PAPER):
+        super().__init__(name="hiu")
+        missing = [task.name for task in PAPER if task.name not in {t.name for t in tasks}]
+        if missing:
+            raise UserError(
+                f"an exported model needs all of the paper's tasks: network.tasks lacks {', '.join(missing)}"
+            )
+        self.tasks, self.outputs = tasks, tuple(key for task in tasks for key in task.outputs)
+        last = keras.Model(network.input, network.output[-1])
+        # Only the weights are tracked: a tracked Keras model is saved layer by layer, with a traced
+        # function for each, which takes minutes and serves nobody.
+        self.weights = last.variables
+        self._network = lambda image: last(image, training=False)
+        self.hand, self.size = hand, network.input_shape[1]
+        crops = _spec([None, self.size, self.size, 3], tf.float32, keys.IMAGE)
+        # One function for all signatures: its constants, megabytes of the hand model, are saved once.
+        self._shared = tf.function(self._never_empty, input_signature=[crops], autograph=False)
+
+    def predict(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Crops [B, S, S, 3] float32 RGB in [0, 1] -> `outputs`."""
+        return _named(self._shared(image), self.outputs)
+
+    def in_line(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
+        """As `predict`, as one plain graph that does not look at the batch: what interpreters on phones run fast."""
+        return _named(self._everything(image), self.outputs)
+
+    def dense(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Crops as in `predict` -> heat maps, mask, POF, joints and mesh."""
+        return _named(self._shared(image), _DENSE)
+
+    def signatures(self) -> dict[str, object]:
+        """Concrete functions by signature name, as in contract.json."""
+        crop = _spec([None, None, None, 3], tf.float32, keys.IMAGE)
+        encoded = _spec([None], tf.string, "image_bytes")
+        located = [
+            encoded, _spec([None, 4], tf.float32, keys.BOX), _spec([None], tf.int32, keys.SIDE),
+            _spec([None, 3, 3], tf.float32, keys.INTRINSICS),
+        ]  # fmt: skip
+        pictures = _spec([None, None, None, 3], tf.uint8, "images")
+        functions = {
+            "serving_default": (lambda image_bytes: self._of_encoded(image_bytes, _HANDS), [encoded]),
+            "mesh": (lambda image_bytes: self._of_encoded(image_bytes, _MESH), [encoded]),
+            "mask": (self._masks, [encoded]),
+            "located": (self._located, located),
+            "images_uint8": (lambda images: self._in_pictures(*cut_images(images, self.size), _HANDS), [pictures]),
+            "tensor": (lambda image: self.predict(self._checked(image)), [crop]),
+            "dense": (lambda image: self.dense(self._checked(image)), [crop]),
+        }
+        return {name: _concrete(function, specs) for name, (function, specs) in functions.items()}
+
+    def _never_empty(self, image):
+        """An empty batch is computed as one blank crop that nobody sees."""
+        count = tf.shape(image)[0]
+        image = tf.pad(image, [[0, tf.cast(count == 0, tf.int32)], [0, 0], [0, 0], [0, 0]])
+        return {name: value[:count] for name, value in self._everything(image).items()}
+
+    def _everything(self, image):
+        # What is no number becomes 0 (NaN is the one value that differs from itself): NaN in, never NaN out.
+        image = tf.clip_by_value(tf.where(tf.equal(image, image), image, tf.zeros_like(image)), 0.0, 1.0)
+        found = reconstruct(self._network(image), self.hand, self.size, self.tasks)
+        return {name: found[name] for name in dict.fromkeys((*self.outputs, *_DENSE))}
+
+    def _checked(self, image):
+        message = f"image must be [batch, {self.size}, {self.size}, 3] float32 in [0, 1]"
+        with tf.control_dependencies([tf.debugging.assert_equal(tf.shape(image)[1:3], self.size, message)]):
+            return tf.ensure_shape(tf.identity(image), [None, self.size, self.size, 3])
+
+    def _whole(self, image_bytes):
+        """Crops of pictures that each show one right hand, and their windows."""
+        count = tf.shape(image_bytes)[0]
+        return cut_encoded(image_bytes, tf.zeros([count, 4]), tf.zeros([count], tf.bool), self.size)
+
+    def _of_encoded(self, image_bytes, names):
+        return self._in_pictures(*self._whole(image_bytes), names)
+
+    def _masks(self, image_bytes):
+        crops, windows = self._whole(image_bytes)
+        pngs = masks_as_png(self.predict(crops)[keys.MASK], windows, self.size)
+        return {"mask_png_bytes": pngs} | _about(windows)
+
+    def _located(self, image_bytes, box, side, intrinsics):
+        crops, windows = cut_encoded(image_bytes, box, side == _LEFT, self.size)
+        outputs = self.predict(crops)
+        outputs |= to_camera(outputs, windows, intrinsics, self.size)
+        return self._answer(outputs, windows, _MESH)
+
+    def _in_pictures(self, crops, windows: Windows, names):
+        return self._answer(self.predict(crops), windows, names)
+
+    def _answer(self, outputs, windows, names):
+        """Outputs with 2D joints in the pixels of the pictures that were sent."""
+        outputs |= {keys.JOINTS_2D: windows.to_picture(outputs[keys.JOINTS_2D], self.size)}
+        score = {"hand_score": tf.reduce_mean(outputs[keys.SCORES], axis=1)}
+        return {name: outputs[name] for name in names} | score | _about(windows)
+
+
+def _about(windows):
+    return {"image_size": windows.sizes, "image_valid": windows.valid}
+
+
+def _named(outputs, names):
+    """An identity gives each output a name of its own in the exported graph."""
+    return {name: tf.identity(outputs[name], name=name) for name in names}
+
+
+def _spec(shape, dtype, name):
+    return tf.TensorSpec(shape, dtype, name=name)
+
+
+def _concrete(function, specs):
+    return tf.function(function, autograph=False).get_concrete_function(*specs)

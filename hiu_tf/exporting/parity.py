@@ -1,0 +1,127 @@
+"""How far an exported file is from the network it was made of, and what that does to every metric."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+from hiu_tf.conventions import keys
+from hiu_tf.evaluation.evaluate import measure, values
+from hiu_tf.evaluation.predictors import Predict
+from hiu_tf.metrics.metric import mean
+from hiu_tf.tables import markdown_table
+
+_CROP = 256
+_MESH = ("mesh_root", "mesh_aligned")
+
+
+class Parity(NamedTuple):
+    """Of one file against the Keras network, over some pictures.
+
+    Attributes:
+      pixels, millimetres: (median, mean, max) distance of 2D joints in pixels of a crop of 256, and of vertices from
+        their wrists in millimetres.
+      mask: mean absolute difference of the mask.
+      pixel_error: change of the mean 2D error, pixels of a crop of 256; NaN without 2D labels.
+      changes: metric -> its value by the file minus its value by the network.
+      pictures: how many.
+    """
+
+    pixels: tuple[float, float, float]
+    millimetres: tuple[float, float, float]
+    mask: float
+    pixel_error: float
+    changes: dict[str, float]
+    pictures: int
+
+
+def parity(reference: Predict, candidates: dict[str, Predict], batches: Iterable[dict], size: int) -> dict[str, Parity]:
+    """{name: how far it is from the reference} over labelled batches."""
+    differences = {name: [] for name in candidates}
+    last = {}
+
+    def remember(image):
+        last.clear()
+        last.update(reference(image))
+        return dict(last)
+
+    def compared(name, predict):
+        def answer(image):
+            found = predict(image)
+            differences[name].append(_differences(last, found, size))
+            return found
+
+        return answer
+
+    predictors = {"": remember} | {name: compared(name, predict) for name, predict in candidates.items()}
+    samples, measured = measure(predictors, batches, size)
+    expected = values(measured[""])
+    found = {}
+    for name in candidates:
+        flat, deep, mask = (np.concatenate(parts) for parts in zip(*differences[name]))
+        changes = {metric: value - expected[metric] for metric, value in values(measured[name]).items()}
+        moved = [(float(np.median(d)), float(d.mean()), float(d.max())) for d in (flat, deep)]
+        pixel_error = _pixel_error(measured[name]) - _pixel_error(measured[""])
+        found[name] = Parity(*moved, float(mask.mean()), pixel_error, changes, len(samples.ids))
+    return found
+
+
+def beyond_limits(found: dict[str, Parity], allowed: dict[str, tuple[float, float]]) -> dict[str, str]:
+    """Which files move predictions or change errors more than they may: {name: in words}.
+
+    Args:
+      found: by name.
+      allowed: how far half of the points may move, and how much mean errors may change: pixels of a crop of 256, and
+        millimetres.
+    """
+    wrong = {}
+    for name, part in found.items():
+        limits = dict(zip(("px", "mm"), allowed[name]))
+        checks = [("2D joints move", part.pixels[0], "px"), ("the mesh moves", part.millimetres[0], "mm")]
+        checks += [("the 2D error changes", part.pixel_error, "px")] if not np.isnan(part.pixel_error) else []
+        checks += [(f"{metric} changes", part.changes[metric], "mm") for metric in _MESH if metric in part.changes]
+        texts = [
+            f"{what} by {value:.3g} {unit} (limit {limits[unit]:g})"
+            for what, value, unit in checks
+            if not abs(value) <= limits[unit]  # NaN is no pass
+        ]
+        wrong |= {name: ", ".join(texts)} if texts else {}
+    return wrong
+
+
+def parity_table(found: dict[str, Parity]) -> str:
+    """As Markdown: differences, and the change of every metric."""
+    metrics = list(dict.fromkeys(name for part in found.values() for name in part.changes))
+    header = [
+        "file",
+        "pictures",
+        "2D px of 256 (median / mean / max)",
+        "mesh mm (median / mean / max)",
+        "mask",
+        "Δ 2D error (px)",
+        *(f"Δ {f}" for f in metrics),
+    ]
+    rows = []
+    for name, part in found.items():
+        moved = [" / ".join(f"{value:.3g}" for value in part_of) for part_of in (part.pixels, part.millimetres)]
+        changes = [f"{part.changes[f]:+.4f}" if f in part.changes else "-" for f in metrics]
+        rows.append([name, part.pictures, *moved, f"{part.mask:.2g}", f"{part.pixel_error:+.3f}", *changes])
+    return markdown_table(header, rows)
+
+
+def _pixel_error(found):
+    """Mean over joints of the mean 2D error; NaN without labels."""
+    errors = found.errors.get("joints_2d_auc")
+    return float("nan") if errors is None else float(mean(mean(errors, axis=0)))
+
+
+def _differences(a, b, size):
+    flat = np.linalg.norm(a[keys.JOINTS_2D] - b[keys.JOINTS_2D], axis=-1) * _CROP / size
+    meshes = [part[keys.VERTICES] - part[keys.JOINTS_3D][:, :1] for part in (a, b)]
+    return (
+        flat,
+        1000 * np.linalg.norm(meshes[0] - meshes[1], axis=-1),
+        np.abs(a[keys.MASK] - b.get(keys.MASK, a[keys.MASK])),
+    )

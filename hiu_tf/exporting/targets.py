@@ -1,0 +1,73 @@
+"""What a network is exported as: one `Target` for each kind of file, in one table.
+
+A new kind is one function that writes it, and one line in TARGETS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from hiu_tf.evaluation.predictors import Predict, exported_predictor
+from hiu_tf.exporting.module import HIUModule
+from hiu_tf.exporting.saved_model import export_saved_model
+from hiu_tf.exporting.tflite import export_tflite
+
+SAVED = "SavedModel"
+
+
+class Options(NamedTuple):
+    """What the user may choose.
+
+    Attributes:
+      batch: crops of one call of a TFLite file; None: resizable.
+      mask: whether TFLite files give the mask.
+      crops: [N, S, S, 3] in [0, 1], for targets that measure ranges on pictures.
+    """
+
+    batch: int | None = 1
+    mask: bool = True
+    crops: np.ndarray | None = None
+
+
+class Target(NamedTuple):
+    """One kind of file.
+
+    Attributes:
+      write: (module, folder, card, options) -> path of what it has written in the folder.
+      limits: how far half of its points may be from the network's, and how much mean errors may change: pixels of a
+        crop of 256, and millimetres.
+      needs_crops: whether `write` needs options.crops.
+      open: path -> predictor, to compare it with the network.
+    """
+
+    write: Callable[[HIUModule, Path, dict, Options], Path]
+    limits: tuple[float, float]
+    needs_crops: bool = False
+    open: Callable[[Path], Predict] = lambda path: exported_predictor(str(path))[0]
+
+
+def _saved_model(module, folder, card, options):
+    del options
+    return export_saved_model(module, folder, card)
+
+
+def _tflite(precision):
+    def write(module, folder, card, options):
+        path = folder / f"{card['name']}_{precision}.tflite"
+        export_tflite(module, path, precision, options.crops, card, options.batch, options.mask)
+        return path
+
+    return write
+
+
+TARGETS = {
+    SAVED: Target(_saved_model, (0.05, 0.05)),
+    "float32": Target(_tflite("float32"), (0.05, 0.05)),
+    "float16": Target(_tflite("float16"), (0.3, 0.3)),
+    "dynamic": Target(_tflite("dynamic"), (1.0, 1.0)),
+    "int8": Target(_tflite("int8"), (1.5, 1.5), needs_crops=True),
+}

@@ -1,0 +1,186 @@
+"""Models and records joined for measuring: what hiu evaluate runs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+MEAN_SAMPLES = 512
+_BATCH, _SEED = 32, 0
+
+
+class Part(NamedTuple):
+    """Which samples of each set are measured."""
+
+    root: str
+    sets: list[str]
+    split: str = "val"
+    fold: tuple[float, float] = (0.0, 1.0)
+    limit: int = -1
+    corruption: str = ""
+    skip_damaged: bool = False
+
+
+def open_model(path: str):
+    """(predict, side of its crops) of the folder of a run, a .tflite file or a SavedModel folder."""
+    from hiu_tf.evaluation.predictors import exported_predictor, network_predictor
+    from hiu_tf.training.folder import RECIPE, load_run
+
+    if (Path(path) / RECIPE).is_file():
+        run = load_run(path)
+        return network_predictor(run.network, run.hand, tasks=run.tasks), run.config.image_size
+    return exported_predictor(path)
+
+
+def run_predictors(run, every_stack: bool = False) -> dict:
+    """A run as "trained", the same network with random weights, and with `every_stack` each of its stacks."""
+    import tf_keras as keras
+
+    from hiu_tf.evaluation.predictors import network_predictor
+    from hiu_tf.models.hiu import build_hiu
+
+    keras.utils.set_random_seed(_SEED)
+    stacks = range(run.config.stacks if every_stack else 0)
+    return {
+        "trained": network_predictor(run.network, run.hand, tasks=run.tasks),
+        "random weights": network_predictor(build_hiu(run.config), run.hand, tasks=run.tasks),
+        **{f"stack {k + 1}": network_predictor(run.network, run.hand, k, run.tasks) for k in stacks},
+    }
+
+
+def measure_sets(predictors: dict, size: int, part: Part, metrics, with_mean: bool = True) -> dict:
+    """{set: (samples, {predictor: measured})}; the mean label of a training split is one more predictor."""
+    from tqdm import tqdm
+
+    from hiu_tf.evaluation.evaluate import measure
+    from hiu_tf.evaluation.predictors import mean_predictor
+    from pipelines.mixing import data_folder
+    from pipelines.records import has_split, read_index
+
+    for name in part.sets:  # refuse one that is missing before hours of measuring
+        read_index(data_folder(part.root, name), part.split)
+    found = {}
+    for name in tqdm(part.sets, desc="evaluate", unit="set"):
+        folder = data_folder(part.root, name)
+        everyone = dict(predictors)
+        if with_mean and has_split(folder, "train"):
+            everyone["mean of training"] = mean_predictor(
+                batches(folder, size, part._replace(split="train", fold=(0, 1), limit=MEAN_SAMPLES, corruption=""))
+            )
+        found[name] = measure(everyone, batches(folder, size, part), size, metrics)
+    return found
+
+
+def results_of(measured: dict, metrics) -> dict:
+    """{set: {predictor: {metric: value}}}."""
+    from hiu_tf.evaluation.evaluate import values
+
+    return {
+        name: {who: values(found, metrics) for who, found in everyone.items()}
+        for name, (_, everyone) in measured.items()
+    }
+
+
+def tell_apart(predict, size: int, part: Part, none: str) -> str:
+    """Markdown: the score's separation of each set's hands from the windows without any in the set `none`."""
+    from hiu_tf.conventions import keys
+    from hiu_tf.metrics.detection import best_threshold, separation_auc
+    from hiu_tf.tables import markdown_table
+    from pipelines.mixing import data_folder
+
+    def scores(name):
+        found = batches(data_folder(part.root, name), size, part)
+        return np.concatenate([predict(batch[keys.IMAGE])[keys.SCORES].mean(axis=1) for batch in found])
+
+    nothing, hands = scores(none), {name: scores(name) for name in part.sets}
+    threshold = best_threshold(np.concatenate(list(hands.values())), nothing)
+    rows = [[name, f"{separation_auc(s, nothing):.4f}", f"{np.mean(s >= threshold):.3f}"] for name, s in hands.items()]
+    table = markdown_table([f"hand or none (score {threshold:.2f})", "AUC", "hands kept"], rows)
+    refused = f"{np.mean(nothing < threshold):.3f} of {len(nothing)} windows of {none} are refused"
+    return f"{table}\n\n{refused}"
+
+
+def write_csv(path: Path, measured: dict, metrics) -> None:
+    """Every sample of every set: its metrics by the first predictor, and its confidence."""
+    from hiu_tf.evaluation.analysis import sample_values
+    from hiu_tf.runtime.results import write_text
+
+    table = io.StringIO()
+    writer = csv.writer(table)
+    writer.writerow(["set", "sample", *(metric.name for metric in metrics), "confidence"])
+    for name, (samples, everyone) in measured.items():
+        found = next(iter(everyone.values()))
+        columns = sample_values(found, metrics)
+        for n, sample in enumerate(samples.ids):
+            cells = [columns[f.name][n] if f.name in columns else float("nan") for f in metrics]
+            writer.writerow([name, sample, *map(_cell, [*cells, found.scores[n].mean()])])
+    write_text(path, table.getvalue())
+
+
+def write_page(path: Path, title: str, measured: dict, metrics, comparisons: dict) -> None:
+    """The HTML page of everything that was measured."""
+    from hiu_tf.evaluation.page import add_dataset, add_published
+    from hiu_tf.html import Page
+
+    page = Page(title)
+    for name, (samples, everyone) in measured.items():
+        add_dataset(page, name, samples, everyone, metrics)
+        if name in comparisons:
+            page.text("Paired bootstrap; * where the interval leaves out 0")
+            page.block(comparisons[name])
+    add_published(page)
+    page.write(path)
+
+
+def batches(folder, size: int, part: Part):
+    """Labelled batches of one set's part, as arrays."""
+    from hiu_tf.conventions import keys
+    from hiu_tf.evaluation.corruption import corrupted
+    from pipelines.build import evaluation_data
+    from pipelines.records import damaged_shards
+
+    without = damaged_shards(folder, part.split) if part.skip_damaged else {}
+    for shard, count in without.items():
+        print(f"{shard} is damaged after {count} records: the rest of it is left out", file=sys.stderr)
+    data = evaluation_data(folder, part.split, size, _BATCH, fold=part.fold, limit=part.limit, without=without)
+    found = _readable(data.as_numpy_iterator(), folder, part.split)
+    return corrupted(found, part.corruption, keys.IMAGE) if part.corruption else found
+
+
+def _readable(batches, folder, split):
+    """The batches; where they cannot be read, or hold what is no number, in which shard and record."""
+    import tensorflow as tf
+
+    from pipelines.records import RecordError, damaged_shards
+
+    try:
+        for batch in batches:
+            _refuse_not_finite(batch, folder)
+            yield batch
+    except tf.errors.OpError as error:
+        where = [f"{shard}, record {count + 1}" for shard, count in damaged_shards(folder, split).items()]
+        raise RecordError(
+            f"{'; '.join(where) or folder} cannot be read: prepare it again, or leave it out with --skip-damaged "
+            f"({error.message.splitlines()[0]})"
+        ) from error
+
+
+def _refuse_not_finite(batch, folder):
+    from hiu_tf.conventions import keys
+    from pipelines.records import RecordError
+
+    pairs = (keys.JOINTS_2D, keys.JOINTS_2D_WEIGHT), (keys.JOINTS_3D, keys.JOINTS_3D_WEIGHT)
+    for name, weight in pairs:
+        bad = (batch[weight] > 0) & ~np.isfinite(batch[name]).all(axis=-1)
+        if bad.any():
+            sample = batch[keys.SAMPLE_ID][bad.any(axis=1).argmax()].decode()
+            raise RecordError(f"{folder}: sample {sample}: {name} holds values that are not finite: prepare it again")
+
+
+def _cell(value):
+    return "" if value != value else f"{value:.6g}"

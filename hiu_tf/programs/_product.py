@@ -1,0 +1,106 @@
+"""The product measured: records' whole pictures go through `Predictor`, as `hiu predict` sends them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hiu_tf.tables import markdown_table
+
+#: What the predictor is told: name of the row -> whether it gets the box, and the side.
+ROWS = {"box and side": (True, True), "box": (True, False), "whole picture": (False, False)}
+
+
+class Product:
+    """A predictor of `evaluation.evaluate.measure` that looks at the picture a crop was cut from, not at the crop.
+
+    Its answers are moved into the evaluation's crop, so that the metrics are those of the other predictors. There is
+    no rendered mask among them.
+
+    Args:
+      predictor: of the runtime.
+      pictures: what `pictures_of` yields, in the order of the crops.
+      gives_box, gives_side: what the predictor is told.
+    """
+
+    def __init__(self, predictor, pictures, gives_box: bool, gives_side: bool):
+        self._predictor, self._pictures = predictor, iter(pictures)
+        self._box, self._side = gives_box, gives_side
+        self.sides = []  # of each hand whose side is known: whether it was said
+
+    def __call__(self, crops: np.ndarray) -> dict[str, np.ndarray]:
+        """Answers for the next pictures, one for each crop [B, S, S, 3]."""
+        answers = [self._one(*next(self._pictures), crops.shape[1]) for _ in crops]
+        return {name: np.stack([answer[name] for answer in answers]) for name in answers[0]}
+
+    def _one(self, picture, box, side, size):
+        import cv2
+
+        from hiu_tf.codecs.centres import overlap
+        from hiu_tf.conventions import keys
+        from hiu_tf.geometry.window import around_box, box_of
+
+        hands = self._predictor.predict(
+            picture, box if self._box else None, side if self._side else None, min_score=0.0
+        )
+        shown = lambda hand: overlap(box_of(hand.joints_2d), box)
+        # A hand that was not found is answered as a user who knows nothing would: through the whole picture.
+        whole = (0, 0, picture.shape[1], picture.shape[0])
+        found = max(hands, key=shown) if hands else self._predictor.predict(picture, whole)[0]
+        if side and not self._side:
+            self.sides.append(found.side == side)
+        window = around_box(box, size, mirrored=side == "left")
+        axes = window.camera_axes()  # orthogonal: its transpose leads from the picture into the crop
+        answer = {
+            keys.JOINTS_2D: window.to_crop(found.joints_2d),
+            keys.SCORES: found.joint_scores,
+            keys.JOINTS_2D_PROJECTED: window.to_crop(found.joints_2d_projected),
+            keys.JOINTS_3D: found.joints_3d @ axes,
+            keys.VERTICES: found.vertices @ axes,
+        }
+        if found.mask is not None:
+            answer[keys.MASK] = cv2.warpAffine(found.mask, window.affine, (size, size))
+        return {name: value.astype(np.float32) for name, value in answer.items()}
+
+
+def pictures_of(folder, part):
+    """(picture [H, W, 3] uint8, box, "right", "left" or None) of each record of `hiu_tf.programs._measure.Part`, in order."""
+    import tensorflow as tf
+
+    from hiu_tf.conventions import keys
+    from pipelines.build import raw_records
+    from pipelines.crop import boxes
+    from pipelines.records import damaged_shards, parse
+    from pipelines.schema import LEFT, RIGHT
+
+    without = damaged_shards(folder, part.split) if part.skip_damaged else {}
+    names = {RIGHT: "right", LEFT: "left"}
+    for serialized in raw_records(folder, part.split, part.fold, part.limit, without).batch(1):
+        record = parse(serialized)
+        picture = tf.io.decode_image(record[keys.IMAGE][0], channels=3, expand_animations=False).numpy()
+        yield picture, boxes(record)[0].numpy(), names.get(int(record[keys.SIDE][0]))
+
+
+def measure_product(path: str, part, metrics, fit: bool = True) -> tuple[dict, dict]:
+    """What `hiu_tf.programs._measure.measure_sets` gives, one predictor for each of ROWS; and {set: {row: share of right sides}}."""
+    from tqdm import tqdm
+
+    from hiu_tf.evaluation.evaluate import measure
+    from hiu_tf.programs._measure import batches
+    from hiu_tf.runtime.predictor import Predictor
+    from pipelines.mixing import data_folder
+
+    predictor, found, sides = Predictor(path, fit=fit), {}, {}
+    for name in tqdm(part.sets, desc="evaluate", unit="set"):
+        folder = data_folder(part.root, name)
+        everyone = {row: Product(predictor, pictures_of(folder, part), *told) for row, told in ROWS.items()}
+        found[name] = measure(everyone, batches(folder, predictor.size, part), predictor.size, metrics)
+        sides[name] = {row: float(np.mean(p.sides)) for row, p in everyone.items() if p.sides}
+    return found, sides
+
+
+def side_table(sides: dict) -> str:
+    """As Markdown."""
+    rows = [row for row, (_, gives_side) in ROWS.items() if not gives_side]
+    show = lambda shares, row: f"{shares[row]:.3f}" if row in shares else "-"
+    cells = ([name, *(show(shares, row) for row in rows)] for name, shares in sides.items())
+    return markdown_table(["side said rightly", *rows], cells)

@@ -1,0 +1,98 @@
+"""Contact sheets: samples with their labels, so that a wrong order or a shifted mask is seen at once."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+_TILE, _TEXT_HEIGHT, _COLUMNS, _SHOWN_REGION = 240, 34, 6, 1.8
+
+
+def write_sheet(name: str, source: str, split: str, options: tuple, count: int, target: Path) -> None:
+    """Draws `count` samples spread over the split."""
+    from pipelines.datasets import open_split
+    from pipelines.schema import Sample
+
+    opened = open_split(name, source, split, options)
+    parts = max(1, len(opened.keys) // count)
+    found = [outcome for _, outcome in opened.outcomes(0, parts)]
+    samples = [outcome for outcome in found if isinstance(outcome, Sample)][:count]
+    if not samples:
+        raise found[0]
+    _write(tiles([draw_sample(sample) for sample in samples]), target)
+
+
+def write_batch(batch, target: Path) -> None:
+    """Draws a training batch (image, targets): picture, 2D labels, heat maps, POF and mask of each sample."""
+    image, targets = batch
+    samples = [{name: value[n].numpy() for name, value in targets.items()} for n in range(len(image))]
+    _write(tiles([draw_target(picture.numpy(), sample) for picture, sample in zip(image, samples)], columns=3), target)
+
+
+def draw_target(picture: np.ndarray, sample: dict) -> np.ndarray:
+    """Five panels of one training sample; labels that do not count are not drawn."""
+    from hiu_tf.conventions import keys
+    from hiu_tf.runtime.draw import draw_mask, draw_skeleton
+    from hiu_tf.tasks.pof import draw_field
+
+    size = len(picture)
+    picture = (picture * 255).astype(np.uint8)
+    weight = sample[keys.JOINTS_2D_WEIGHT]
+    joints = draw_skeleton(picture, sample[keys.JOINTS_2D], weight) if weight.any() else picture
+    heat = (sample[keys.HEATMAPS] * weight).max(axis=-1, keepdims=True)
+    heat = (np.clip(np.repeat(heat, 3, axis=-1), 0, 1) * 255).astype(np.uint8)
+    field = draw_field(sample[keys.POF] * sample[keys.POF_WEIGHT])
+    panels = [cv2.resize(panel, (size, size)) for panel in (heat, field)]
+    mask = draw_mask(picture, sample[keys.MASK][..., 0]) if sample[keys.MASK_WEIGHT] > 0 else picture
+    return np.concatenate([picture, joints, *panels, mask], axis=1)
+
+
+def _write(sheet, target):
+    from hiu_tf.atomic import written_whole
+
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with written_whole(target) as scratch:
+        scratch.write_bytes(cv2.imencode(".png", sheet[..., ::-1])[1].tobytes())
+
+
+def tiles(pictures: list[np.ndarray], columns: int = _COLUMNS) -> np.ndarray:
+    """Equal pictures in rows."""
+    columns = min(columns, len(pictures))
+    empty = [np.full_like(pictures[0], 255)] * (-len(pictures) % columns)
+    rows = [pictures[i : i + columns] for i in range(0, len(pictures), columns)]
+    rows[-1] = rows[-1] + empty
+    return np.concatenate([np.concatenate(row, axis=1) for row in rows])
+
+
+def draw_sample(sample) -> np.ndarray:
+    """The hand's surroundings with mask, skeleton (thin where hidden) and what is known, RGB."""
+    from hiu_tf.runtime.draw import draw_mask, draw_skeleton
+
+    picture = cv2.imdecode(np.frombuffer(sample.image, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+    labelled = sample.joints_2d_weight > 0
+    points = sample.joints_2d[labelled] if labelled.any() else sample.box[:2] + np.stack([np.zeros(2), sample.box[2:]])
+    middle, side = (points.min(axis=0) + points.max(axis=0)) / 2, _SHOWN_REGION * max(np.ptp(points, axis=0).max(), 8)
+    scale = _TILE / side
+    affine = np.array([[scale, 0, _TILE / 2 - scale * middle[0]], [0, scale, _TILE / 2 - scale * middle[1]]])
+    tile = cv2.warpAffine(picture, affine, (_TILE, _TILE), flags=cv2.INTER_AREA, borderValue=(90, 90, 90))
+    if sample.mask:
+        mask = cv2.imdecode(np.frombuffer(sample.mask, np.uint8), cv2.IMREAD_GRAYSCALE)
+        tile = draw_mask(tile, cv2.warpAffine(mask, affine, (_TILE, _TILE)) / 255.0)
+    if labelled.all():
+        tile = draw_skeleton(tile, sample.joints_2d * scale + affine[:, 2], sample.visible)
+    else:
+        for x, y in points * scale + affine[:, 2]:
+            cv2.circle(tile, (round(x), round(y)), 3, (255, 220, 40), -1, cv2.LINE_AA)
+    return np.concatenate([tile, _text(sample)])
+
+
+def _text(sample):
+    strip = np.full((_TEXT_HEIGHT, _TILE, 3), 255, np.uint8)
+    side = {0: "right", 1: "left"}.get(sample.side, "unknown side")
+    depth = sample.joints_3d[sample.joints_3d_weight > 0, 2]
+    facts = [side, f"2D {int((sample.joints_2d_weight > 0).sum())}"]
+    facts += [f"3D {len(depth)} ({depth.mean():.2f} m)"] if len(depth) else []
+    facts += ["mesh"] if len(sample.vertices) else []
+    for row, text in enumerate((sample.sample_id[-34:], ", ".join(facts))):
+        cv2.putText(strip, text, (4, 13 + 15 * row), cv2.FONT_HERSHEY_SIMPLEX, 0.38, (0, 0, 0), 1, cv2.LINE_AA)
+    return strip

@@ -1,0 +1,156 @@
+"""Everything once, small: makes data, trains, evaluates, exports, predicts, and shows the result.
+
+    hiu demo                                           # rendered hands alone; `make demo` sets everything up first
+    hiu demo --real photographs/ --photos pictures/    # REAL=... PHOTOS=... make demo
+
+--real is a folder with digits, home, alphabet and selfie in COCO key point form; --photos a folder of
+pictures and clips to predict on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import pipelines
+from hiu_tf.programs._program import positive, program
+
+RENDERED_TRAIN, RENDERED_VAL, HELD_OUT = 2400, 160, 12
+STEPS = 1100
+_TILE = 150  # height of a row of the contact sheet, pixels
+REAL_SETS = ("digits", "home", "alphabet", "selfie")
+RECIPES = Path(pipelines.__file__).parent / "recipes"
+
+
+def make_data(root: Path, real: str | None) -> list[str]:
+    """Writes the records; returns the names of the sets."""
+    from hiu_tf.programs.prepare import prepare
+
+    for split, count in (("train", RENDERED_TRAIN), ("val", RENDERED_VAL)):
+        prepare("synthetic", str(count), split, str(root / "synthetic"), parts=8, workers=2)
+    names = ["synthetic"]
+    for name in REAL_SETS if real else ():
+        for split in ("train", "val"):
+            prepare("own_data", str(Path(real) / name), split, str(root / name), parts=2, workers=2)
+        names.append(name)
+    return names
+
+
+def train_network(root: Path, run: Path, real: bool, steps: int):
+    """Trains by the demo's recipe; returns the run."""
+    from hiu_tf.config.load import load_recipe
+    from hiu_tf.config.presets import model_config
+    from hiu_tf.training.distribution import strategy
+    from hiu_tf.training.run import train
+    from pipelines.build import training_data
+
+    recipe = load_recipe(
+        RECIPES / ("demo.yaml" if real else "quickstart.yaml"), [f"train.steps={steps}", "train.steps_per_epoch=100"]
+    )
+    with strategy().scope():
+        size = model_config(recipe.model, recipe.network).image_size
+        return train(recipe, lambda start, *worker: training_data(recipe, root, size, start, *worker), run)
+
+
+def write_held_out(root: Path, folder: Path) -> None:
+    """Some rendered pictures that training has not seen, as JPEG files."""
+    import tensorflow as tf
+
+    from pipelines.records import parse, read_index
+
+    folder.mkdir(parents=True, exist_ok=True)
+    shards, _ = read_index(root / "synthetic", "val")
+    records = parse(next(iter(tf.data.TFRecordDataset(shards).batch(HELD_OUT))))
+    for number, image in enumerate(records["image"].numpy()):
+        (folder / f"rendered_{number:02d}.jpg").write_bytes(image)
+
+
+def contact_sheet(predictions: Path, target: Path) -> None:
+    """All overlays of a folder (and a frame of each clip) as one picture."""
+    import cv2
+    import numpy as np
+
+    tiles = []
+    for path in sorted(predictions.glob("*.png")) + sorted(predictions.glob("*.mp4")):
+        if path.suffix == ".mp4":
+            reader = cv2.VideoCapture(str(path))
+            reader.set(cv2.CAP_PROP_POS_FRAMES, reader.get(cv2.CAP_PROP_FRAME_COUNT) // 2)
+            picture = reader.read()[1]
+        else:
+            picture = cv2.imread(str(path))
+        width = max(1, picture.shape[1] * _TILE // picture.shape[0])
+        tiles.append(cv2.resize(picture, (width, _TILE), interpolation=cv2.INTER_AREA))
+    widest = max(tile.shape[1] for tile in tiles)
+    tiles = [cv2.copyMakeBorder(t, 2, 2, 2, widest - t.shape[1] + 2, cv2.BORDER_CONSTANT) for t in tiles]
+    tiles += [np.zeros_like(tiles[0])] * (len(tiles) % 2)
+    half = len(tiles) // 2
+    cv2.imwrite(str(target), np.hstack([np.vstack(tiles[:half]), np.vstack(tiles[half:])]))
+
+
+def parse_args(argv):
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", default="demo", help="folder for everything (default: demo)")
+    parser.add_argument("--real", help="folder of real hands with COCO key points")
+    parser.add_argument("--photos", help="folder of pictures and clips to predict on")
+    parser.add_argument("--steps", type=positive, default=STEPS, help=f"training steps (default {STEPS})")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return parser.parse_args(argv)
+
+
+def main(argv=None) -> int:
+    """Runs the program; returns the exit code."""
+    args = parse_args(argv)
+    from hiu_tf.cli import main as hiu
+    from hiu_tf.evaluation.summary import as_json, markdown
+    from hiu_tf.exporting.run import export
+    from hiu_tf.programs._measure import Part
+    from hiu_tf.programs.evaluate import evaluate_run
+    from hiu_tf.runtime.results import write_json
+
+    out, start = Path(args.out), time.time()
+    root = out / "data"
+
+    def stage(number, text):
+        print(f"\n[{number}/5 {time.time() - start:4.0f} s] {text}", flush=True)
+
+    stage(
+        1,
+        f"data: {RENDERED_TRAIN + RENDERED_VAL} rendered hands"
+        + (f" and the photographs of {args.real}" if args.real else ""),
+    )
+    names = make_data(root, args.real)
+    stage(2, f"training: {args.steps} steps")
+    trained = train_network(root, out / "run", bool(args.real), args.steps)
+    stage(3, "evaluation beside two baselines")
+    results = evaluate_run(trained, Part(str(root), names, limit=160))
+    write_json(out / "metrics.json", as_json(results, "make demo"))
+    stage(4, "export: SavedModel, TFLite float32 and float16")
+    note = f"Trained by `make demo`: {args.steps} steps, a few minutes on two CPU cores."
+    export(trained, out / "model", ("float32", "float16"), metrics={"results": results}, training=note)
+    stage(5, "predictions")
+    write_held_out(root, out / "pictures")
+    inputs = [str(out / "pictures"), *([args.photos] if args.photos else [])]
+    code = hiu(
+        [
+            "predict",
+            *inputs,
+            "--out",
+            str(out / "predictions"),
+            "--model",
+            str(out / "model" / f"{trained.preset}_float16.tflite"),
+        ]
+    )
+    contact_sheet(out / "predictions", out / "sheet.png")
+    print("\n" + markdown(results))
+    print(
+        f"\ndone in {time.time() - start:.0f} s. Look at {out / 'sheet.png'}; then try\n  .venv/bin/hiu predict YOUR_PICTURE.jpg --out predictions\n"
+        f"  .venv/bin/tensorboard --logdir {out / 'run'}\n  .venv/bin/hiu train --help"
+    )
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(program(main))

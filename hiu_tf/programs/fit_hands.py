@@ -1,0 +1,194 @@
+"""Fits the hand model to hands with 2D and 3D joints: records with meshes and parameters to train on.
+
+    hiu prepare own_data --source photos/ --split train --out data/photos
+    hiu fit data/photos --split train --out data/photos_fitted
+    hiu fit data/freihand --split train --out data/freihand_fitted --measured --hand mano_right.npz
+
+beta, theta, R and T of each hand are moved by Levenberg-Marquardt until its joints are drawn on the 2D labels and
+its bones point where the 3D labels say, within what hands can do. A sample whose fit is good gets mesh, parameters
+and fitted 3D joints; the others keep the labels that they have. Other splits are copied as they are. Beside the
+records: fits.csv (each sample: error, angle, why it has no mesh), fits.png (good ones, then the worst kept), and
+poses.npz, the poses and views alone: `hiu prepare synthetic --option poses=data/` renders hands in them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from hiu_tf.programs._program import positive, program
+
+_AT_ONCE = 64
+
+
+def fit_records(folder: Path, split: str, out: Path, hand, measured: bool) -> list:
+    """Fits every sample of a split and writes records of all of them. Returns the fits.
+
+    Raises:
+      RecordError: the folder holds no such split, or `out` is the folder itself.
+    """
+    import tensorflow as tf
+    from tqdm import tqdm
+
+    from pipelines.meshes import fit_samples
+    from pipelines.records import RecordError, decode, read_index, refuse_other_set, write_index, write_shard
+
+    shards, counts = read_index(folder, split)
+    if out.resolve() == folder.resolve():
+        raise RecordError(f"{out} holds the records that are read: give another --out")
+    fits, notes = [], {}
+    with tqdm(total=counts["samples"], desc=f"fit {folder.name}/{split}", unit=" hands") as bar:
+        for shard in map(Path, shards):
+            samples = [decode(record.numpy()) for record in tf.data.TFRecordDataset(str(shard))]
+            some = []
+            for start in range(0, len(samples), _AT_ONCE):
+                some += fit_samples(samples[start : start + _AT_ONCE], hand, measured)
+                bar.update(len(samples[start : start + _AT_ONCE]))
+            refuse_other_set(out, samples[0].dataset)
+            made_from = f"fits of {shard.name}, {hand.name}, measured {measured}"
+            outcomes = [(fit.sample.sample_id, fit.sample.validate()) for fit in some]
+            (out / shard.with_suffix(".json").name).unlink(missing_ok=True)  # a note of older fits
+            notes[shard.name] = write_shard(out / shard.name, outcomes, made_from)
+            fits += some
+    write_index(out, fits[0].sample.dataset, split, notes)
+    return fits
+
+
+def copy_other_splits(folder: Path, split: str, out: Path) -> list[str]:
+    """Copies the records of all other splits, but for those that `out` has. Returns their names."""
+    import json
+
+    from pipelines.records import INDEX, has_split, write_index
+
+    copied = []
+    for name, content in json.loads((folder / INDEX).read_text())["splits"].items():
+        if name == split or has_split(out, name):
+            continue
+        notes = {}
+        for shard in content["shards"]:
+            for file in (shard, str(Path(shard).with_suffix(".json"))):
+                shutil.copy2(folder / file, out / file)
+            notes[shard] = json.loads((out / shard).with_suffix(".json").read_text())
+        write_index(out, json.loads((folder / INDEX).read_text())["dataset"], name, notes)
+        copied.append(name)
+    return copied
+
+
+def write_table(fits: list, path: Path) -> None:
+    """One line a sample: error, angle, why there is no mesh."""
+    from hiu_tf.atomic import written_whole
+
+    with written_whole(path) as scratch, scratch.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("sample", "error_2d", "angle_deg", "refused"))
+        for fit in fits:
+            writer.writerow((fit.sample.sample_id, f"{fit.error_2d:.4f}", f"{fit.angle_deg:.1f}", fit.refused))
+
+
+def write_poses(fits: list, path: Path) -> None:
+    """Pose [N, 15, 3] and rotation [N, 3, 3] of the right hands (mirrored left ones) that were kept."""
+    from hiu_tf.atomic import written_whole
+
+    kept = [fit.sample for fit in fits if not fit.refused]
+    mirrored = np.linalg.det([sample.rotation for sample in kept] or np.zeros((0, 3, 3))) < 0
+    flips = np.where(mirrored[:, np.newaxis], [-1.0, 1, 1], 1.0)[..., np.newaxis]
+    pose, rotation = (np.array([getattr(sample, name) for sample in kept]) for name in ("pose", "rotation"))
+    with written_whole(path) as scratch, scratch.open("wb") as file:
+        np.savez_compressed(file, pose=pose, rotation=(flips * rotation if kept else rotation))
+
+
+def draw_fit(fit, faces: np.ndarray) -> np.ndarray:
+    """The labels beside the fitted mesh, RGB."""
+    import cv2
+
+    from hiu_tf.geometry.camera import project
+    from hiu_tf.geometry.window import around_box, box_of
+    from hiu_tf.runtime.crop import cut
+    from hiu_tf.runtime.draw import draw_mesh, draw_skeleton
+    from pipelines.schema import LEFT
+
+    sample = fit.sample
+    picture = cv2.imdecode(np.frombuffer(sample.image, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+    window = around_box(box_of(sample.joints_2d), 200)
+    tile = (255 * cut(np.ascontiguousarray(picture), window)).astype(np.uint8)
+    faces = faces[:, ::-1] if sample.side == LEFT else faces
+    mesh = window.to_crop(project(sample.vertices, sample.intrinsics))
+    panels = draw_skeleton(tile, window.to_crop(sample.joints_2d)), draw_mesh(tile, sample.vertices, mesh, faces)
+    return np.concatenate(panels, axis=1)
+
+
+def write_fits(fits: list, faces: np.ndarray, count: int, path: Path) -> None:
+    """A sheet: kept fits spread over the set, then those with the largest error."""
+    import cv2
+
+    from hiu_tf.atomic import written_whole
+    from hiu_tf.programs._sheet import tiles
+
+    kept = [fit for fit in fits if not fit.refused]
+    half = max(count // 2, 1)
+    shown = kept[:: max(1, len(kept) // half)][:half] + sorted(kept, key=lambda fit: -fit.error_2d)[:half]
+    if shown:
+        sheet = tiles([draw_fit(fit, faces) for fit in shown], columns=4)
+        with written_whole(path) as scratch:
+            scratch.write_bytes(cv2.imencode(".png", sheet[..., ::-1])[1].tobytes())
+
+
+def print_summary(fits: list) -> None:
+    """How many were kept, how well they fit, why others were not."""
+    kept = [fit for fit in fits if not fit.refused]
+    print(f"{len(kept)} of {len(fits)} hands have a mesh ({len(kept) / len(fits):.0%})")
+    if kept:
+        error, angle = np.array([fit.error_2d for fit in kept]), np.array([fit.angle_deg for fit in kept])
+        print(f"  projected joints: median {np.median(error):.4f} of the box, 90 % below {np.quantile(error, 0.9):.4f}")
+        print(f"  angle of bones: median {np.median(angle):.1f} degrees, 90 % below {np.quantile(angle, 0.9):.1f}")
+    reasons = {}
+    for fit in fits:
+        words = "".join(c for c in fit.refused if not (c.isdigit() or c == "."))
+        reasons[words] = reasons.get(words, 0) + 1
+    for words, number in reasons.items():
+        if words:
+            print(f"  {number} without: {' '.join(words.split())}")
+
+
+def parse_args(argv):
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("records", type=Path, help="folder of records with 2D and 3D joints")
+    parser.add_argument("--split", default="train", help="which split to fit (default: train)")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the records with meshes")
+    parser.add_argument("--hand", default="procedural", help="hand model: procedural, or an .npz (default: procedural)")
+    parser.add_argument(
+        "--measured", action="store_true", help="3D labels are measured: their lengths count, not directions alone"
+    )
+    parser.add_argument("--sheet", type=positive, default=48, help="how many fits fits.png shows (default 48)")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return parser.parse_args(argv)
+
+
+def main(argv=None) -> int:
+    """Runs the program; returns the exit code."""
+    args = parse_args(argv)
+    from hiu_tf.atomic import locked
+    from hiu_tf.hand.load import load_hand
+    from pipelines.datasets.synthetic.scene import POSES
+
+    hand = load_hand(args.hand)
+    args.out.mkdir(parents=True, exist_ok=True)
+    with locked(args.out, "hiu fit"):
+        fits = fit_records(args.records, args.split, args.out, hand, args.measured)
+        copied = copy_other_splits(args.records, args.split, args.out)
+        write_table(fits, args.out / "fits.csv")
+        write_poses(fits, args.out / POSES)
+        write_fits(fits, hand.faces, args.sheet, args.out / "fits.png")
+    print_summary(fits)
+    print(f"written to {args.out}" + (f"; copied as they are: {', '.join(copied)}" if copied else ""))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(program(main))

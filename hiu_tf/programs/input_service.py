@@ -1,0 +1,67 @@
+"""Input pipelines on other machines: a tf.data service of one dispatcher and any number of workers.
+
+    hiu input-service dispatcher --port 5050
+    hiu input-service worker --dispatcher HOST:5050 --host THIS_MACHINE --port 5051
+    hiu train --recipe RECIPE --data DATA --out RUN --set train.input_service=grpc://HOST:5050
+
+Workers read the same paths as the trainer asks for: --data must be mounted there too. Every worker sends
+batches in an order of its own, so a run with a service cannot be repeated exactly. Stop with Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from hiu_tf.programs._program import program
+
+
+def start(role: str, port: int, dispatcher: str | None = None, host: str = "localhost"):
+    """Starts a server and returns it with its address."""
+    from tensorflow.data.experimental import service
+
+    import hiu_tf  # noqa: F401  (before tensorflow)
+
+    if role == "dispatcher":
+        server = service.DispatchServer(service.DispatcherConfig(port=port))
+        return server, server.target
+    # The port is part of the address that the dispatcher hands on, so that 0 must become a number first.
+    port = port or _free_port()
+    address = f"{host}:{port}"
+    config = service.WorkerConfig(dispatcher.removeprefix("grpc://"), worker_address=address, port=port)
+    return service.WorkerServer(config), address
+
+
+def _free_port():
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        return probe.getsockname()[1]
+
+
+def parse_args(argv):
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("role", choices=("dispatcher", "worker"))
+    parser.add_argument("--port", type=int, default=0, help="default: any free one")
+    parser.add_argument("--dispatcher", metavar="HOST:PORT", help="for a worker: where the dispatcher is")
+    parser.add_argument("--host", default="localhost", help="for a worker: this machine's name for the trainer")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    args = parser.parse_args(argv)
+    if args.role == "worker" and not args.dispatcher:
+        parser.error("a worker needs --dispatcher")
+    return args
+
+
+def main(argv=None) -> int:
+    """Runs the program; returns the exit code."""
+    args = parse_args(argv)
+    server, address = start(args.role, args.port, args.dispatcher, args.host)
+    print(f"{args.role} at {address}", flush=True)
+    server.join()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(program(main))

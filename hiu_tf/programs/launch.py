@@ -1,0 +1,107 @@
+"""Starts several workers of a training on this machine, and all of them again when one is gone.
+
+    hiu launch --workers 2 -- --recipe pipelines/recipes/quickstart.yaml --data data --out runs/first
+
+What follows `--` are the arguments of hiu train. The workers speak to each other over loopback; each draws
+its own part of every set, and a step's batch is shared by all. On several machines start hiu train on each,
+with TF_CONFIG naming all of them and --out on a disk that they share:
+
+    TF_CONFIG='{"cluster": {"worker": ["one:2222", "two:2222"]}, "task": {"type": "worker", "index": 0}}'
+
+A worker that loses another ends with an error; all must be started again and go on from the last checkpoint.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+
+from hiu_tf.errors import LostWorker
+from hiu_tf.programs._program import positive, program, whole
+
+_LOOK_S = 0.5
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of this machine that nobody listens on."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
+
+
+@contextmanager
+def running(count: int, arguments: list[str]):
+    """Processes of hiu train, one for each worker; the first one's output is shown. None outlives the block."""
+    addresses = [f"127.0.0.1:{port}" for port in free_ports(count)]
+    workers = []
+    try:
+        for index in range(count):
+            config = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
+            environment = os.environ | {"TF_CONFIG": json.dumps(config)}
+            quiet = {} if index == 0 else {"stdout": subprocess.DEVNULL}
+            command = [sys.executable, "-m", "hiu_tf.programs.train", *arguments]
+            workers.append(subprocess.Popen(command, env=environment, **quiet))
+        yield workers
+    finally:
+        for worker in workers:
+            if worker.poll() is None:
+                worker.kill()
+            worker.wait()
+
+
+def exit_codes(workers: list[subprocess.Popen]) -> list[int]:
+    """Codes of the workers that have ended, once all have or one has failed."""
+    while any(worker.poll() is None for worker in workers) and not any(worker.returncode for worker in workers):
+        time.sleep(_LOOK_S)
+    time.sleep(_LOOK_S)  # who fails for the same reason has this long to say so
+    return [worker.returncode for worker in workers if worker.poll() is not None]
+
+
+def worth_another_try(codes: list[int]) -> bool:
+    """Whether a worker was killed, or lost another; one that says what is wrong would say it again."""
+    return any(code < 0 or code == LostWorker.exit_code for code in codes)
+
+
+def parse_args(argv):
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--workers", type=positive, default=2, help="processes (default 2)")
+    parser.add_argument(
+        "--restarts", type=whole, default=3, help="how often all are started again when one is gone (default 3)"
+    )
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser.add_argument("arguments", nargs="+", help="after --: arguments of hiu train")
+    return parser.parse_args(argv)
+
+
+def main(argv=None) -> int:
+    """Runs the program; returns the exit code."""
+    args = parse_args(argv)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # an exit ends the workers, too
+    for attempt in range(args.restarts + 1):
+        with running(args.workers, args.arguments) as workers:
+            codes = exit_codes(workers)
+        if not any(codes):
+            return 0
+        if not worth_another_try(codes):
+            break
+        if attempt < args.restarts:
+            print(f"a worker is gone: starting all again ({attempt + 1} of {args.restarts})", flush=True)
+    print("error: the workers could not finish", file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(program(main))

@@ -1,0 +1,148 @@
+"""Trains a network by a recipe.
+
+    hiu train --recipe pipelines/recipes/quickstart.yaml --data data --out runs/first
+    hiu train --recipe pipelines/recipes/demo.yaml --data data --out runs/real \\
+        --set train.steps=4000 --set train.batch_size=8
+    hiu train --recipe pipelines/recipes/demo.yaml --data data --show batch.png
+
+The same command goes on after an interruption. Look at RUN/report.html, or while it trains at
+`tensorboard --logdir RUN`. All GPUs of a machine train together; several machines do where TF_CONFIG names
+them (hiu launch starts such workers on one machine).
+"""
+
+import argparse
+import math
+import sys
+import time
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from hiu_tf.programs._program import program
+
+
+def parse_args(argv):
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--recipe", required=True, help="YAML file, see pipelines/recipes")
+    parser.add_argument("--data", required=True, help="folder that holds the recipe's records (hiu prepare)")
+    parser.add_argument("--out", help="folder of the run")
+    parser.add_argument("--show", metavar="PNG", help="draw a batch with its targets as training would see it, no more")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="override a setting")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    args = parser.parse_args(argv)
+    if not (args.out or args.show):
+        parser.error("--out is needed")
+    return args
+
+
+def _with_steps(recipe, root):
+    """The recipe with the steps that its epochs mean, where it counts epochs."""
+    from pipelines.mixing import mixture
+
+    if not recipe.train.epochs:
+        return recipe
+    steps = math.ceil(recipe.train.epochs * sum(mixture(recipe, root).values()) / recipe.train.batch_size)
+    return replace(recipe, train=replace(recipe.train, steps=steps))
+
+
+def _explained(error, recipe, root):
+    """What TensorFlow's error means for who reads it: a disk, a worker, records; else itself."""
+    import tensorflow as tf
+
+    from hiu_tf.errors import LostWorker, UserError
+    from pipelines.mixing import data_folder
+    from pipelines.records import RecordError, verify
+
+    text = str(error)
+    if any(sign in text for sign in ("No space left", "File too large", "Disk quota")):
+        return UserError(
+            f"the disk is full ({text.splitlines()[0]}). The last whole checkpoint is kept: make room, and the same "
+            "command goes on"
+        )
+    if isinstance(error, (tf.errors.UnavailableError, tf.errors.DeadlineExceededError, tf.errors.AbortedError)):
+        return LostWorker("another worker is gone: start all workers again, they go on from the last checkpoint")
+    wrong = [problem for data in recipe.data.values() for problem in verify(data_folder(root, data.path))]
+    return RecordError("records are damaged, prepare them again: " + "; ".join(wrong)) if wrong else error
+
+
+def run_stages(recipe, root: str, folder: Path) -> None:
+    """Trains every stage of the recipe in a folder of its own below `folder`, or the recipe itself in it."""
+    from hiu_tf.config.load import stages
+
+    before = recipe.train.start_from
+    for number, (name, stage) in enumerate(stages(recipe).items(), start=1):
+        own = folder / f"{number}_{name}" if name else folder
+        stage = _with_steps(replace(stage, train=replace(stage.train, start_from=before)), root)
+        run_stage(stage, root, own)
+        before = str(own)
+    if before != str(folder):
+        from hiu_tf.training.folder import adopt
+
+        adopt(Path(before), folder)
+
+
+def run_stage(recipe, root: str, folder: Path) -> None:
+    """Trains one recipe."""
+    import tensorflow as tf
+
+    from hiu_tf.config.presets import model_config
+    from hiu_tf.training.run import train
+    from pipelines.build import finish, training_data, validation_data
+    from pipelines.mixing import describe
+
+    size = model_config(recipe.model, recipe.network).image_size
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    print(
+        f"{recipe.model} at {size} px in {recipe.train.precision} on {replicas} device(s): {recipe.train.steps} steps of "
+        f"{recipe.train.batch_size}; run in {folder}"
+    )
+    print(describe(recipe, root, recipe.train.steps))
+    try:
+        train(
+            recipe,
+            lambda start, worker, workers: training_data(recipe, root, size, start, worker, workers),
+            folder,
+            finish=partial(finish, recipe=recipe, size=size) if recipe.train.finish_on_device else None,
+            validation=validation_data(recipe, root, size),
+        )
+    except (tf.errors.OpError, OSError) as error:
+        raise _explained(error, recipe, root) from error
+
+
+def main(argv=None) -> int:
+    """Runs the program; returns the exit code."""
+    args = parse_args(argv)
+
+    import hiu_tf  # noqa: F401  (before tensorflow: selects tf_keras)
+    from hiu_tf.training.memory import keep_freed_memory
+
+    keep_freed_memory()
+    from hiu_tf.config.load import load_recipe, stages
+    from hiu_tf.config.presets import model_config
+    from hiu_tf.training.distribution import strategy
+    from pipelines.build import training_data, validation_data
+
+    devices = strategy()
+    recipe = load_recipe(args.recipe, args.set)
+    size = model_config(recipe.model, recipe.network).image_size
+    for stage in stages(recipe).values():  # refuse missing records before anything else, not after a stage
+        training_data(stage, args.data, size)
+        validation_data(stage, args.data, size)
+    if args.show:
+        from hiu_tf.programs._sheet import write_batch
+
+        local = replace(recipe, train=replace(recipe.train, finish_on_device=False, input_service=""))
+        write_batch(next(iter(training_data(local, args.data, size))), Path(args.show))
+        print(f"{recipe.train.batch_size} samples (picture, 2D, heat maps, POF, mask): {args.show}")
+        return 0
+    start = time.time()
+    with devices.scope():
+        run_stages(recipe, args.data, Path(args.out))
+    print(f"trained in {time.time() - start:.0f} s. Look at {args.out}/report.html. Next:")
+    print(f"  hiu evaluate --run {args.out} --data {args.data}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(program(main))

@@ -1,0 +1,157 @@
+"""What a prediction costs: latency, CPU time, memory and start-up of exported models, beside a reference product."""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from hiu_tf.conventions import SERVER_MODEL
+from hiu_tf.runtime.backend import newest_version
+
+_PRODUCT, _PRODUCTS = 1024, 15
+_LEAST_RUNS, _SECONDS = 20, 2.0
+_PROGRAM = "from hiu_tf.runtime.latency import report; report(*{arguments!r})"
+
+
+def benchmark(
+    models: list[str],
+    threads: list[int],
+    picture: np.ndarray,
+    box,
+    clients: list[int] = (1,),
+    server_model: str = SERVER_MODEL,
+    crop: int = 0,
+) -> list[dict]:
+    """A row for each model and number of threads, or of a server's clients; models are measured in processes of their own.
+
+    Args:
+      models: .tflite files, SavedModel folders, or addresses of servers (asked with one JPEG a request).
+      threads: of the TFLite interpreter (a SavedModel takes all cores).
+      picture: [H, W, 3] uint8 RGB, read whole with `box` = (x, y, width, height).
+      clients: how many ask a server at the same time, one request after the other.
+      server_model: its name there.
+      crop: side of the model's crops, to time float crops on the wire, too; 0: not timed.
+    """
+    rows = []
+    for model in (model for model in models if "://" in model):
+        rows += _server_rows(model, picture, clients, server_model, crop)
+    for model in (model for model in models if "://" not in model):
+        for count in threads if Path(model).suffix == ".tflite" else [0]:
+            program = _PROGRAM.format(arguments=(model, count, picture.shape, tuple(box)))
+            started = time.time()
+            result = subprocess.run(
+                [sys.executable, "-c", program, str(started)], input=picture.tobytes(), capture_output=True, check=False
+            )
+            if result.returncode:
+                last = result.stderr.decode().strip().splitlines()[-1]  # "package.module.Kind: what is wrong"
+                rows.append({"model": model, "threads": count, "error": last.partition(": ")[2] or last})
+            else:
+                rows.append(json.loads(result.stdout.decode().splitlines()[-1]))
+    return rows
+
+
+def report(model: str, threads: int, shape: tuple, box: tuple) -> None:
+    """Measures in this process and prints one line of JSON."""
+    started = float(sys.argv[1])
+    picture = np.frombuffer(sys.stdin.buffer.read(), np.uint8).reshape(shape)
+    from hiu_tf.runtime.predictor import Predictor
+
+    predictor = Predictor(model, threads or 2)
+    predictor.predict(picture, box, "right")
+    first = time.time() - started
+    crop = np.zeros((1, predictor.size, predictor.size, 3), np.float32)
+    network, whole = timed(lambda: predictor.network(crop)), timed(lambda: predictor.predict(picture, box, "right"))
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # before the reference takes its own
+    product = product_ms()
+    row = {
+        "model": model, "engine": predictor.engine, "threads": threads or "all", "network ms": network["median"],
+        "network p90 ms": network["p90"], "whole ms": whole["median"], "whole p90 ms": whole["p90"],
+        "CPU ms": whole["cpu"], "product ms": product, "network / product": network["median"] / product,
+        "first result s": first, "peak MB": memory, "file MB": _size(Path(model)) / 1e6,
+    }  # fmt: skip
+    print(json.dumps(row))
+
+
+def _server_rows(address, picture, clients, model, crop):
+    """A server's answers to one JPEG a request, with and without the mesh, and to a float crop."""
+    import cv2
+
+    from hiu_tf.serving.client import connect
+
+    encoded = [cv2.imencode(".jpg", picture[..., ::-1])[1].tobytes()]
+    requests = {
+        "whole ms": ("serving_default", {"image_bytes": encoded}), "with mesh ms": ("mesh", {"image_bytes": encoded}),
+    }  # fmt: skip
+    if crop:
+        requests["float crop ms"] = ("tensor", {"image": np.zeros((1, crop, crop, 3), np.float32)})
+    started, rows = time.time(), []
+    connect(address, model).predict("serving_default", image_bytes=encoded)
+    first = time.time() - started
+    for count in clients:
+        rows.append({"model": address, "engine": "server", "clients": count, "first result s": first})
+        for name, (signature, inputs) in requests.items():
+            found = _timed_together(lambda: connect(address, model), signature, inputs, count)
+            rows[-1] |= {name: found["median"], name.replace("ms", "p90 ms"): found["p90"]}
+            rows[-1][name.replace("ms", "a second")] = found["rate"]
+        rows[-1]["product ms"] = product_ms()
+    return rows
+
+
+def _timed_together(connect, signature, inputs, count):
+    """As `timed`, of `count` clients at once, with the requests a second that all of them get through."""
+
+    def ask(client):
+        return _times(lambda: client.predict(signature, **inputs))
+
+    with ThreadPoolExecutor(count) as pool:
+        clients = [connect() for _ in range(count)]
+        for client in clients:
+            client.predict(signature, **inputs)
+        start = time.perf_counter()
+        times = np.concatenate(list(pool.map(ask, clients)))
+    return _summary(times) | {"rate": len(times) / (time.perf_counter() - start)}
+
+
+def timed(function):
+    """Milliseconds of a call: median, 90th percentile, CPU time."""
+    cpu, times = time.process_time(), _times(function)
+    return _summary(times) | {"cpu": 1000 * (time.process_time() - cpu) / len(times)}
+
+
+def _times(function):
+    """Seconds of each of enough calls."""
+    times = []
+    while len(times) < _LEAST_RUNS or sum(times) < _SECONDS:
+        start = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - start)
+    return times
+
+
+def _summary(times):
+    return {"median": 1000 * float(np.median(times)), "p90": 1000 * float(np.quantile(times, 0.9))}
+
+
+def product_ms():
+    """A 1024 x 1024 float32 matrix product: what this machine does in the same minute."""
+    matrix = np.random.default_rng(0).random((_PRODUCT, _PRODUCT), np.float32)
+    times = []
+    for _ in range(_PRODUCTS):
+        start = time.perf_counter()
+        matrix @ matrix
+        times.append(time.perf_counter() - start)
+    return 1000 * float(np.median(times))
+
+
+def _size(path):
+    """Bytes of a file, or of a folder's highest version."""
+    if path.is_file():
+        return path.stat().st_size
+    return sum(p.stat().st_size for p in newest_version(path).rglob("*") if p.is_file())

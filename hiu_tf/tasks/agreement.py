@@ -1,0 +1,42 @@
+"""Self-supervision (supplement 1.2): the tasks must agree with each other, no label needed.
+
+Gradients flow to both sides of each agreement, as in the paper's earlier code.
+"""
+
+import tensorflow as tf
+
+from hiu_tf.conventions import keys
+from hiu_tf.conventions.skeleton import NUM_JOINTS
+from hiu_tf.tasks.base import Loss, distance, weight_of
+from hiu_tf.tasks.heatmaps import where_readable
+
+
+def ssl_mask(gt, pred):
+    """L1 between the mask rendered from the mesh and the predicted mask, mean over pixels, [B]."""
+    del gt
+    return tf.reduce_mean(tf.abs(pred[keys.RENDERED_MASK] - pred[keys.MASK]), axis=[1, 2])
+
+
+def ssl_joints(gt, pred):
+    """Distance between joints read off the heat maps (Equation 1) and projected ones, share of the crop, [B, 21].
+
+    0 where a map's peak is too low to be read (heatmap.READABLE): an empty map would draw the mesh to its corner.
+    """
+    del gt
+    apart = distance(pred[keys.JOINTS_2D], pred[keys.JOINTS_2D_PROJECTED])
+    return where_readable(pred, apart / pred[keys.CROP_SIDE])
+
+
+def every_joint(gt):
+    """Each joint of a self-supervised sample, [B, 21]."""
+    return tf.repeat(gt[keys.SSL_WEIGHT][:, tf.newaxis], NUM_JOINTS, axis=1)
+
+
+AGREEMENTS = {
+    "ssl_mask": Loss(
+        ssl_mask, weight_of(keys.SSL_WEIGHT), 1.0, between=("mask", "hand"), self_supervised=True, renders=True
+    ),
+    "ssl_joints": Loss(ssl_joints, every_joint, 10.0, between=("heatmaps", "hand"), self_supervised=True),
+}
+#: What `loss.ssl_both_sides: false` keeps still: the dense tasks' side.
+DENSE_SIDE = (keys.MASK, keys.JOINTS_2D)

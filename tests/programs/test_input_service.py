@@ -1,0 +1,49 @@
+"""The tf.data service for real: a dispatcher and two workers as processes of their own, on loopback."""
+
+import dataclasses
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from hiu_tf.config.schema import DataConfig, Recipe, TrainConfig
+from hiu_tf.conventions import keys
+from pipelines.build import training_data
+
+
+@pytest.fixture
+def launch():
+    processes = []
+
+    def start(*arguments):
+        command = [sys.executable, "-m", "hiu_tf.programs.input_service", *arguments]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        processes.append(process)
+        return process.stdout.readline().split()[-1]
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def test_batches_come_from_two_workers(launch, rendered_records):
+    tf.random.set_seed(3)  # as training does: it must not reach the workers
+    dispatcher = launch("dispatcher")
+    workers = [launch("worker", "--dispatcher", dispatcher) for _ in range(2)]
+    assert len(set(workers)) == 2
+    train = TrainConfig(batch_size=4, shuffle=12, input_service=dispatcher)
+    recipe = Recipe(model="tiny", data={"synthetic": DataConfig(path="synthetic")}, train=train)
+    batches = list(training_data(recipe, rendered_records, 64).take(6).as_numpy_iterator())
+    for image, targets in batches:
+        assert image.shape == (4, 64, 64, 3)
+        assert targets[keys.HEATMAPS].shape == (4, 32, 32, 21)
+    assert len({image.tobytes() for image, _ in batches}) == 6  # no batch twice
+    here = dataclasses.replace(recipe, train=dataclasses.replace(train, input_service=""))
+    local = list(training_data(here, rendered_records, 64).take(6).as_numpy_iterator())
+    # The same samples in another order: twice each. Single batches of four differ by more than their half.
+    means = [np.mean([image for image, _ in found]) for found in (batches, local)]
+    assert means[0] == pytest.approx(means[1], abs=0.15)

@@ -1,0 +1,204 @@
+"""The programs' doors: help that teaches, mistakes that end in one line, and the chain from data to model."""
+
+import importlib
+import json
+import subprocess
+import sys
+
+import pytest
+
+from hiu_tf.errors import UserError
+from hiu_tf.programs._program import program
+
+PROGRAMS = ("prepare", "train", "evaluate", "export", "demo", "build_hand")
+
+
+def run(name, *arguments):
+    return subprocess.run(
+        [sys.executable, "-m", f"hiu_tf.programs.{name}", *arguments], capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_help_shows_an_example(name, capsys):
+    module = importlib.import_module(f"hiu_tf.programs.{name}")
+    with pytest.raises(SystemExit) as stop:
+        (module.parse_args if hasattr(module, "parse_args") else module.main)(["--help"])
+    assert stop.value.code == 0
+    assert name in capsys.readouterr().out
+
+
+TRAIN = ["--recipe", "{recipe}", "--data", "{empty}", "--out", "{out}"]
+MISTAKES = {
+    "unknown data set": (
+        "prepare",
+        ["imagenet", "--source", "x", "--split", "train", "--out", "{out}"],
+        "unknown data set 'imagenet'",
+    ),
+    "empty data folder": (
+        "prepare",
+        ["own_data", "--source", "{empty}", "--split", "train", "--out", "{out}"],
+        "cannot read",
+    ),
+    "no recipe": (
+        "train",
+        ["--recipe", "none.yaml", "--data", "{empty}", "--out", "{out}"],
+        "cannot read the recipe none.yaml",
+    ),
+    "wrong key": (
+        "train",
+        [*TRAIN, "--set", "train.bach=8"],
+        "bach",
+    ),
+    "wrong type": (
+        "train",
+        [*TRAIN, "--set", "train.steps=many"],
+        "steps",
+    ),
+    "out of range": (
+        "train",
+        [*TRAIN, "--set", "train.steps=0"],
+        "train.steps must be in [1, 1e+09], got 0",
+    ),
+    "not a number": (
+        "train",
+        [*TRAIN, "--set", "train.learning_rate=.nan"],
+        "train.learning_rate must be in",
+    ),
+    "bad augmentation": (
+        "train",
+        [*TRAIN, "--set", "augment.crop_scale=[0, 0]"],
+        "augment.crop_scale must be two numbers",
+    ),
+    "no yaml": (
+        "train",
+        [*TRAIN, "--set", "train.batch_size=["],
+        "no valid YAML",
+    ),
+    "unknown preset": (
+        "train",
+        [*TRAIN, "--set", "model=huge"],
+        "unknown model preset 'huge'",
+    ),
+    "no records": (
+        "train",
+        TRAIN,
+        "does not exist: write its records",
+    ),
+    "no run": ("evaluate", ["--run", "{empty}", "--data", "{empty}"], "is no finished run"),
+    "nothing to export": ("export", ["--run", "{empty}", "--out", "{out}"], "is no finished run"),
+}
+
+
+@pytest.mark.parametrize("case", MISTAKES)
+def test_mistakes_end_in_one_line_and_leave_nothing(case, tmp_path, capsys):
+    name, arguments, message = MISTAKES[case]
+    (tmp_path / "empty").mkdir()
+    places = {"out": tmp_path / "out", "empty": tmp_path / "empty", "recipe": "pipelines/recipes/quickstart.yaml"}
+    module = importlib.import_module(f"hiu_tf.programs.{name}")
+    code = program(lambda: module.main([argument.format(**places) for argument in arguments]))
+    assert code == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.startswith("error: ")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_later_stage_is_checked_before_the_first(rendered_records, tmp_path):
+    later = "stages={first: {}, second: {train.validate: [nowhere]}}"
+    arguments = ["--recipe", "pipelines/recipes/quickstart.yaml", "--data", str(rendered_records), "--set", later]
+    with pytest.raises(UserError, match="nowhere does not exist"):
+        importlib.import_module("hiu_tf.programs.train").main([*arguments, "--out", str(tmp_path / "run")])
+    assert not (tmp_path / "run").exists()
+
+
+def test_int8_needs_as_many_pictures_as_a_batch(capsys):
+    with pytest.raises(SystemExit):
+        importlib.import_module("hiu_tf.programs.export").main(["--run", "r", "--out", "o", "--batch", "129"])
+    assert "--batch can be no larger" in capsys.readouterr().err
+
+
+def test_what_differs_too_much_is_not_published(rendered_records, tmp_path, monkeypatch):
+    """Neither the SavedModel that a server would take nor any other file; what was there stays."""
+    from hiu_tf.config.presets import model_config
+    from hiu_tf.exporting.run import export
+    from hiu_tf.exporting.targets import TARGETS
+    from hiu_tf.hand.load import load_hand
+    from hiu_tf.models.hiu import build_hiu
+    from hiu_tf.programs.export import example_source
+    from hiu_tf.training.folder import Run
+
+    run = Run(build_hiu(model_config("tiny")), "tiny", model_config("tiny"), load_hand("procedural"))
+    out = tmp_path / "model"
+    (out / "3").mkdir(parents=True)
+    monkeypatch.setitem(TARGETS, "SavedModel", TARGETS["SavedModel"]._replace(limits=(-1.0, -1.0)))
+    with example_source(64, str(rendered_records), ["synthetic"], 2) as examples:
+        assert sum(len(batch["image"]) for batch in examples("val", None)) == 2
+        with pytest.raises(UserError, match="nothing is published.*SavedModel: 2D joints move by"):
+            export(run, out, ("float32",), examples)
+        assert [path.name for path in out.iterdir()] == ["3"]
+        monkeypatch.undo()
+        monkeypatch.setitem(TARGETS, "float16", TARGETS["float16"]._replace(limits=(-1.0, -1.0)))
+        with pytest.raises(UserError, match="complete but for what differs too much from the network: float16: 2D"):
+            export(run, out, ("float32", "float16"), examples)
+    assert {path.name for path in out.iterdir()} == {"3", "4", "tiny_float32.tflite", "model.json", "card.md"}
+
+
+def test_unwritable_output_is_one_line(tmp_path, capsys):
+    (tmp_path / "file").write_text("in the way")
+    module = importlib.import_module("hiu_tf.programs.prepare")
+    arguments = ["synthetic", "--source", "1", "--split", "val", "--out", str(tmp_path / "file" / "x")]
+    assert program(lambda: module.main(arguments)) == 1
+    assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_from_data_to_model(tmp_path, rendered_records):
+    """train -> evaluate -> export as a user runs them, each with the exit code 0."""
+    small = [
+        "--set",
+        "model=tiny",
+        "--set",
+        "train.steps=2",
+        "--set",
+        "train.batch_size=2",
+        "--set",
+        "loss.ssl_warmup_steps=0",
+    ]
+    trained = run(
+        "train",
+        "--recipe",
+        "pipelines/recipes/quickstart.yaml",
+        "--data",
+        str(rendered_records),
+        "--out",
+        str(tmp_path / "run"),
+        *small,
+    )
+    assert trained.returncode == 0, trained.stderr[-2000:]
+    measured = run(
+        "evaluate", "--run", str(tmp_path / "run"), "--data", str(rendered_records), "--json", str(tmp_path / "m.json")
+    )
+    assert measured.returncode == 0, measured.stderr[-2000:]
+    metrics = json.loads((tmp_path / "m.json").read_text())["results"]["synthetic"]
+    assert set(metrics) == {"trained", "random weights", "mean of training"}
+    exported = run(
+        "export",
+        "--run",
+        str(tmp_path / "run"),
+        "--out",
+        str(tmp_path / "model"),
+        "--metrics",
+        str(tmp_path / "m.json"),
+        "--no-parity",
+        "--precisions",
+        "float32,float16",
+    )
+    assert exported.returncode == 0, exported.stderr[-2000:]
+    assert {p.name for p in (tmp_path / "model").iterdir()} == {
+        "1",
+        "tiny_float32.tflite",
+        "tiny_float16.tflite",
+        "model.json",
+        "card.md",
+    }
+    assert "joints_2d_auc" in (tmp_path / "model" / "card.md").read_text()

@@ -1,0 +1,95 @@
+"""One public door: the package's own names, one command, the programs of a checkout, what a wheel holds."""
+
+import importlib
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import hiu_tf
+from hiu_tf import cli
+from hiu_tf.errors import UserError
+from hiu_tf.programs import serve
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_the_packages_own_names():
+    for name in hiu_tf.__all__:
+        assert getattr(hiu_tf, name) is not None
+    assert hiu_tf.load_hand().side == "right"
+    with pytest.raises(AttributeError, match="has no attribute 'predictor'"):
+        hiu_tf.predictor  # noqa: B018
+
+
+def test_the_runtimes_names_need_no_tensorflow():
+    code = (
+        "import sys, hiu_tf; hiu_tf.Predictor, hiu_tf.predict, hiu_tf.load_hand(); "
+        "sys.exit('tensorflow' in sys.modules or 'tf_keras' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("name", cli.PROGRAMS)
+def test_every_command_teaches(name, capsys):
+    with pytest.raises(SystemExit) as end:
+        cli.main([name, "--help"])
+    assert end.value.code == 0
+    said = capsys.readouterr().out
+    assert said.startswith(f"usage: hiu {name} ")
+    assert f"hiu {name}" in said.partition("options")[0].partition("\n")[2], "an example stands in the help"
+
+
+def test_a_command_that_fails_says_so_in_one_line(capsys):
+    assert cli.main(["evaluate", "--run", "nowhere", "--data", "nowhere"]) == 1
+    assert capsys.readouterr().err.startswith("error: nowhere is no finished run")
+
+
+def test_a_command_without_its_packages_names_the_extra(monkeypatch, capsys):
+    def missing(name):
+        raise ModuleNotFoundError("No module named 'tensorflow'", name="tensorflow")
+
+    monkeypatch.setattr(importlib, "import_module", missing)
+    assert cli.main(["train", "--recipe", "x", "--data", "y", "--out", "z"]) == 1
+    assert capsys.readouterr().err == "error: hiu train needs tensorflow: pip install 'hiu-tf[train]'\n"
+
+
+def test_every_program_of_a_checkout_is_a_face():
+    programs = {p.stem for p in (ROOT / "hiu_tf" / "programs").glob("*.py") if not p.stem.startswith("_")} - {"serve"}
+    faces = {path.stem: path.read_text() for path in (ROOT / "tools").glob("*.py")}
+    assert set(faces) == programs
+    assert all(f'run("{name}")' in text and len(text.splitlines()) < 8 for name, text in faces.items())
+    assert {module for module, _ in cli.PROGRAMS.values()} <= programs | {"serve"}
+
+
+def test_a_face_runs():
+    command = [sys.executable, ROOT / "tools" / "hand_mesh.py", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert "--gesture" in done.stdout
+
+
+def test_a_wheel_holds_our_names_alone(tmp_path):
+    build = ["build", "--build-base", str(tmp_path / "build"), "bdist_wheel", "--dist-dir", str(tmp_path)]
+    subprocess.run([sys.executable, "setup.py", "--quiet", *build], check=True, capture_output=True, cwd=ROOT)
+    names = zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist()
+    assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"hiu_tf", "pipelines"}
+    assert "pipelines/recipes/quickstart.yaml" in names
+    assert "hiu_tf/savedmodels/hiu_mobile/hiu_mobile_float16.tflite" in names
+
+
+def test_serving_takes_what_there_is(tmp_path, monkeypatch):
+    with pytest.raises(UserError, match="no numbered version"):
+        serve.command(tmp_path, "hiu", 8500, 8501)
+    (tmp_path / "2").mkdir()
+    (tmp_path / "2" / "saved_model.pb").write_bytes(b"")
+    for there in ("tensorflow_model_server", "docker"):
+        monkeypatch.setattr(serve.shutil, "which", lambda name, there=there: name if name == there else None)
+        words = serve.command(tmp_path, "hiu", 9500, 9501)
+        assert words[0] == there
+        assert "9501" in " ".join(words)
+    monkeypatch.setattr(serve.shutil, "which", lambda name: None)
+    with pytest.raises(UserError, match="neither tensorflow_model_server nor docker"):
+        serve.command(tmp_path, "hiu", 8500, 8501)

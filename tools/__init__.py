@@ -1,1 +1,0 @@
-"""Programs for people who make a model; each has --help with examples."""
