@@ -10,7 +10,7 @@ import hiu_tf
 from hiu_tf.atomic import clear_leftovers, written_whole
 from hiu_tf.conventions.skeleton import JOINT_NAMES
 from hiu_tf.errors import UserError
-from hiu_tf.hand.procedural import hand_model
+from hiu_tf.hand.procedural import procedural_hand
 from hiu_tf.runtime.card import read_card
 from hiu_tf.runtime.results import UNITS
 from hiu_tf.runtime.shipped import DETECTOR, HAND, shipped_model
@@ -47,7 +47,7 @@ def build_site(out: str | Path) -> Path:
         shutil.copytree(_SOURCES, scratch)
         versions = copy_packages(scratch / "vendor")
         models = {kind: _copy_model(name, kind, scratch) for kind, name in MODELS.items()}
-        write_hand(scratch / "models", hand_model("procedural"))  # what the shipped network poses
+        write_hand(scratch / "models", procedural_hand())  # what the shipped network poses
         (scratch / "licences.txt").write_text(licences(scratch / "vendor"), encoding="utf-8")
         content = {
             "made_by": MADE_BY,

@@ -14,7 +14,7 @@ from hiu_tf.codecs import centres
 from hiu_tf.conventions import keys
 from hiu_tf.geometry.letterbox import letterbox
 from hiu_tf.geometry.window import Window, around_box, around_hand
-from hiu_tf.hand.procedural import hand_model
+from hiu_tf.hand.procedural import procedural_hand
 from hiu_tf.pictures import read_picture
 from hiu_tf.runtime.crop import cut
 from hiu_tf.runtime.evidence_fit import EvidenceFit
@@ -145,7 +145,7 @@ def test_crops(rng, side):
 
 def test_the_fit(predictor, looks, tmp_path):
     """On the network's own answers: parameters, mesh and projected joints are those of Python."""
-    hand = hand_model("procedural")
+    hand = procedural_hand()
     write_hand(tmp_path, hand)
     fit = EvidenceFit(hand, predictor.camera)
     body = """const { handArrays } = await load('fit/arrays.js'), { EvidenceFit } = await load('fit/fit.js');
