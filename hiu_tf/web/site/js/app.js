@@ -44,9 +44,9 @@ async function start() {
 function startMesh() {
   const problem = whyNo3D();
   note(problem);
-  if (problem) $("model").hidden = true;
-  else meshView = new MeshView($("mesh"), engine.cards.hand.faces);
-  if (meshView) turnMesh(meshView.isTurning);
+  if (problem) return;
+  meshView = new MeshView($("mesh"), engine.cards.hand.faces);
+  turnMesh(meshView.isTurning);
 }
 
 function turnMesh(is) {
@@ -184,6 +184,7 @@ function redraw() {
 
 function chosen(hand) {
   meshView?.show(hand);
+  if (meshView && hand) $("model").hidden = false; // until then there is nothing to turn
   $("glb").disabled = hand === null;
 }
 
