@@ -14,10 +14,8 @@ import tensorflow as tf
 from hiu_tf.config.presets import model_config
 from hiu_tf.conventions import keys
 from hiu_tf.errors import UserError
-from hiu_tf.exporting.card import model_card, write_card
 from hiu_tf.exporting.module import HIUModule
 from hiu_tf.exporting.saved_model import export_saved_model
-from hiu_tf.exporting.tflite import export_tflite
 from hiu_tf.models.hiu import build_hiu
 from hiu_tf.runtime.backend import INTERPRETERS, ModelError, load_network
 from hiu_tf.training.folder import load_weights
@@ -26,15 +24,8 @@ PIXELS = {keys.JOINTS_2D, keys.JOINTS_2D_PROJECTED}
 
 
 @pytest.fixture(scope="module")
-def exported(tiny_network, hand, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    module = HIUModule(tiny_network, hand)
-    card = model_card("tiny", module.size, hand, None)
-    export_saved_model(module, folder, card)
-    for precision in ("float32", "float16"):
-        export_tflite(module, folder / f"tiny_{precision}.tflite", precision)
-    write_card(folder, card)
-    return module, folder
+def exported(tiny_network, hand, tiny_model):
+    return HIUModule(tiny_network, hand), tiny_model
 
 
 @pytest.fixture(scope="module")

@@ -15,12 +15,9 @@ from PIL import Image, ImageOps
 from tensorflow.core.protobuf import saved_model_pb2
 
 from hiu_tf.conventions import keys
-from hiu_tf.exporting.card import model_card, write_card
 from hiu_tf.exporting.contract import contract
 from hiu_tf.exporting.crops import cut_encoded, decode
 from hiu_tf.exporting.module import HIUModule
-from hiu_tf.exporting.saved_model import export_saved_model
-from hiu_tf.exporting.tflite import export_tflite
 from hiu_tf.geometry.window import around_box
 from hiu_tf.runtime.crop import cut
 from hiu_tf.runtime.predictor import Predictor
@@ -34,12 +31,8 @@ def module(tiny_network, hand):
 
 
 @pytest.fixture(scope="module")
-def folder(module, hand, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    card = model_card("tiny", SIZE, hand, None)
-    write_card(folder, card)
-    export_tflite(module, folder / "tiny_float32.tflite", "float32")
-    return export_saved_model(module, folder, card)
+def folder(tiny_model):
+    return tiny_model / "1"
 
 
 @pytest.fixture(scope="module")

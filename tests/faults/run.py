@@ -12,6 +12,7 @@ import io
 import json
 import os
 import queue
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -24,10 +25,14 @@ FAULTS = OUTCOMES[2:]
 _HANG_S = 60
 
 
-def run(doors: list[str], count: int, seed: int) -> tuple[dict[str, Counter], list[str]]:
-    """{door: how often each outcome}, and a line for each fault."""
+def run(doors: list[str], count: int, seed: int, model: Path | None = None) -> tuple[dict[str, Counter], list[str]]:
+    """{door: how often each outcome}, and a line for each fault; `model` has the small model's files (`make`)."""
     with tempfile.TemporaryDirectory(prefix="hiu-faults-") as scratch:
-        subprocess.run([sys.executable, "-m", "tests.faults.run", "--make", scratch], check=True, env=_quiet())
+        if model:
+            shutil.copytree(model, Path(scratch) / "tiny")
+            (Path(scratch) / "tiny" / "tiny.tflite").rename(Path(scratch) / "tiny.tflite")
+        else:
+            subprocess.run([sys.executable, "-m", "tests.faults.run", "--make", scratch], check=True, env=_quiet())
         counts, faults = {name: Counter() for name in doors}, []
         todo = [(name, 0) for name in doors]
         while todo:
