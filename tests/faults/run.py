@@ -19,6 +19,8 @@ import threading
 from collections import Counter
 from pathlib import Path
 
+from tests.places import REPOSITORY
+
 OUTCOMES = ("good", "clean error", "traceback", "hang", "crash", "wrong")
 FAULTS = OUTCOMES[2:]
 _HANG_S = 60
@@ -27,7 +29,9 @@ _HANG_S = 60
 def run(doors: list[str], count: int, seed: int) -> tuple[dict[str, Counter], list[str]]:
     """{door: how often each outcome}, and a line for each fault."""
     with tempfile.TemporaryDirectory(prefix="hiu-faults-") as scratch:
-        subprocess.run([sys.executable, "-m", "tests.faults.run", "--make", scratch], check=True, env=_quiet())
+        subprocess.run(
+            [sys.executable, "-m", "tests.faults.run", "--make", scratch], check=True, env=_quiet(), cwd=REPOSITORY
+        )
         counts, faults = {name: Counter() for name in doors}, []
         todo = [(name, 0) for name in doors]
         while todo:
@@ -48,7 +52,12 @@ def _drain(todo, count, seed, scratch, counts, faults):
     """Runs one process through the list until it ends, hangs or dies; returns what is left."""
     command = [sys.executable, "-m", "tests.faults.run", "--work", scratch, "--seed", str(seed), "--count", str(count)]
     process = subprocess.Popen(
-        [*command, json.dumps(todo)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=_quiet()
+        [*command, json.dumps(todo)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=_quiet(),
+        cwd=REPOSITORY,
     )
     lines = queue.Queue()
     reader = threading.Thread(target=_pass_on, args=(process.stdout, lines), daemon=True)
