@@ -5,7 +5,6 @@ import pytest
 
 import hiu_tf  # noqa: F401  (before tensorflow: selects tf_keras)
 
-
 #: Seconds that a slow test may take; pyproject.toml has the limit of the others.
 SLOW_TIMEOUT = 6 * 3600
 
