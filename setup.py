@@ -83,6 +83,7 @@ setup(
             *FAST,
             *BROWSER,
             "pytest>=8",
+            "pytest-timeout>=2.2",
             "pytest-xdist>=3.5",
             "ruff>=0.6",
             "scikit-image>=0.21",

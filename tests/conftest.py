@@ -9,6 +9,15 @@ import pytest
 
 import hiu_tf  # noqa: F401  (before tensorflow: selects tf_keras)
 
+#: Seconds that a slow test may take; pyproject.toml has the limit of the others.
+SLOW_TIMEOUT = 6 * 3600
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(SLOW_TIMEOUT))
+
 
 @pytest.fixture(scope="session")
 def hand():

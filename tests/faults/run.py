@@ -20,6 +20,8 @@ import threading
 from collections import Counter
 from pathlib import Path
 
+from tests.places import REPOSITORY
+
 OUTCOMES = ("good", "clean error", "traceback", "hang", "crash", "wrong")
 FAULTS = OUTCOMES[2:]
 _HANG_S = 60
@@ -32,7 +34,8 @@ def run(doors: list[str], count: int, seed: int, model: Path | None = None) -> t
             shutil.copytree(model, Path(scratch) / "tiny")
             (Path(scratch) / "tiny" / "tiny.tflite").rename(Path(scratch) / "tiny.tflite")
         else:
-            subprocess.run([sys.executable, "-m", "tests.faults.run", "--make", scratch], check=True, env=_quiet())
+            make = [sys.executable, "-m", "tests.faults.run", "--make", scratch]
+            subprocess.run(make, check=True, env=_quiet(), cwd=REPOSITORY)
         counts, faults = {name: Counter() for name in doors}, []
         todo = [(name, 0) for name in doors]
         while todo:
@@ -53,7 +56,12 @@ def _drain(todo, count, seed, scratch, counts, faults):
     """Runs one process through the list until it ends, hangs or dies; returns what is left."""
     command = [sys.executable, "-m", "tests.faults.run", "--work", scratch, "--seed", str(seed), "--count", str(count)]
     process = subprocess.Popen(
-        [*command, json.dumps(todo)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=_quiet()
+        [*command, json.dumps(todo)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=_quiet(),
+        cwd=REPOSITORY,
     )
     lines = queue.Queue()
     reader = threading.Thread(target=_pass_on, args=(process.stdout, lines), daemon=True)

@@ -28,9 +28,9 @@ from hiu_tf.serving.client import ServingError, connect
 from pipelines.datasets import open_split
 from pipelines.records import RecordError, damaged_shards
 from tests.pipelines.test_own_data import write_set
+from tests.places import RECIPES, REPOSITORY
 
-REPOSITORY = Path(__file__).parents[2]
-DEMO = REPOSITORY / "pipelines/recipes/demo.yaml"
+DEMO = RECIPES / "demo.yaml"
 
 
 # --- records -------------------------------------------------------------------------------------
