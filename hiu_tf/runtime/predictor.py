@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -80,6 +81,22 @@ class Prediction:
         return float(self.joint_scores.mean())
 
 
+class _Look(NamedTuple):
+    """A first look at a hand: the detector's score of it, the window, and what the network says there."""
+
+    found: float
+    window: Window
+    raw: dict[str, np.ndarray]
+
+    @property
+    def score(self) -> float:
+        return float(self.raw[keys.SCORES].mean())
+
+    @property
+    def box(self):
+        return box_of(self.window.to_picture(self.raw[keys.JOINTS_2D]))
+
+
 class Predictor:
     """Finds hands, and reads them with an exported model. Threads may share one: they take turns in the interpreters.
 
@@ -148,7 +165,8 @@ class Predictor:
           K: [3, 3] intrinsics in pixels; with it 3D is in the real camera's frame.
           upright: look again, through a window that turns the fingers up, where the first look at a hand shows that it
             is turned, or that it is not in the middle.
-          min_score: of a hand that the detector found, after it was read; None: what the model's card says.
+          min_score: of a hand that the detector found: the geometric mean of the detector's score and the joints' must
+            reach it. None: what the model's card says.
           most: so many hands at most.
           thorough: the detector also looks at parts of the picture, for hands that are small in it.
 
@@ -167,10 +185,11 @@ class Predictor:
             return [self.read(picture, windows, K, upright)]
         found = self.detector.find(picture, most=2 * most, thorough=thorough)
         least = self.card["min_score"] if min_score is None else min_score
-        looks = [self._best(picture, self.windows(hand, side), left_odds(hand)) for hand in found]
-        looks = _different([look for look in looks if _score(look) >= _WORTH_A_LOOK * least])[:most]
-        hands = [self._finished(picture, *look, K, upright) for look in looks]
-        return different([hand for hand in hands if hand.score >= least])
+        looks = [_Look(h.score, *self._best(picture, self.windows(h, side), left_odds(h))) for h in found]
+        looks = [look for look in looks if _together(look.found, look.score) >= _WORTH_A_LOOK * least]
+        looks = _without_twins(looks, lambda look: look.score, lambda look: look.box)[:most]
+        hands = [(look.found, self._finished(picture, look.window, look.raw, K, upright)) for look in looks]
+        return different([hand for found, hand in hands if _together(found, hand.score) >= least])
 
     def windows(self, hand: Found, side: str | None = None) -> list[Window]:
         """The upright windows through which a hand that the detector has found is to be read: one for each side."""
@@ -244,19 +263,15 @@ def different(hands: list[Prediction]) -> list[Prediction]:
     return _without_twins(hands, lambda hand: hand.score, lambda hand: box_of(hand.joints_2d))
 
 
-def _different(looks):
-    """The same of first looks (crop, raw outputs)."""
-    return _without_twins(looks, _score, lambda look: box_of(look[0].to_picture(look[1][keys.JOINTS_2D])))
-
-
 def left_odds(hand: Found) -> float:
     """What the detector's word on the side of a hand adds to the score of its being a left one."""
     left = min(max(hand.left, 1e-6), 1 - 1e-6)
     return _ODDS * math.log(left / (1 - left))
 
 
-def _score(look):
-    return float(look[1][keys.SCORES].mean())
+def _together(found, read):
+    """How sure detector (its score) and network (its joints' mean) are of a hand: where one sees little the other may."""
+    return math.sqrt(found * read)
 
 
 def _without_twins(hands, score, box):

@@ -38,13 +38,17 @@ export class Predictor {
     const least = this.card.min_score;
     let looks = [];
     for (const hand of await this.find(picture, 2 * most)) {
-      looks.push(await this.best(picture, this.windows(hand), leftOdds(hand)));
+      const look = await this.best(picture, this.windows(hand), leftOdds(hand));
+      looks.push({ ...look, found: hand.score });
     }
-    looks = looks.filter((look) => look.score >= WORTH_A_LOOK * least);
+    looks = looks.filter((look) => together(look.found, look.score) >= WORTH_A_LOOK * least);
     looks = withoutTwins(looks, (look) => look.score, (look) => boxOf(look.joints_2d), SAME_HAND);
     const hands = [];
-    for (const look of looks.slice(0, most)) hands.push(await this.finished(picture, look));
-    return different(hands.filter((hand) => hand.score >= least));
+    for (const look of looks.slice(0, most)) {
+      const hand = await this.finished(picture, look);
+      if (together(look.found, hand.score) >= least) hands.push(hand);
+    }
+    return different(hands);
   }
 
   /** What the detector finds. */
@@ -105,6 +109,11 @@ export class Predictor {
       translation: fitted.translation,
     };
   }
+}
+
+/** How sure detector and network are of a hand: the geometric mean of their scores. */
+function together(found, read) {
+  return Math.sqrt(found * read);
 }
 
 /** The hands, the surest first, without those that show what a surer one shows. */
