@@ -101,7 +101,8 @@ def test_two_programs_do_not_write_one_folder(tmp_path):
 def test_workers_end_with_a_killed_program(tmp_path):
     command = [
         sys.executable,
-        "hiu prepare",
+        "-m",
+        "hiu_tf.programs.prepare",
         "synthetic",
         "--source",
         "4000",
