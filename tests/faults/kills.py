@@ -104,8 +104,8 @@ PROGRAMS = {
 }  # fmt: skip
 
 
-def make_inputs(given: Path) -> None:
-    """Records, a small model, pictures and a clip."""
+def make_inputs(given: Path, model: Path | None = None) -> None:
+    """Records, a small model (its files, as the tests' fixture `exported_once` has them, or made now), pictures and a clip."""
     import cv2
 
     from hiu_tf.programs.prepare import prepare
@@ -114,7 +114,11 @@ def make_inputs(given: Path) -> None:
 
     for split in ("train", "val"):
         prepare("synthetic", "8", split, str(given / "synthetic"), parts=2)
-    make(given)
+    if model:
+        shutil.copytree(model, given / "tiny")
+        shutil.copy(model / "tiny.tflite", given)
+    else:
+        make(given)
     (given / "pictures").mkdir()
     for number in range(8):
         cv2.imwrite(str(given / "pictures" / f"{number}.png"), np.roll(scene(), 5 * number, axis=1))
