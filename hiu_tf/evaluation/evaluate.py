@@ -1,4 +1,4 @@
-"""Runs predictors over labelled batches and keeps every error, from which metrics, breakdowns and pages are computed."""
+"""Runs predictors over labelled batches and keeps every error, from which metrics, breakdowns and pages are made."""
 
 from __future__ import annotations
 

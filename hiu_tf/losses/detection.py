@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from hiu_tf.codecs.centres import CENTRE, DIRECTION, LEFT, OFFSET, PRIOR_LOGIT, SIZE
 
-#: Exponents of the penalty-reduced focal loss (Law and Deng 2018): they down-weight easy cells, and cells near a centre.
+#: Exponents of the penalty-reduced focal loss (Law and Deng 2018): they down-weight easy cells and cells near centres.
 _FOCUS, _NEAR = 2.0, 4.0
 
 
