@@ -121,7 +121,7 @@ def _without(compact):
 
 
 def _film_folder(out):
-    """Folder for unfinished films: beside the results, where the next start clears leftovers, if OpenCV can write there."""
+    """Folder for an unfinished film: beside the results (the next start clears leftovers) if OpenCV can write there."""
     plain = readable_name(out) == str(out)
     return scratch_folder(out) if plain else tempfile.TemporaryDirectory(prefix="hiu-")
 

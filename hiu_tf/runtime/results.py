@@ -54,7 +54,7 @@ def write_json(path: Path, content) -> None:
 
 
 def prediction_meshes(hands: list[Prediction], faces: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """{name: (vertices, faces)} of hands, for `write_obj`. Flips faces of left hands, so that normals point outwards."""
+    """{name: (vertices, faces)} of hands, for `write_obj`. Flips faces of left hands, so that normals point outside."""
     return {
         f"hand_{number}_{hand.side}": (hand.vertices, faces[:, ::-1] if hand.side == "left" else faces)
         for number, hand in enumerate(hands, start=1)
