@@ -127,7 +127,7 @@ def _throw_away(own, folder):
 
 
 def _epochs(done, settings):
-    """Remaining epochs after `done` steps: (epoch numbers from 0, steps per epoch) of whole epochs, then of the rest."""
+    """Remaining epochs after `done` steps: (epoch numbers from 0, steps per epoch), whole ones, then a shorter last."""
     length = settings.steps_per_epoch
     whole, rest = divmod(max(settings.steps - done, 0), length)
     first = -(-done // length)
