@@ -1,4 +1,4 @@
-"""Keras, SavedModel and TFLite give the same answers."""
+"""Keras, SavedModel and TFLite give the same predictions."""
 
 import hashlib
 import json
@@ -120,7 +120,7 @@ def test_bad_models_are_refused(tmp_path, name):
 
 
 def test_a_training_starts_from_a_saved_model(exported, crops):
-    """An exported SavedModel gives another network of the same kind all its weights back, and no other kind."""
+    """The weights of an exported SavedModel load into a network of the same kind, and into no other kind."""
     module, folder = exported
     fresh = build_hiu(model_config("tiny"))
     load_weights(fresh, folder)

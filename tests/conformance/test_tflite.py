@@ -1,4 +1,4 @@
-"""Precisions of TFLite files: what they compute where, how far they are from the network, what fails loudly."""
+"""Precisions of TFLite files: which parts they compute in it, differences from the network, and errors."""
 
 import subprocess
 import sys
@@ -37,7 +37,7 @@ def batches(rendered_records, shipped):
 
 @pytest.fixture(scope="module")
 def files(shipped, batches, tmp_path_factory):
-    """A file in every precision, made of the shipped SavedModel's weights."""
+    """A file in every precision, exported from the shipped SavedModel's weights."""
     module, crops = HIUModule(shipped.network, shipped.hand), np.concatenate([b[keys.IMAGE] for b in batches])
     card = model_card(shipped.preset, module.size, shipped.hand, None)
     made = {name: tmp_path_factory.mktemp("files") / f"{name}.tflite" for name in PRECISIONS}
@@ -48,7 +48,7 @@ def files(shipped, batches, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def found(files, batches, shipped):
-    """The files against the shipped SavedModel."""
+    """Parity of the files with the shipped SavedModel."""
     candidates = {name: exported_predictor(str(path))[0] for name, path in files.items()}
     return parity(exported_predictor(SHIPPED)[0], candidates, batches, shipped.config.image_size)
 
@@ -131,7 +131,7 @@ def test_int8_of_a_fresh_network_runs_on_the_light_interpreter(tiny_network, han
 
 @pytest.mark.parametrize("name", PRECISIONS)
 def test_a_file_carries_its_card(name, files):
-    """Alone in a folder it is a whole model; any unzip reads the card."""
+    """A file alone in a folder is a complete model; any unzip program reads its card."""
     _, card, _ = load_network(files[name])
     code = "import sys, zipfile, json; print(json.loads(zipfile.ZipFile(sys.argv[1]).read('model.json'))['joint_names'][4])"
     found = subprocess.run([sys.executable, "-c", code, files[name]], capture_output=True, text=True, check=True)
@@ -139,7 +139,7 @@ def test_a_file_carries_its_card(name, files):
 
 
 def test_outputs_are_numbered_by_the_alphabet():
-    """What docs/mobile.md tells those whose interpreter has no signatures."""
+    """As docs/mobile.md says for interpreters without signatures."""
     interpreter = tf.lite.Interpreter(str(SHIPPED / "hiu_mobile_float16.tflite"))
     shapes = {tensor["name"]: tensor["shape"].tolist() for tensor in interpreter.get_output_details()}
     runner = interpreter.get_signature_runner("tensor")
@@ -149,7 +149,7 @@ def test_outputs_are_numbered_by_the_alphabet():
 
 @pytest.mark.parametrize("precision", ("float16", "int8"))
 def test_a_free_batch_costs_no_speed(precision, tiny_network, hand, tmp_path):
-    """XNNPACK takes no graph with a shape that is computed as it runs: there is none."""
+    """XNNPACK does not take graphs with shapes computed at run time: there must be none."""
     crops = np.random.default_rng(1).random((4, 64, 64, 3), np.float32)
     export_tflite(HIUModule(tiny_network, hand), tmp_path / "x.tflite", precision, crops, batch=None)
     interpreter = tf.lite.Interpreter(str(tmp_path / "x.tflite"))
@@ -160,7 +160,7 @@ def test_a_free_batch_costs_no_speed(precision, tiny_network, hand, tmp_path):
 
 @pytest.mark.parametrize("batch", (1, 4, None))
 def test_batches_and_files_without_masks(batch, tiny_network, hand, tmp_path):
-    """A file of four crops a call answers three and five as one crop a call does; without the mask it is not there."""
+    """A file with batch 4 predicts 3 and 5 crops like one with batch 1; without the mask it has no such output."""
     from hiu_tf.runtime.draw import draw_hands
     from hiu_tf.runtime.predictor import Predictor
 
