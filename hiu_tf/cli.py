@@ -9,6 +9,7 @@ Use a model:
     hiu info --presets
     hiu info --preset hiu_1stack --set encoder_repetitions=[3,4,6,3]
     hiu benchmark savedmodels/hiu_mobile/*.tflite --threads 1,2
+    hiu page --out site --serve
 
 Each picture gives NAME.png (picture, skeletons, masks, meshes), NAME.json (all outputs of every hand, with
 units) and NAME.obj (the posed meshes); a clip gives NAME.mp4 and NAME.jsonl, a line for each frame.
@@ -26,6 +27,7 @@ import hiu_tf
 from hiu_tf.atomic import clear_leftovers
 from hiu_tf.conventions import SERVER_MODEL
 from hiu_tf.errors import UserError
+from hiu_tf.web.command import add_page, run_page
 
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 #: Equal to the limit in pictures.py, which is not imported here so that `hiu --help` stays fast.
@@ -61,7 +63,7 @@ def parse_args(argv):
     )
     parser.add_argument("--version", action="version", version=f"hiu-tf {hiu_tf.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
-    for add in (_add_predict, _add_info, _add_benchmark):
+    for add in (_add_predict, _add_info, _add_benchmark, add_page):
         add(commands)
     return parser.parse_args(argv)
 
@@ -183,10 +185,10 @@ def main(argv=None) -> int:
         return _run_program(argv[0], argv[1:])
     args = parse_args(argv)
     for stream in (sys.stdout, sys.stderr):  # file names may hold characters that the terminal cannot show
-        if hasattr(stream, "reconmetric"):
-            stream.reconmetric(errors="backslashreplace")
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     try:
-        return {"predict": _predict, "info": _info, "benchmark": _benchmark}[args.command](args)
+        return {"predict": _predict, "info": _info, "benchmark": _benchmark, "page": run_page}[args.command](args)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 1

@@ -1,9 +1,22 @@
-"""Shared fixtures: the hand, a tiny network, a folder with a few rendered records."""
+"""Shared fixtures: the hand, a tiny network, its exported files, a folder with a few rendered records."""
+
+import fcntl
+import os
+import shutil
 
 import numpy as np
 import pytest
 
 import hiu_tf  # noqa: F401  (before tensorflow: selects tf_keras)
+
+#: Seconds that a slow test may take; pyproject.toml has the limit of the others.
+SLOW_TIMEOUT = 6 * 3600
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(SLOW_TIMEOUT))
 
 
 @pytest.fixture(scope="session")
@@ -22,6 +35,44 @@ def tiny_network():
 
     keras.utils.set_random_seed(3)
     return build_hiu(model_config("tiny"))
+
+
+@pytest.fixture(scope="session")
+def exported_once(tiny_network, hand, tmp_path_factory):
+    """The tiny network's files, made once for all processes of a test run: copy them (`tiny_model`), do not change them.
+
+    1/ (SavedModel with its card), tiny_float32.tflite and tiny_float16.tflite without a card inside, model.json beside
+    them, and tiny.tflite, the float32 file with its card inside.
+    """
+    root = tmp_path_factory.getbasetemp()
+    root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+    with open(root / "exported.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (root / "exported").exists():
+            _export(tiny_network, hand, root / "making")
+            (root / "making").rename(root / "exported")
+    return root / "exported"
+
+
+@pytest.fixture(scope="module")
+def tiny_model(exported_once, tmp_path_factory):
+    """A copy of `exported_once` for a module of tests: folder "tiny"."""
+    return shutil.copytree(exported_once, tmp_path_factory.mktemp("models") / "tiny")
+
+
+def _export(network, hand, folder):
+    from hiu_tf.exporting.card import model_card, write_card
+    from hiu_tf.exporting.module import HIUModule
+    from hiu_tf.exporting.saved_model import export_saved_model
+    from hiu_tf.exporting.tflite import attach_card, export_tflite
+
+    module = HIUModule(network, hand)
+    card = model_card("tiny", module.size, hand, None)
+    export_saved_model(module, folder, card)
+    for precision in ("float32", "float16"):
+        export_tflite(module, folder / f"tiny_{precision}.tflite", precision)
+    write_card(folder, card)
+    attach_card(shutil.copy(folder / "tiny_float32.tflite", folder / "tiny.tflite"), card)
 
 
 @pytest.fixture(scope="session")

@@ -32,7 +32,8 @@ ALLOWED = {
     "exporting": BASE | {"config", "codecs", "geometry", "hand", "metrics", "tasks", "models", "runtime", "evaluation"},
     "runtime": BASE | {"codecs", "geometry", "hand", "fit", "serving"},
     "serving": BASE | {"geometry"},
-    "cli": BASE | {"runtime", "config", "models", "programs"},
+    "web": BASE | {"hand", "fit", "runtime"},
+    "cli": BASE | {"runtime", "config", "models", "programs", "web"},
     "__main__": {"cli"},
 }
 PIPELINES_MAY_IMPORT = BASE | {"config", "geometry", "codecs", "hand", "fit", "render", "tasks"}

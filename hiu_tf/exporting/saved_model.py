@@ -22,8 +22,9 @@ def export_saved_model(module: HIUModule, folder: Path, card: dict) -> Path:
         version = next_version(folder)
         with written_whole(version) as scratch:
             tf.saved_model.save(module, str(scratch), signatures=module.signatures())
-            graph = (scratch / SAVED_GRAPH).read_bytes()
-            write_card(scratch / "assets.extra", card | {"sha256": checksum(graph)})
+            parts = [scratch / SAVED_GRAPH, *sorted((scratch / "variables").iterdir())]
+            checksums = {path.relative_to(scratch).as_posix(): checksum(path.read_bytes()) for path in parts}
+            write_card(scratch / "assets.extra", card | {"files": checksums})
         return version
     except (OSError, tf.errors.OpError) as error:  # a full disk raises either
         raise UserError(f"cannot write the model to {folder}: {error}") from error

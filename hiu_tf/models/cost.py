@@ -10,6 +10,7 @@ from tf_keras import layers
 from hiu_tf.config.preset_costs import Cost
 from hiu_tf.config.schema import ModelConfig
 from hiu_tf.models.hiu import build_hiu, inference_network
+from hiu_tf.tasks import find_tasks
 
 _FLOAT_BYTES = 4
 
@@ -17,7 +18,7 @@ _FLOAT_BYTES = 4
 def network_cost(config: ModelConfig) -> Cost:
     """Builds the network and counts its cost."""
     network = build_hiu(config)
-    needed = inference_network(network)
+    needed = inference_network(network, find_tasks(config.tasks))
     return Cost(
         parameters=network.count_params(),
         macs=macs(network),

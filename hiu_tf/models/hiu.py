@@ -1,5 +1,7 @@
 """The whole network: stem, then stacks of encoder, a decoder for each dense task, attention, and the other heads."""
 
+from collections.abc import Iterable
+
 import tf_keras as keras
 from tf_keras import layers
 
@@ -11,8 +13,8 @@ from hiu_tf.models.decoder import decoder
 from hiu_tf.models.encoder import encoder
 from hiu_tf.models.regressor import build_regressor
 from hiu_tf.models.stem import stem
-from hiu_tf.tasks import find_tasks
-from hiu_tf.tasks.base import HandParameters, Maps, Vector
+from hiu_tf.tasks import PAPER, find_tasks
+from hiu_tf.tasks.base import HandParameters, Maps, Task, Vector
 
 
 def build_hiu(config: ModelConfig) -> keras.Model:
@@ -53,13 +55,13 @@ def build_hiu(config: ModelConfig) -> keras.Model:
     return keras.Model(image, outputs, name="hiu")
 
 
-def inference_network(network: keras.Model) -> keras.Model:
-    """The part of a network that prediction needs: [B, S, S, 3] -> outputs of the last stack without POF.
+def inference_network(network: keras.Model, tasks: Iterable[Task] = PAPER) -> keras.Model:
+    """The part of a network that prediction needs: [B, S, S, 3] -> dictionary of the last stack's raw outputs.
 
-    Earlier stacks keep only the layers that feed the last one; unused heads are removed.
+    Earlier stacks keep only the layers that feed the last one. Heads of tasks that export nothing (POF) are left out.
     """
-    answer = {name: value for name, value in network.output[-1].items() if name != keys.POF}
-    return keras.Model(network.input, answer, name="hiu_inference")
+    read = [key for task in tasks if task.outputs for key in task.raw]
+    return keras.Model(network.input, {key: network.output[-1][key] for key in read}, name="hiu_inference")
 
 
 def _require_tasks(config, names, dense):

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import math
+import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -17,9 +18,11 @@ from hiu_tf.errors import UserError
 CARD, SAVED_GRAPH = "model.json", "saved_model.pb"
 #: Scale of the window around a hand's box for cards without this field (before 0.2).
 _OLD_SCALE = 1.6
-#: Tasks of networks whose card does not name them (before 0.4).
+#: Tasks of networks whose card does not name them, as in earlier cards.
 _PAPER_TASKS = ("heatmaps", "mask", "pof", "hand")
 _MOST_FACES = 1_000_000
+#: A file of a SavedModel that a card may name: nothing outside its folder.
+_PART = re.compile(r"saved_model\.pb|variables/[\w-][\w.-]*")
 
 
 class ModelError(UserError):
@@ -39,9 +42,11 @@ def read_card(path: Path, content: bytes | None = None, kind: str = "hand") -> d
     """
     if path.suffix != ".tflite":
         card = checked(_content(path / "assets.extra" / CARD), path / "assets.extra" / CARD, kind)
-        graph = path / SAVED_GRAPH
-        if "sha256" in card and graph.is_file() and card["sha256"] != checksum(graph.read_bytes()):
-            raise ModelError(f"{graph} is damaged: it is not what the model's card was written for: copy it again")
+        for name, wanted in card["files"].items():
+            if (path / name).is_file() and wanted != checksum((path / name).read_bytes()):
+                raise ModelError(
+                    f"{path / name} is damaged: it is not what the model's card was written for: copy it again"
+                )
         return card
     content = path.read_bytes() if content is None else content
     file = io.BytesIO(content)
@@ -76,7 +81,9 @@ def checked(content: bytes, where: Path, kind: str = "hand") -> dict:
         raise ModelError(f"{where} is no model card: {error}") from error
     if not isinstance(card, dict):
         raise ModelError(f"{where} is no model card: it holds a {type(card).__name__}, not names and values")
-    card = {"window_scale": _OLD_SCALE, "min_score": 0.0, "tasks": list(_PAPER_TASKS)} | card
+    card = {"window_scale": _OLD_SCALE, "min_score": 0.0, "tasks": list(_PAPER_TASKS), "files": {}} | card
+    if "sha256" in card and not card["files"]:  # earlier cards knew the graph alone
+        card["files"] = {SAVED_GRAPH: card["sha256"]}
     missing = [name for name in FIELDS[kind] if name not in card]
     if missing:
         raise ModelError(f"{where} is no model card of a {kind} network: it lacks {', '.join(missing)}")
@@ -116,6 +123,10 @@ _EVERY = {
     "image_size": (lambda v: type(v) is int and 32 <= v <= 4096, "a whole number from 32 to 4096"),
     "min_score": (_is_number(0, 1), "a number from 0 to 1"),
     "outputs": (lambda v: isinstance(v, dict) and all(map(_is_text, v.values())), "names with texts"),
+    "files": (
+        lambda v: isinstance(v, dict) and all(_PART.fullmatch(k) and _is_text(w) for k, w in v.items()),
+        "names of the model's files with checksums",
+    ),
 }
 _HAND = {
     "tasks": (lambda v: isinstance(v, list) and all(map(_is_text, v)), "a list of texts"),

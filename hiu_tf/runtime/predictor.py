@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -81,6 +82,22 @@ class Prediction:
         return float(self.joint_scores.mean())
 
 
+class _Look(NamedTuple):
+    """A first look at a hand: the detector's score of it, the window, and what the network says there."""
+
+    found: float
+    window: Window
+    raw: dict[str, np.ndarray]
+
+    @property
+    def score(self) -> float:
+        return float(self.raw[keys.SCORES].mean())
+
+    @property
+    def box(self):
+        return box_of(self.window.to_picture(self.raw[keys.JOINTS_2D]))
+
+
 class Predictor:
     """Detects hands and predicts them with an exported model. Thread-safe: threads take turns in the interpreters.
 
@@ -149,7 +166,8 @@ class Predictor:
           K: [3, 3] intrinsics in pixels; with it 3D is in the real camera's frame.
           upright: predict a hand a second time, from a window that turns its fingers up, if the first prediction shows
             that it is rotated or not in the middle of the window.
-          min_score: minimum score of the prediction for a detected hand; None: the one of the model's card.
+          min_score: threshold for a detected hand: the geometric mean of the detector's score and the joints' must reach
+            it. None: the one of the model's card.
           most: maximum number of hands.
           thorough: also detect in parts of the picture, to find small hands.
 
@@ -168,10 +186,11 @@ class Predictor:
             return [self.read(picture, windows, K, upright)]
         found = self.detector.find(picture, most=2 * most, thorough=thorough)
         least = self.card["min_score"] if min_score is None else min_score
-        looks = [self._best(picture, self.windows(hand, side), left_odds(hand)) for hand in found]
-        looks = _different([look for look in looks if _score(look) >= _WORTH_A_LOOK * least])[:most]
-        hands = [self._finished(picture, *look, K, upright) for look in looks]
-        return different([hand for hand in hands if hand.score >= least])
+        looks = [_Look(h.score, *self._best(picture, self.windows(h, side), left_odds(h))) for h in found]
+        looks = [look for look in looks if _together(look.found, look.score) >= _WORTH_A_LOOK * least]
+        looks = _without_twins(looks, lambda look: look.score, lambda look: look.box)[:most]
+        hands = [(look.found, self._finished(picture, look.window, look.raw, K, upright)) for look in looks]
+        return different([hand for found, hand in hands if _together(found, hand.score) >= least])
 
     def windows(self, hand: Found, side: str | None = None) -> list[Window]:
         """The upright windows from which to predict a detected hand, one for each possible side."""
@@ -245,19 +264,15 @@ def different(hands: list[Prediction]) -> list[Prediction]:
     return _without_twins(hands, lambda hand: hand.score, lambda hand: box_of(hand.joints_2d))
 
 
-def _different(looks):
-    """As `different`, for first predictions (crop, outputs)."""
-    return _without_twins(looks, _score, lambda look: box_of(look[0].to_picture(look[1][keys.JOINTS_2D])))
-
-
 def left_odds(hand: Found) -> float:
     """Weighted log odds of the detector that a hand is a left one, to be added to the score of a left hand."""
     left = min(max(hand.left, 1e-6), 1 - 1e-6)
     return _ODDS * math.log(left / (1 - left))
 
 
-def _score(look):
-    return float(look[1][keys.SCORES].mean())
+def _together(found, read):
+    """How sure detector (its score) and network (its joints' mean) are of a hand: where one sees little the other may."""
+    return math.sqrt(found * read)
 
 
 def _without_twins(hands, score, box):

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import tensorflow as tf
 
 from hiu_tf.conventions import keys
@@ -17,8 +18,8 @@ from hiu_tf.runtime.draw import draw_mesh
 from hiu_tf.tasks.base import HandParameters, Label, Loss, Output, Task, distance, weight_of
 
 #: Weight of each joint in the projected 2D loss: wrist 2.5, finger roots and tips 1.7, others 1.
-JOINT_IMPORTANCE = tf.constant(
-    [2.5 if name == "WRIST" else 1.7 if name[-1] in "14" else 1.0 for name in Joint.__members__], tf.float32
+JOINT_IMPORTANCE = np.array(  # no tensor: one that is made while modules load forbids a training of several workers
+    [2.5 if name == "WRIST" else 1.7 if name[-1] in "14" else 1.0 for name in Joint.__members__], np.float32
 )
 _PARAMETERS = (keys.SHAPE, keys.POSE, keys.ROTATION, keys.TRANSLATION)
 _MAY_BE = (keys.VERTICES, keys.HAS_MESH, keys.SHAPE, keys.POSE, keys.ROTATION, keys.HAS_PARAMETERS)

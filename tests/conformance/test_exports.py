@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 
@@ -13,10 +14,8 @@ import tensorflow as tf
 from hiu_tf.config.presets import model_config
 from hiu_tf.conventions import keys
 from hiu_tf.errors import UserError
-from hiu_tf.exporting.card import model_card, write_card
 from hiu_tf.exporting.module import HIUModule
 from hiu_tf.exporting.saved_model import export_saved_model
-from hiu_tf.exporting.tflite import export_tflite
 from hiu_tf.models.hiu import build_hiu
 from hiu_tf.runtime.backend import INTERPRETERS, ModelError, load_network
 from hiu_tf.training.folder import load_weights
@@ -25,15 +24,8 @@ PIXELS = {keys.JOINTS_2D, keys.JOINTS_2D_PROJECTED}
 
 
 @pytest.fixture(scope="module")
-def exported(tiny_network, hand, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    module = HIUModule(tiny_network, hand)
-    card = model_card("tiny", module.size, hand, None)
-    export_saved_model(module, folder, card)
-    for precision in ("float32", "float16"):
-        export_tflite(module, folder / f"tiny_{precision}.tflite", precision)
-    write_card(folder, card)
-    return module, folder
+def exported(tiny_network, hand, tiny_model):
+    return HIUModule(tiny_network, hand), tiny_model
 
 
 @pytest.fixture(scope="module")
@@ -104,10 +96,12 @@ def test_versions_count_up_and_carry_their_card(exported, hand):
     second = export_saved_model(module, folder, {"name": "tiny"})
     assert second.name == "2"
     card = json.loads((second / "assets.extra" / "model.json").read_text())
-    assert card == {"name": "tiny", "sha256": hashlib.sha256((second / "saved_model.pb").read_bytes()).hexdigest()}
-    assert not list(folder.glob("*.partial"))
-    import shutil
-
+    names = ["saved_model.pb", *(f"variables/{path.name}" for path in sorted((second / "variables").iterdir()))]
+    checksums = {name: hashlib.sha256((second / name).read_bytes()).hexdigest() for name in names}
+    assert card == {"name": "tiny", "files": checksums}
+    assert len(checksums) == 3
+    files = {"tiny_float32.tflite", "tiny_float16.tflite", "model.json", "card.md"}
+    assert {path.name for path in folder.iterdir()} - files == {"1", "2"}, "no scratch folder is left"
     shutil.rmtree(second)
 
 
@@ -130,3 +124,24 @@ def test_a_training_starts_from_a_saved_model(exported, crops):
         np.testing.assert_array_equal(found[key], expected[key], err_msg=key)
     with pytest.raises(UserError, match="does not hold|has shape"):
         load_weights(build_hiu(model_config("tiny", {"stacks": 2})), folder)
+
+
+@pytest.mark.parametrize(
+    "name", ["saved_model.pb", "variables/variables.index", "variables/variables.data-00000-of-00001"]
+)
+def test_a_damaged_part_of_a_saved_model_is_named(exported, name, tmp_path):
+    """Also the weights, before TensorFlow looks at anything."""
+    version = shutil.copytree(exported[1] / "1", tmp_path / "1")
+    content = bytearray((version / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (version / name).write_bytes(content)
+    with pytest.raises(ModelError, match=f"{name} is damaged"):
+        load_network(version)
+
+
+def test_a_card_names_no_file_outside_its_model(exported, tmp_path):
+    version = shutil.copytree(exported[1] / "1", tmp_path / "1")
+    card = json.loads((version / "assets.extra" / "model.json").read_text()) | {"files": {"../../etc/passwd": "x"}}
+    (version / "assets.extra" / "model.json").write_text(json.dumps(card))
+    with pytest.raises(ModelError, match="files must be"):
+        load_network(version)

@@ -4,6 +4,7 @@ import json
 import numpy as np
 import pytest
 import scipy.stats
+import tensorflow as tf
 
 from hiu_tf.conventions import keys
 from hiu_tf.evaluation.analysis import by_angle, by_finger, by_joint, by_occlusion, calibration
@@ -14,6 +15,7 @@ from hiu_tf.evaluation.evaluate import Measured, Samples, evaluate
 from hiu_tf.evaluation.metrics import METRICS, with_range
 from hiu_tf.evaluation.predictors import mean_predictor, network_predictor
 from hiu_tf.evaluation.summary import as_json, markdown
+from hiu_tf.exporting.module import HIUModule
 from hiu_tf.metrics.mask import boundary_f, iou, mean_iou
 from hiu_tf.metrics.metric import mean
 from hiu_tf.metrics.points import pck_auc
@@ -76,12 +78,33 @@ def test_meshes_of_another_hand_model_are_not_compared(batches):
     assert set(metrics) == {p.name for p in METRICS if p.needs != keys.HAS_MESH}
 
 
-def test_mean_and_network_predictors_run(batches, tiny_network, hand):
+def test_mean_and_network_predictors_measure_what_they_say(batches, tiny_network, hand):
+    """Each predictor's numbers, from its own answers and the labels by formulas written out here."""
     predictors = {"mean": mean_predictor(batches), "network": network_predictor(tiny_network, hand)}
     results = evaluate(predictors, batches, 64)
-    for metrics in results.values():
-        assert all(np.isfinite(value) for value in metrics.values())
-    assert results["mean"]["mask_iou"] > results["network"]["mask_iou"] - 0.2
+    images, flat, deep, masks = (
+        np.concatenate([batch[name] for batch in batches])
+        for name in (keys.IMAGE, keys.JOINTS_2D, keys.JOINTS_3D, keys.MASK)
+    )
+    soft, masks = masks[..., 0], masks[..., 0] > 0.5
+    raw = HIUModule(tiny_network, hand).predict(tf.constant(images))
+    relative = deep - deep[:, :1]
+    answers = {
+        "network": (raw[keys.JOINTS_2D], raw[keys.JOINTS_3D] - raw[keys.JOINTS_3D][:, :1], raw[keys.MASK]),
+        "mean": (flat.mean(axis=0), relative.mean(axis=0), [soft.mean(axis=0)] * len(soft)),
+    }
+    for name, (found_flat, found_deep, found_masks) in answers.items():
+        pixels = 4 * np.linalg.norm(found_flat - flat, axis=-1)  # 64 px of a crop are 256
+        thresholds = np.linspace(0, 30, 20)
+        curve = (pixels[..., np.newaxis] <= thresholds).mean(axis=(0, 1))
+        expected = {
+            "joints_2d_auc": np.trapz(curve, thresholds) / 30,
+            "joints_3d_root": 1000 * np.linalg.norm(found_deep - relative, axis=-1).mean(),
+            "mask_iou": np.mean([(a & b).sum() / (a | b).sum() for a, b in zip(np.asarray(found_masks) > 0.5, masks)]),
+        }
+        for metric, value in expected.items():
+            assert results[name][metric] == pytest.approx(value, rel=1e-3), (name, metric)
+    assert results["mean"]["mask_iou"] > results["network"]["mask_iou"]
 
 
 def test_mean_predictor_is_the_weighted_mean():
@@ -117,11 +140,33 @@ def test_report_says_unit_and_words():
     assert json.loads(json.dumps(as_json(results, "x")))["protocols"]["joints_3d_root"]["unit"] == "mm"
 
 
-@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
-def test_every_metric_says_what_it_is(metric):
-    assert metric.unit in ("0..1", "px", "mm", "of the box's side")
-    assert len(metric.words) > 30
-    assert ("PCK" in metric.words) == (metric.statistic == "auc")
+PIXELS = "PCK (error <= t) at 20 t from 0 to 30 px, trapezoid rule"
+MILLIMETRES = "PCK (error <= t) at 100 t from 0 to 50 mm, trapezoid rule"
+ROOTED, ALIGNED = "wrist moved to the label's", "aligned by a similarity"
+PROJECTED, RENDERED = "projected from 3D: ", "rendered from the mesh: "
+#: Unit, whether more is better, and what the words say; of what is said here, each says no more.
+SAID = {
+    "joints_2d_auc": ("0..1", True, {"2D, all joints", PIXELS, "in a crop of 256"}),
+    "joints_2d_box_error": ("of the box's side", False, {"2D, all joints", "mean over samples of their mean error"}),
+    "mask_iou": ("0..1", True, {"masks cut at 0.5", "IoU of the hand"}),
+    "mask_miou": ("0..1", True, {"masks cut at 0.5", "IoU of hand and of background"}),
+    "mask_boundary_f": ("0..1", True, {"masks cut at 0.5", "within 0.8% of the diagonal"}),
+    "projected_2d_auc": ("0..1", True, {PROJECTED, "2D, all joints", PIXELS, "in a crop of 256"}),
+    "projected_2d_box_error": ("of the box's side", False, {PROJECTED, "2D, all joints", "mean over samples of their mean error"}),
+    "rendered_mask_iou": ("0..1", True, {RENDERED, "masks cut at 0.5", "IoU of the hand"}),
+    "joints_3d_root": ("mm", False, {"3D, all joints", "21 or more labelled", ROOTED}),
+    "joints_3d_aligned": ("mm", False, {"3D, all joints", "21 or more labelled", ALIGNED}),
+    "joints_3d_aligned_auc": ("0..1", True, {"3D, all joints", "21 or more labelled", ALIGNED, MILLIMETRES}),
+    "mesh_root": ("mm", False, {"3D, all vertices", ROOTED}),
+    "mesh_aligned": ("mm", False, {"3D, all vertices", ALIGNED}),
+    "mesh_aligned_auc": ("0..1", True, {"3D, all vertices", ALIGNED, MILLIMETRES}),
+}  # fmt: skip
+
+
+def test_every_metric_says_what_it_is():
+    phrases = set().union(*(said for _, _, said in SAID.values()))
+    found = {m.name: (m.unit, m.higher_is_better, {said for said in phrases if said in m.words}) for m in METRICS}
+    assert found == SAID
 
 
 @pytest.mark.parametrize("metric", [f for f in METRICS if f.statistic == "auc"], ids=lambda metric: metric.name)

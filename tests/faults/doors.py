@@ -23,6 +23,7 @@ import numpy as np
 from hiu_tf.errors import UserError
 from tests.faults import mutators
 from tests.faults.mutators import mutate, mutate_tree
+from tests.places import RECIPES
 
 Attempt = Callable[[np.random.Generator], None]
 _TRACEBACK = re.compile(r"Traceback|error: .*: \w+(Error|Exception|Exit)\(")
@@ -173,7 +174,7 @@ def recipe(folder: Path) -> Iterator[Attempt]:
     """Recipes, and settings of --set."""
     from hiu_tf.config.load import load_recipe
 
-    good = [path.read_bytes() for path in Path("pipelines/recipes").glob("*.yaml") if path.stem != "hand_detector"]
+    good = [path.read_bytes() for path in RECIPES.glob("*.yaml") if path.stem != "hand_detector"]
     settings = [b"train.batch_size=8", b"network.stacks=2", b"data.*.ssl=0", b"augment.blur_probability=0.2"]
 
     def attempt(rng):

@@ -26,6 +26,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tests.places import RECIPES
+
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 _MOST_S = 300
 
@@ -88,7 +90,7 @@ PROGRAMS = {
         _files("*.tfrecord", "index.json"),
     ),
     "train": Program(
-        lambda given, out: _tool("train", "--recipe", "pipelines/recipes/quickstart.yaml", "--data", given, "--out", out, *_TINY),
+        lambda given, out: _tool("train", "--recipe", RECIPES / "quickstart.yaml", "--data", given, "--out", out, *_TINY),
         _weights,
     ),
     "export": Program(

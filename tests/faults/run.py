@@ -12,6 +12,7 @@ import io
 import json
 import os
 import queue
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -19,15 +20,26 @@ import threading
 from collections import Counter
 from pathlib import Path
 
+from tests.places import REPOSITORY
+
 OUTCOMES = ("good", "clean error", "traceback", "hang", "crash", "wrong")
 FAULTS = OUTCOMES[2:]
 _HANG_S = 60
 
 
-def run(doors: list[str], count: int, seed: int) -> tuple[dict[str, Counter], list[str]]:
-    """Runs the doors. Returns {door: number of each outcome}, and a line for each fault."""
+def run(doors: list[str], count: int, seed: int, model: Path | None = None) -> tuple[dict[str, Counter], list[str]]:
+    """Runs the doors. Returns {door: number of each outcome}, and a line for each fault.
+
+    Args:
+      model: folder with the small model's files, as `make` writes them; None: they are made.
+    """
     with tempfile.TemporaryDirectory(prefix="hiu-faults-") as scratch:
-        subprocess.run([sys.executable, "-m", "tests.faults.run", "--make", scratch], check=True, env=_quiet())
+        if model:
+            shutil.copytree(model, Path(scratch) / "tiny")
+            (Path(scratch) / "tiny" / "tiny.tflite").rename(Path(scratch) / "tiny.tflite")
+        else:
+            make = [sys.executable, "-m", "tests.faults.run", "--make", scratch]
+            subprocess.run(make, check=True, env=_quiet(), cwd=REPOSITORY)
         counts, faults = {name: Counter() for name in doors}, []
         todo = [(name, 0) for name in doors]
         while todo:
@@ -48,7 +60,12 @@ def _drain(todo, count, seed, scratch, counts, faults):
     """Runs the list in one process until it ends, hangs or crashes. Returns the rest of the list."""
     command = [sys.executable, "-m", "tests.faults.run", "--work", scratch, "--seed", str(seed), "--count", str(count)]
     process = subprocess.Popen(
-        [*command, json.dumps(todo)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=_quiet()
+        [*command, json.dumps(todo)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=_quiet(),
+        cwd=REPOSITORY,
     )
     lines = queue.Queue()
     reader = threading.Thread(target=_pass_on, args=(process.stdout, lines), daemon=True)

@@ -6,8 +6,8 @@ from tests.faults.doors import DOORS
 from tests.faults.run import FAULTS, run, table
 
 
-def check(count, seed):
-    counts, faults = run(list(DOORS), count, seed)
+def check(count, seed, model):
+    counts, faults = run(list(DOORS), count, seed, model)
     print(table(counts))
     for name, found in counts.items():
         assert sum(found.values()) == count + 1, f"{name}: some attempts are missing"
@@ -15,10 +15,10 @@ def check(count, seed):
     assert not [line for line in faults if line.split()[2].rstrip(":") in FAULTS], "\n".join(faults)
 
 
-def test_some_of_each_door():
-    check(count=50, seed=0)
+def test_some_of_each_door(exported_once):
+    check(50, 0, exported_once)
 
 
 @pytest.mark.slow
-def test_many_of_each_door():
-    check(count=2000, seed=1)
+def test_many_of_each_door(exported_once):
+    check(2000, 1, exported_once)

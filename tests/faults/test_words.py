@@ -28,9 +28,9 @@ from hiu_tf.serving.client import ServingError, connect
 from pipelines.datasets import open_split
 from pipelines.records import RecordError, damaged_shards
 from tests.pipelines.test_own_data import write_set
+from tests.places import RECIPES, REPOSITORY
 
-REPOSITORY = Path(__file__).parents[2]
-DEMO = REPOSITORY / "pipelines/recipes/demo.yaml"
+DEMO = RECIPES / "demo.yaml"
 
 
 # --- records -------------------------------------------------------------------------------------
@@ -101,7 +101,8 @@ def test_two_programs_do_not_write_one_folder(tmp_path):
 def test_workers_end_with_a_killed_program(tmp_path):
     command = [
         sys.executable,
-        "hiu prepare",
+        "-m",
+        "hiu_tf.programs.prepare",
         "synthetic",
         "--source",
         "4000",

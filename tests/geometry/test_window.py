@@ -109,6 +109,42 @@ def test_3d_of_turned_and_mirrored_windows(rng):
         assert handed == pytest.approx(-1.0 if window.mirrored else 1.0)
 
 
+@pytest.mark.parametrize(
+    ("mirrored", "angle", "axes"),
+    [
+        (False, 0.0, [[0.8, 0, -0.6], [0, 1, 0], [0.6, 0, 0.8]]),
+        (True, 0.0, [[-0.8, 0, 0.6], [0, 1, 0], [0.6, 0, 0.8]]),
+        (False, math.pi / 2, [[0, -1, 0], [0.8, 0, -0.6], [0.6, 0, 0.8]]),
+        (True, math.pi / 2, [[0, -1, 0], [-0.8, 0, 0.6], [0.6, 0, 0.8]]),
+    ],
+)
+def test_the_way_back_to_the_camera_closed_form(mirrored, angle, axes):
+    """Focal length 400; the window's centre lies 300 px right of the principal point: the ray (0.75, 0, 1).
+
+    Its direction is (0.6, 0, 0.8), and `axes` are the crop's x, y and z as the camera sees them. The window is 128 px
+    wide, the crop 64, so that the virtual camera's focal length of 32 / tan(12.6 degrees) is 64 / tan(12.6 degrees) of
+    the picture.
+    """
+    K = np.array([[400.0, 0, 320], [0, 400, 240], [0, 0, 1]])
+    window = Window((620.0, 240.0), 128.0, 64, mirrored, angle)
+    depth = 0.6 * 400 / 64 * math.tan(math.radians(12.6))
+    wrist = np.array([0, 0, 0.6])
+    found = window.to_camera(np.concatenate([wrist[np.newaxis], wrist + 0.1 * np.eye(3)]), wrist, K)
+    root = np.array([0.75 * depth, 0, depth])
+    np.testing.assert_allclose(found[0], root, atol=1e-7)
+    np.testing.assert_allclose(found[1:] - found[0], 0.1 * np.array(axes), atol=1e-9)
+
+
+def test_a_wrist_beside_the_middle_keeps_its_pixel():
+    """A tenth of the depth right of the axis: 2 * 32 / tan(12.6 degrees) / 10 px beside the window's centre."""
+    K = np.array([[400.0, 0, 320], [0, 500, 240], [0, 0, 1]])
+    wrist = np.array([0.06, 0.03, 0.6])
+    found = Window((620.0, 190.0), 128.0, 64).to_camera(wrist[np.newaxis], wrist, K)[0]
+    aside = 64 / math.tan(math.radians(12.6)) / 10
+    depth = 0.6 * 400 / 64 * math.tan(math.radians(12.6))
+    np.testing.assert_allclose(found, np.array([(300 + aside) / 400, (-50 + aside / 2) / 500, 1]) * depth, rtol=1e-6)
+
+
 @pytest.mark.parametrize("mirrored", [False, True])
 def test_a_hand_is_turned_upright_into_the_middle(rng, mirrored):
     """From any window: wrist below the middle finger, tight box in the middle with 1 / SCALE of the side."""

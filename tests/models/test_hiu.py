@@ -9,6 +9,7 @@ from hiu_tf.config.preset_costs import COSTS
 from hiu_tf.config.presets import PRESETS, model_config
 from hiu_tf.config.schema import ConfigError, ModelConfig
 from hiu_tf.conventions import keys
+from hiu_tf.models.attention import TaskMixture
 from hiu_tf.models.cost import macs, network_cost
 from hiu_tf.models.encoder import load_resnet50
 from hiu_tf.models.hiu import build_hiu, inference_network
@@ -250,3 +251,23 @@ def test_unknown_preset_and_bad_sizes():
         model_config("big")
     with pytest.raises(ConfigError, match="multiple of 32"):
         ModelConfig(image_size=100)
+
+
+@pytest.mark.parametrize("tasks", [1, 2, 3, 5])
+def test_the_attention_shares_of_any_number_of_tasks_add_up_to_one(tasks, rng):
+    features = [tf.constant(rng.normal(size=(2, 4, 4, 6)), tf.float32) for _ in range(tasks)]
+    scores = rng.normal(size=(2, 1, 1, tasks * 6)).astype(np.float32)
+    found = TaskMixture()([features, tf.constant(scores)]).numpy()
+    shares = np.exp(scores.reshape(2, tasks, 6))
+    shares /= shares.sum(axis=1, keepdims=True)
+    expected = sum(f.numpy() * shares[:, k, None, None] for k, f in enumerate(features))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_a_network_may_have_fewer_tasks():
+    network = build_hiu(model_config("tiny", {"tasks": ("heatmaps", "hand")}))
+    assert set(network.output[-1]) == {keys.HEATMAPS, keys.SHAPE, keys.POSE, keys.ROTATION, keys.TRANSLATION}
+    with pytest.raises(ConfigError, match="regressor_extra joints needs heatmaps"):
+        build_hiu(model_config("tiny", {"tasks": ("mask", "hand"), "regressor_extra": ("joints",)}))
+    with pytest.raises(ConfigError, match="needs a task with maps"):
+        build_hiu(model_config("tiny", {"tasks": ("hand",)}))

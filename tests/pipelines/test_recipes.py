@@ -1,7 +1,5 @@
 """Every recipe loads; the paper's three tables, cell by cell."""
 
-from pathlib import Path
-
 import pytest
 
 from hiu_tf.config.load import load_detector_recipe, load_recipe
@@ -9,8 +7,7 @@ from hiu_tf.config.presets import model_config
 from hiu_tf.config.schema import ConfigError
 from hiu_tf.models.detector import build_detector
 from hiu_tf.programs.ablate import load_grid
-
-RECIPES = Path(__file__).parents[2] / "pipelines" / "recipes"
+from tests.places import RECIPES
 
 #: (2D pose, 3D pose, mask, SSL) of the supplement's tables; x a tick, . a cross, - no such label.
 TABLES = {

@@ -19,6 +19,7 @@ from pipelines.scenes import (
     validation_sets,
 )
 from pipelines.schema import DataSetError
+from tests.places import RECIPES
 
 SIZE = 128
 
@@ -107,9 +108,7 @@ def test_hands_at_the_edge():
 
 
 def test_batches_start_where_a_run_goes_on(root, config):
-    recipe = load_detector_recipe(
-        "pipelines/recipes/hand_detector.yaml", ["network.image_size=64", "train.batch_size=2"]
-    )
+    recipe = load_detector_recipe(RECIPES / "hand_detector.yaml", ["network.image_size=64", "train.batch_size=2"])
     material = load_material(config, root, "train")
     first = list(scene_data(recipe, material).take(3).as_numpy_iterator())
     later = next(scene_data(recipe, material, start=2).as_numpy_iterator())
@@ -158,4 +157,4 @@ def test_a_broken_list_of_pictures_is_named(content, tmp_path):
 )
 def test_settings_that_do_not_fit(setting, words):
     with pytest.raises(ConfigError, match=words):
-        load_detector_recipe("pipelines/recipes/hand_detector.yaml", [setting])
+        load_detector_recipe(RECIPES / "hand_detector.yaml", [setting])

@@ -6,6 +6,7 @@ import pytest
 
 from hiu_tf.errors import UserError
 from hiu_tf.programs import ablate
+from tests.places import RECIPES
 
 GRID = """
 recipe: {recipe}
@@ -24,9 +25,7 @@ SETTINGS = [
 @pytest.fixture(scope="module")
 def grid(rendered_records, tmp_path_factory):
     folder = tmp_path_factory.mktemp("grid")
-    from pathlib import Path
-
-    (folder / "grid.yaml").write_text(GRID.format(recipe=Path("pipelines/recipes/quickstart.yaml").resolve()))
+    (folder / "grid.yaml").write_text(GRID.format(recipe=RECIPES / "quickstart.yaml"))
     arguments = ["--grid", str(folder / "grid.yaml"), "--data", str(rendered_records), "--out", str(folder / "out")]
     assert ablate.main([*arguments, "--seeds", "1", "--arms", "plain", *SETTINGS]) == 0
     return folder, [*arguments, "--seeds", "1"]

@@ -9,6 +9,7 @@ import time
 import pytest
 
 from hiu_tf.programs import launch
+from tests.places import RECIPES
 
 SLEEP = "import time; time.sleep(600)"
 
@@ -49,7 +50,7 @@ def test_a_mistake_is_said_once(tmp_path):
 
 def test_no_worker_outlives_it(tmp_path):
     """SIGTERM ends the launcher and all its workers, even before they have started training."""
-    arguments = ["--recipe", "pipelines/recipes/quickstart.yaml", "--data", str(tmp_path), "--out", str(tmp_path / "r")]
+    arguments = ["--recipe", str(RECIPES / "quickstart.yaml"), "--data", str(tmp_path), "--out", str(tmp_path / "r")]
     command = [sys.executable, "-m", "hiu_tf.programs.launch", "--workers", "2", "--", *arguments]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     children = []

@@ -9,6 +9,7 @@ import pytest
 
 from hiu_tf.errors import UserError
 from hiu_tf.programs._program import program
+from tests.places import RECIPES
 
 PROGRAMS = ("prepare", "train", "evaluate", "export", "demo", "build_hand")
 
@@ -94,7 +95,7 @@ MISTAKES = {
 def test_mistakes_end_in_one_line_and_leave_nothing(case, tmp_path, capsys):
     name, arguments, message = MISTAKES[case]
     (tmp_path / "empty").mkdir()
-    places = {"out": tmp_path / "out", "empty": tmp_path / "empty", "recipe": "pipelines/recipes/quickstart.yaml"}
+    places = {"out": tmp_path / "out", "empty": tmp_path / "empty", "recipe": RECIPES / "quickstart.yaml"}
     module = importlib.import_module(f"hiu_tf.programs.{name}")
     code = program(lambda: module.main([argument.format(**places) for argument in arguments]))
     assert code == 1
@@ -106,7 +107,7 @@ def test_mistakes_end_in_one_line_and_leave_nothing(case, tmp_path, capsys):
 
 def test_a_later_stage_is_checked_before_the_first(rendered_records, tmp_path):
     later = "stages={first: {}, second: {train.validate: [nowhere]}}"
-    arguments = ["--recipe", "pipelines/recipes/quickstart.yaml", "--data", str(rendered_records), "--set", later]
+    arguments = ["--recipe", str(RECIPES / "quickstart.yaml"), "--data", str(rendered_records), "--set", later]
     with pytest.raises(UserError, match="nowhere does not exist"):
         importlib.import_module("hiu_tf.programs.train").main([*arguments, "--out", str(tmp_path / "run")])
     assert not (tmp_path / "run").exists()
@@ -167,7 +168,7 @@ def test_from_data_to_model(tmp_path, rendered_records):
     trained = run(
         "train",
         "--recipe",
-        "pipelines/recipes/quickstart.yaml",
+        str(RECIPES / "quickstart.yaml"),
         "--data",
         str(rendered_records),
         "--out",

@@ -170,9 +170,11 @@ def test_a_stream_is_read_to_its_end(hands, tmp_path, capsys):
 
 @pytest.mark.parametrize(
     ("given", "words"),
-    [("nowhere.tflite", "there is no model at nowhere.tflite"), ("README.md", "a detector is a .tflite file")],
+    [("nowhere.tflite", "there is no model at nowhere.tflite"), ("notes.md", "a detector is a .tflite file")],
 )
-def test_a_bad_detector_is_refused_before_the_first_picture(given, words, tmp_path, capsys):
+def test_a_bad_detector_is_refused_before_the_first_picture(given, words, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "notes.md").write_text("no detector")
     for name in ("a.png", "b.png"):
         cv2.imwrite(str(tmp_path / name), wall())
     assert main(["predict", str(tmp_path), "--out", str(tmp_path / "out"), "--detector", given]) == 1

@@ -11,9 +11,6 @@ from PIL import Image
 
 from hiu_tf.cli import main
 from hiu_tf.errors import UserError
-from hiu_tf.exporting.card import model_card
-from hiu_tf.exporting.module import HIUModule
-from hiu_tf.exporting.tflite import export_tflite
 from hiu_tf.pictures import decode_picture, encode_png, is_ours, read_picture
 
 
@@ -23,11 +20,8 @@ def picture(rng):
 
 
 @pytest.fixture(scope="module")
-def model(tiny_network, hand, tmp_path_factory):
-    path = tmp_path_factory.mktemp("pictures") / "tiny.tflite"
-    module = HIUModule(tiny_network, hand)
-    export_tflite(module, path, "float32", card=model_card("tiny", module.size, hand, None))
-    return path
+def model(tiny_model):
+    return tiny_model / "tiny.tflite"
 
 
 def encoded(picture, kind, **options):

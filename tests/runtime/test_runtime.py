@@ -10,10 +10,6 @@ import pytest
 from hiu_tf.cli import main
 from hiu_tf.conventions import keys
 from hiu_tf.errors import UserError
-from hiu_tf.exporting.card import model_card, write_card
-from hiu_tf.exporting.module import HIUModule
-from hiu_tf.exporting.saved_model import export_saved_model
-from hiu_tf.exporting.tflite import export_tflite
 from hiu_tf.geometry.camera import virtual_intrinsics
 from hiu_tf.geometry.window import Window
 from hiu_tf.hand.layer import pose_hand
@@ -23,14 +19,8 @@ from hiu_tf.runtime.predictor import Predictor
 
 
 @pytest.fixture(scope="module")
-def model(tiny_network, hand, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("runtime")
-    module = HIUModule(tiny_network, hand)
-    card = model_card("tiny", module.size, hand, None)
-    export_tflite(module, folder / "tiny.tflite", "float32")
-    export_saved_model(module, folder / "saved", card)
-    write_card(folder, card)
-    return folder / "tiny.tflite"
+def model(tiny_model):
+    return tiny_model / "tiny_float32.tflite"
 
 
 @pytest.fixture
@@ -50,7 +40,7 @@ def test_crop_shows_what_is_there(picture):
 def test_both_routes_agree(model, picture):
     """TFLite and SavedModel: joints within 0.1 px and 0.1 mm."""
     first = Predictor(model).predict(picture, box=(40, 20, 80, 80), side="right", upright=False)[0]
-    second = Predictor(model.parent / "saved").predict(picture, box=(40, 20, 80, 80), side="right", upright=False)[0]
+    second = Predictor(model.parent).predict(picture, box=(40, 20, 80, 80), side="right", upright=False)[0]
     np.testing.assert_allclose(first.joints_2d, second.joints_2d, atol=0.1)
     np.testing.assert_allclose(first.joints_3d, second.joints_3d, atol=1e-4)
     np.testing.assert_allclose(first.vertices, second.vertices, atol=1e-4)

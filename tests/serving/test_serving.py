@@ -14,9 +14,6 @@ import pytest
 import tensorflow as tf
 import yaml
 
-from hiu_tf.exporting.card import model_card
-from hiu_tf.exporting.module import HIUModule
-from hiu_tf.exporting.saved_model import export_saved_model
 from hiu_tf.serving import client as client_module
 from hiu_tf.serving.client import GrpcClient, ServingError, connect
 from hiu_tf.serving.kit import BATCH_SIZES, write_kit, write_warmup
@@ -28,12 +25,9 @@ REAL = os.environ.get("HIU_SERVER")
 
 
 @pytest.fixture(scope="module")
-def folder(tiny_network, hand, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("models") / "hiu"
-    module = HIUModule(tiny_network, hand)
-    version = export_saved_model(module, folder, model_card("tiny", module.size, hand, None))
-    write_warmup(version, module.size, encoded(scene()))
-    return folder
+def folder(tiny_model):
+    write_warmup(tiny_model / "1", 64, encoded(scene()))
+    return tiny_model
 
 
 @pytest.fixture(scope="module")

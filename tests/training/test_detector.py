@@ -16,6 +16,7 @@ from hiu_tf.losses.detection import detection_losses
 from hiu_tf.models.detector import build_detector
 from hiu_tf.runtime.detector import MAPS, Detector
 from hiu_tf.training.detector import load_detector, train_detector
+from tests.places import RECIPES
 
 SIZE = 64
 HANDS = np.array([[10.0, 12, 24, 30, 0.6, 0.8, 1, 1], [40, 36, 14, 12, 0, 0, -1, 1]])
@@ -24,7 +25,7 @@ HANDS = np.array([[10.0, 12, 24, 30, 0.6, 0.8, 1, 1], [40, 36, 14, 12, 0, 0, -1,
 def recipe(steps):
     settings = ["network.image_size=64", 'train.encoder_weights=""', "train.freeze=[]", "train.batch_size=2"]
     settings += ["train.steps_per_epoch=5", f"train.steps={steps}", "train.warmup_steps=0", "train.ema=0"]
-    return load_detector_recipe("pipelines/recipes/hand_detector.yaml", settings)
+    return load_detector_recipe(RECIPES / "hand_detector.yaml", settings)
 
 
 def batches(start):

@@ -12,6 +12,7 @@ from hiu_tf.conventions import keys
 from pipelines.build import training_data
 from pipelines.datasets import DataSetError, open_split
 from pipelines.records import write_index, write_shard
+from tests.places import RECIPES
 
 HAND = (40, 50, 60, 70)
 
@@ -51,7 +52,7 @@ def test_empty_maps_and_an_empty_mask_are_the_labels(folder, tmp_path):
     note = write_shard(records / "train-0.tfrecord", open_split("no_hand", str(folder), "train").outcomes())
     write_index(records, "no_hand", "train", {"train-0.tfrecord": note})
     settings = ("data={no_hand: {path: no_hand}}", "train.batch_size=4", "train.validate=[]", "network.image_size=64")
-    recipe = load_recipe("pipelines/recipes/hiu_mobile.yaml", settings)
+    recipe = load_recipe(RECIPES / "hiu_mobile.yaml", settings)
     _, targets = next(iter(training_data(recipe, tmp_path / "records", 64)))
     ones = (keys.HEATMAPS_WEIGHT, keys.MASK_WEIGHT)
     for name in ones:

@@ -1,11 +1,13 @@
 """Each reader on a small set in its published layout, against the numbers that were written."""
 
 import json
+import pickle
 
 import cv2
 import numpy as np
 import pytest
 
+from pipelines import store as store_module
 from pipelines.datasets import READERS, DataSetError, open_split, reader
 from pipelines.datasets.stb.reader import WRISTS
 from pipelines.fit import camera_errors
@@ -55,8 +57,6 @@ def test_rhd_points_outside_and_hidden(tmp_path, rng):
     visible[[0, 4, 8]] = 1  # raw rows: the wrist, the roots of thumb and index
     formats.rhd(tmp_path, rng, pixels=((30, 20),), visible=visible)
     path = tmp_path / "training" / "anno_training.pickle"
-    import pickle
-
     annotations = pickle.loads(path.read_bytes())
     annotations[0]["uv_vis"][1, :2] = [-40, 500]  # the tip of the thumb
     path.write_bytes(pickle.dumps(annotations, protocol=2))
@@ -67,9 +67,24 @@ def test_rhd_points_outside_and_hidden(tmp_path, rng):
     assert isinstance(outcome, LeftOut)
 
 
+@pytest.mark.parametrize("axis", (0, 1))
+def test_rhd_in_the_picture_is_between_its_outermost_pixel_centres(tmp_path, rng, axis):
+    """320 x 320 pixels, the first centre at 0, the last at 319; half a pixel beyond them is outside."""
+    formats.rhd(tmp_path, rng, pixels=((30, 20),))
+    path = tmp_path / "training" / "anno_training.pickle"
+    annotations = pickle.loads(path.read_bytes())
+    places = {0: 0.0, 1: 319.0, 5: -0.5, 9: 319.5, 13: -0.01, 17: 319.01}  # standard joint: x or y
+    for joint, place in places.items():
+        row = np.full(2, 100.0)
+        row[axis] = place
+        annotations[0]["uv_vis"][formats.RHD_MAP[joint], :2] = row
+    path.write_bytes(pickle.dumps(annotations, protocol=2))
+    (sample,) = read("rhd", tmp_path).values()
+    np.testing.assert_array_equal(np.flatnonzero(sample.joints_2d_weight == 0), [5, 9, 13, 17])
+
+
 def test_rhd_refuses_a_pickle_that_runs_code(tmp_path):
     import os
-    import pickle
 
     class Evil:
         def __reduce__(self):
@@ -110,6 +125,38 @@ def test_stb_views(tmp_path, rng, view, camera, shift):
         scale = sample.intrinsics[0, 0] / camera[0, 0]
         offset = sample.joints_2d - whole * scale
         np.testing.assert_allclose(offset, np.broadcast_to(offset[0], offset.shape), atol=0.35)
+
+
+@pytest.fixture
+def whole_pictures(monkeypatch):
+    """Pictures of 640 px are stored whole, so that a sample's K is its camera's own."""
+    monkeypatch.setattr(store_module, "MAX_SIDE", 640)
+
+
+@pytest.mark.parametrize(
+    ("view", "camera"),
+    [
+        ("SK", [[607.92271, 0, 314.78337], [0, 607.88192, 236.42484], [0, 0, 1]]),
+        ("BB_left", [[822.79041, 0, 318.47345], [0, 822.79041, 250.31296], [0, 0, 1]]),
+        ("BB_right", [[822.79041, 0, 318.47345], [0, 822.79041, 250.31296], [0, 0, 1]]),
+    ],
+)
+def test_stb_cameras_are_the_published_ones(tmp_path, rng, view, camera, whole_pictures):
+    formats.stb(tmp_path, rng, frames=1)
+    for sample in read("stb", tmp_path, "test", view=view).values():
+        assert (sample.width, sample.height) == (640, 480)
+        np.testing.assert_allclose(sample.intrinsics, camera, rtol=1e-6)
+        np.testing.assert_allclose(sample.joints_2d, formats.project(sample.joints_3d, camera), atol=1e-3)
+
+
+def test_stb_views_of_a_frame_are_one_group(tmp_path, rng):
+    """A fold takes whole groups: no frame is trained on in one view and tested in another."""
+    formats.stb(tmp_path, rng)
+    groups = {key: sample.group for key, sample in read("stb", tmp_path, "test", view="SK+BB_left+BB_right").items()}
+    assert len(groups) == 12
+    for key, group in groups.items():
+        sequence, _, number = key.split("/")
+        assert group == f"{sequence}/{number}"
 
 
 def test_stb_splits_are_the_sequences(tmp_path, rng):
@@ -245,6 +292,18 @@ def test_dexter_object_tips_in_the_colour_camera(tmp_path, rng):
     assert isinstance(third, LeftOut)
 
 
+def test_dexter_object_camera_is_the_published_one(tmp_path, rng, whole_pictures):
+    """Focal lengths 587.45209 and 600.67456, principal point (325, 249); stored with square pixels, 469 of 480 rows."""
+    truth = formats.dexter_object(tmp_path, rng, frames=1)
+    sample = read("dexter_object", tmp_path, "test")["Grasp1/Color_0001"]
+    assert (sample.width, sample.height) == (640, 469)
+    down = 469 / 480
+    expected = [[587.45209, 0, 325], [0, 600.67456 * down, 249 * down + 0.5 * down - 0.5], [0, 0, 1]]
+    np.testing.assert_allclose(sample.intrinsics, expected, rtol=1e-6)
+    tips = [4, 8, 12, 16, 20]
+    np.testing.assert_allclose(sample.joints_2d[tips], formats.project(truth["Grasp1"][0], expected), atol=0.01)
+
+
 def test_dexter_object_corrected_labels_and_missing_lines(tmp_path, rng):
     formats.dexter_object(tmp_path, rng)
     with pytest.raises(DataSetError, match="my_Grasp13D.txt"):
@@ -281,6 +340,15 @@ def test_hiu_released_one_hand(tmp_path, rng, half):
     assert sample.mask
     assert sample.side == UNKNOWN
     assert everything(tmp_path, side="label")[f"abcdefghij/{half}"].side == (RIGHT, LEFT)[half]
+
+
+def test_hiu_points_at_x_2_stand_for_none(tmp_path, rng):
+    """Also where y lies in the picture; one beside them is a point like others."""
+    points = formats.hiu_released(tmp_path, rng)
+    points[[3, 6, 9]] = [[2, 50], [3, 50], [1, 50]]
+    formats.hiu_released(tmp_path, rng, pts2d_2hand=points.tolist())
+    sample = everything(tmp_path)["abcdefghij/0"]
+    np.testing.assert_array_equal(np.flatnonzero(sample.joints_2d_weight == 0), [3, 5])
 
 
 def test_hiu_released_two_hands_have_no_mask_of_their_own(tmp_path, rng):

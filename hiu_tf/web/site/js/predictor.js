@@ -1,0 +1,145 @@
+/** One picture in, everything about its hands out. See hiu_tf/runtime/predictor.py. */
+
+import { boxOf, withoutTwins } from "./boxes.js";
+import { cut } from "./crop.js";
+import { findHands } from "./detector.js";
+import { alongPicture, aroundBox, aroundHand, toPicture } from "./window.js";
+
+/** Hands of one picture at most. */
+export const MOST_HANDS = 8;
+/** A hand is looked at again where it is turned by more than this (degrees), or is elsewhere or of another size. */
+export const TURNED_DEG = 30;
+export const MOVED = 0.15;
+export const RESIZED = 1.25;
+/** The detector is believed about the side where it is surer than this; else its log odds, so weighted, count. */
+export const SURE = 0.95;
+export const ODDS = 0.03;
+/** A first look may score this share of what a hand must. */
+export const WORTH_A_LOOK = 0.7;
+/** Two hands whose boxes share more than this are one, read twice. */
+export const SAME_HAND = 0.6;
+
+export class Predictor {
+  /**
+   * @param networks {hand, detector}: functions of network.js.
+   * @param cards {hand, detector}: their cards.
+   * @param fit moves the mesh onto the joints that the heat maps show: raw outputs -> the same, fitted.
+   */
+  constructor(networks, cards, fit) {
+    this.networks = networks;
+    this.card = cards.hand;
+    this.detectorCard = cards.detector;
+    this.scale = cards.hand.window_scale;
+    this.fit = fit;
+  }
+
+  /** The hands of a picture {data: RGBA, width, height}, the surest first. */
+  async predict(picture, most = MOST_HANDS) {
+    const least = this.card.min_score;
+    let looks = [];
+    for (const hand of await this.find(picture, 2 * most)) {
+      const look = await this.best(picture, this.windows(hand), leftOdds(hand));
+      looks.push({ ...look, found: hand.score });
+    }
+    looks = looks.filter((look) => together(look.found, look.score) >= WORTH_A_LOOK * least);
+    looks = withoutTwins(looks, (look) => look.score, (look) => boxOf(look.joints_2d), SAME_HAND);
+    const hands = [];
+    for (const look of looks.slice(0, most)) {
+      const hand = await this.finished(picture, look);
+      if (together(look.found, hand.score) >= least) hands.push(hand);
+    }
+    return different(hands);
+  }
+
+  /** What the detector finds. */
+  find(picture, most) {
+    return findHands(picture, this.networks.detector, this.detectorCard, most);
+  }
+
+  /** The upright windows through which a hand that was found is to be read: one for each side that it may be. */
+  windows({ box, direction: [across, along], left }) {
+    const sides = Math.max(left, 1 - left) >= SURE ? [left > 0.5] : [false, true];
+    return sides.map((mirrored) => {
+      const angle = -Math.PI / 2 - Math.atan2(along, mirrored ? -across : across);
+      return aroundBox(box, this.card.image_size, mirrored, angle, this.scale);
+    });
+  }
+
+  /** Reads one hand through the window of which the network is surest; `left` is added to a left hand's score. */
+  async read(picture, windows, left = 0) {
+    return this.finished(picture, await this.best(picture, windows, left));
+  }
+
+  async best(picture, windows, left = 0) {
+    let best = null;
+    for (const crop of windows) {
+      const raw = await this.networks.hand(cut(picture, crop));
+      const score = mean(raw.joint_scores);
+      const worth = score + (crop.mirrored ? left : 0);
+      if (!best || worth > best.worth) {
+        best = { crop, raw, score, worth, joints_2d: toPicture(crop, pairs(raw.joints_2d)) };
+      }
+    }
+    return best;
+  }
+
+  /** A second look where the first asks for it, the fit, and everything in the picture. */
+  async finished(picture, look) {
+    const closer = aroundHand(look.joints_2d, look.crop, this.scale);
+    return this.inPicture(differs(closer, look.crop) ? await this.best(picture, [closer]) : look);
+  }
+
+  inPicture({ crop, raw, score, joints_2d }) {
+    const fitted = this.fit(raw);
+    return {
+      side: crop.mirrored ? "left" : "right",
+      score,
+      frame: "crop",
+      hand: this.card.hand.name,
+      crop,
+      joints_2d,
+      joint_scores: raw.joint_scores,
+      mask: raw.mask,
+      joints_2d_projected: toPicture(crop, pairs(fitted.joints_2d_projected)),
+      joints_3d: alongPicture(crop, fitted.joints_3d),
+      vertices: alongPicture(crop, fitted.vertices),
+      shape: fitted.shape,
+      pose: fitted.pose,
+      rotation: fitted.rotation,
+      translation: fitted.translation,
+    };
+  }
+}
+
+/** How sure detector and network are of a hand: the geometric mean of their scores. */
+function together(found, read) {
+  return Math.sqrt(found * read);
+}
+
+/** The hands, the surest first, without those that show what a surer one shows. */
+export function different(hands) {
+  return withoutTwins(hands, (hand) => hand.score, (hand) => boxOf(hand.joints_2d), SAME_HAND);
+}
+
+/** What the detector's word on the side adds to the score of its being a left hand. */
+export function leftOdds(hand) {
+  const left = Math.min(Math.max(hand.left, 1e-6), 1 - 1e-6);
+  return ODDS * Math.log(left / (1 - left));
+}
+
+/** Whether a window around what was seen shows something else than the window through which it was seen. */
+export function differs(closer, window) {
+  const apart = Math.hypot(closer.centre[0] - window.centre[0], closer.centre[1] - window.centre[1]);
+  const [grown, turned] = [closer.side / window.side, closer.angle - window.angle];
+  const turn = Math.abs(Math.atan2(Math.sin(turned), Math.cos(turned)));
+  const resized = grown >= RESIZED || grown <= 1 / RESIZED;
+  return apart > MOVED * window.side || resized || turn > (TURNED_DEG * Math.PI) / 180;
+}
+
+function pairs(values) {
+  return Array.from({ length: values.length / 2 }, (_, k) => [values[2 * k], values[2 * k + 1]]);
+}
+
+function mean(values) {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}

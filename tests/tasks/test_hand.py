@@ -1,0 +1,47 @@
+"""Which labels of a hand count, by weights written out by hand."""
+
+import numpy as np
+import tensorflow as tf
+
+from hiu_tf.conventions import keys
+from hiu_tf.tasks import hand
+
+
+def weights(wrist, thumb4=1.0):
+    """[1, 21], one everywhere but for the wrist and the tip of the thumb."""
+    found = np.ones((1, 21), np.float32)
+    found[0, [0, 4]] = wrist, thumb4
+    return found
+
+
+def test_joints_in_3d_need_the_wrist():
+    """They are compared from the wrist on: without its label none says anything."""
+    gt = {keys.JOINTS_3D_WEIGHT: tf.constant(np.concatenate([weights(0.0), weights(1.0, 0.0), weights(0.5)]))}
+    found = hand.joints_with_wrist(gt).numpy()
+    assert not found[0].any()
+    np.testing.assert_array_equal(found[1], weights(1.0, 0.0)[0])
+    np.testing.assert_array_equal(found[2], [0.25] + [0.5] * 20)
+
+
+def test_meshes_and_parameters_need_the_wrist():
+    has = tf.constant([1.0, 1.0, 0.0])
+    gt = {
+        keys.JOINTS_3D_WEIGHT: tf.constant(np.concatenate([weights(0.0), weights(0.5), weights(1.0)])),
+        keys.HAS_MESH: has,
+        keys.HAS_PARAMETERS: has,
+    }
+    np.testing.assert_array_equal(hand.whole_meshes(gt), [0, 0.5, 0])
+    np.testing.assert_array_equal(hand.whole_parameters(gt), [0, 0.5, 0])
+
+
+def test_bones_need_both_ends():
+    """Five bones start in the wrist, one ends in the tip of the thumb."""
+    found = hand.whole_bones({keys.JOINTS_3D_WEIGHT: tf.constant(np.concatenate([weights(0.0), weights(1.0, 0.0)]))})
+    assert found.shape == (2, 20)
+    np.testing.assert_array_equal(tf.reduce_sum(found, axis=1), [15, 19])
+
+
+def test_importance_of_joints_in_2d():
+    """Wrist 2.5, roots and tips 1.7, the others 1; of those that are labelled."""
+    expected = np.array([2.5] + [1.7, 1, 1, 1.7] * 5, np.float32) * weights(1.0, 0.0)[0]
+    np.testing.assert_array_equal(hand.important_joints({keys.JOINTS_2D_WEIGHT: weights(1.0, 0.0)}), [expected])
