@@ -83,7 +83,7 @@ class Prediction:
 
 
 class _Look(NamedTuple):
-    """A first look at a hand: the detector's score of it, the window, and what the network says there."""
+    """A first prediction of a hand: the detector's score, the window, and the network's outputs for it."""
 
     found: float
     window: Window
@@ -271,7 +271,7 @@ def left_odds(hand: Found) -> float:
 
 
 def _together(found, read):
-    """How sure detector (its score) and network (its joints' mean) are of a hand: where one sees little the other may."""
+    """Combined score of a hand: geometric mean of the detector's score and the network's (mean over joints)."""
     return math.sqrt(found * read)
 
 

@@ -130,7 +130,7 @@ def test_a_training_starts_from_a_saved_model(exported, crops):
     "name", ["saved_model.pb", "variables/variables.index", "variables/variables.data-00000-of-00001"]
 )
 def test_a_damaged_part_of_a_saved_model_is_named(exported, name, tmp_path):
-    """Also the weights, before TensorFlow looks at anything."""
+    """Damage, also to the weights, is reported before TensorFlow reads the model."""
     version = shutil.copytree(exported[1] / "1", tmp_path / "1")
     content = bytearray((version / name).read_bytes())
     content[len(content) // 2] ^= 1
