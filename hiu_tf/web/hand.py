@@ -28,7 +28,7 @@ def write_hand(folder: Path, hand: HandModel) -> None:
 
 
 def _arrays(hand):
-    """Arrays: `points` [21, 3] at rest, how beta moves them, `directions` [V, 3, 10 + 135] of shape and pose, limits."""
+    """Arrays: `points` [21, 3] at rest, how beta moves them; `directions` [V, 3, 10 + 135] of shape, pose; limits."""
     joints = hand.joint_regressor.astype(float)
     points = np.concatenate([joints @ hand.vertices, hand.vertices[hand.tips]])
     moves = [np.einsum("jv,vcn->jcn", joints, hand.shape_directions), hand.shape_directions[hand.tips]]
