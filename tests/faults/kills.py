@@ -110,8 +110,8 @@ PROGRAMS = {
 }  # fmt: skip
 
 
-def make_inputs(given: Path) -> None:
-    """Makes records, a small model, pictures and a clip."""
+def make_inputs(given: Path, model: Path | None = None) -> None:
+    """Makes records, pictures, a clip and a small model (or copies its files, as of the fixture `exported_once`)."""
     import cv2
 
     from hiu_tf.programs.prepare import prepare
@@ -120,7 +120,11 @@ def make_inputs(given: Path) -> None:
 
     for split in ("train", "val"):
         prepare("synthetic", "8", split, str(given / "synthetic"), parts=2)
-    make(given)
+    if model:
+        shutil.copytree(model, given / "tiny")
+        shutil.copy(model / "tiny.tflite", given)
+    else:
+        make(given)
     (given / "pictures").mkdir()
     for number in range(8):
         cv2.imwrite(str(given / "pictures" / f"{number}.png"), np.roll(scene(), 5 * number, axis=1))

@@ -7,13 +7,13 @@ import pytest
 from tests.faults import kills
 
 _PLACES = ("full", "read-only", "a file")
-_SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in kills.PROGRAMS if name not in ("predict", "clip")]
+_SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in kills.PROGRAMS if name != "predict"]
 
 
 @pytest.fixture(scope="module")
-def given(tmp_path_factory):
+def given(tmp_path_factory, exported_once):
     folder = tmp_path_factory.mktemp("given")
-    kills.make_inputs(folder)
+    kills.make_inputs(folder, exported_once)
     return folder
 
 
@@ -40,7 +40,7 @@ def place(request, tmp_path):
 
 
 @pytest.mark.parametrize("place", _PLACES, indirect=True)
-@pytest.mark.parametrize("name", ["predict", "clip", *_SLOW])
+@pytest.mark.parametrize("name", ["predict", *_SLOW])
 def test_one_line_where_nothing_can_be_written(name, place, given):
     command = kills.PROGRAMS[name].command(given, place)
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=kills._quiet())

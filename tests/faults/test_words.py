@@ -212,28 +212,19 @@ def test_an_output_that_is_a_file(name, tmp_path, capsys):
 # --- models --------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def shipped(tmp_path_factory):
-    from tests.faults.run import make
-
-    folder = tmp_path_factory.mktemp("shipped")
-    make(folder)
-    return folder
-
-
 @pytest.mark.parametrize("place", [100, -100, "middle"])
-def test_a_damaged_file_is_refused_by_its_checksum(shipped, tmp_path, place):
-    content = bytearray((shipped / "tiny.tflite").read_bytes())
+def test_a_damaged_file_is_refused_by_its_checksum(exported_once, tmp_path, place):
+    content = bytearray((exported_once / "tiny.tflite").read_bytes())
     content[len(content) // 2 if place == "middle" else place] ^= 4
     (tmp_path / "m.tflite").write_bytes(content)
     with pytest.raises(ModelError, match="is damaged|no model card|card"):
         load_network(tmp_path / "m.tflite")
 
 
-def test_a_damaged_graph_is_refused_by_its_checksum(shipped, tmp_path):
+def test_a_damaged_graph_is_refused_by_its_checksum(exported_once, tmp_path):
     import shutil
 
-    shutil.copytree(shipped / "tiny", tmp_path / "tiny")
+    shutil.copytree(exported_once, tmp_path / "tiny")
     graph = tmp_path / "tiny" / "1" / "saved_model.pb"
     damage(graph, 5000)
     with pytest.raises(ModelError, match="saved_model.pb is damaged"):
