@@ -4,13 +4,13 @@
     hands = Predictor().predict("photo.jpg")
     hands[0].side, hands[0].joints_2d, hands[0].joints_3d, hands[0].vertices
 
-    hiu_tf.predict("photo.jpg")        the same with the models that ship, loaded once
+    hiu_tf.predict("photo.jpg")        the same with the shipped models, which are loaded once
     hiu_tf.load_hand("mano.npz")       a hand model
     hiu_tf.load_recipe, train, load_run, evaluate, export: what `hiu train | evaluate | export` do (hiu-tf[train])
 
-Importing this package imports no TensorFlow: the runtime predicts with NumPy, OpenCV and a
-TFLite interpreter alone. It does ask TensorFlow for the one Keras family that this project and
-tensorflow-addons share (tf_keras), which only works before TensorFlow is first imported.
+Importing this package does not import TensorFlow: the runtime predicts with NumPy, OpenCV and a
+TFLite interpreter alone. The import does select tf_keras, the Keras that tensorflow-addons also
+uses. That only works before TensorFlow is first imported.
 """
 
 import importlib
@@ -27,12 +27,12 @@ if "tensorflow" in sys.modules and os.environ.get("TF_USE_LEGACY_KERAS") not in 
         RuntimeWarning,
         stacklevel=2,
     )
-# Its last release is pinned, and fits: every import of it says at length that it is the last one.
+# tensorflow-addons prints a long end-of-life notice at every import. Its last release is pinned and works.
 warnings.filterwarnings("ignore", message=r"\s*TensorFlow Addons", category=UserWarning)
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # "cuDNN factory already registered" is no news
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # hides "cuDNN factory already registered"
 
-#: What the package offers by its own name -> where it is; read when it is first asked for.
+#: Public name -> module that defines it. The module is imported when the name is first used.
 _DOOR = {
     "Predictor": "hiu_tf.runtime.predictor",
     "Prediction": "hiu_tf.runtime.predictor",

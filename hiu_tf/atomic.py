@@ -1,4 +1,4 @@
-"""Files and folders that are either whole or not there."""
+"""Atomic writes: a file or folder is either complete or absent."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _NAME = re.compile(re.escape(f"{PARTIAL}{_HOST}-") + r"(\d+)-")
 
 @contextmanager
 def written_whole(path: str | Path) -> Iterator[Path]:
-    """Gives a scratch path beside `path` and renames it when the block ends well; else removes it.
+    """Yields a scratch path beside `path`. Renames it to `path` if the block succeeds, else removes it.
 
         with written_whole(target) as scratch:
             scratch.write_text(text)
 
-    The scratch path has the suffix of `path`, which many writers look at. It may become a file or a
-    folder; an old file at `path` is replaced, an old folder is not.
+    The scratch path keeps the suffix of `path`, because many writers choose a format by it. It may become
+    a file or a folder. An existing file at `path` is replaced, an existing folder is not.
     """
     path = Path(path)
     scratch = path.with_name(f"{PARTIAL}{_HOST}-{os.getpid()}-{path.name}")
@@ -40,7 +40,7 @@ def written_whole(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def scratch_folder(folder: str | Path) -> Iterator[Path]:
-    """A folder inside another for what is not yet good; gone when the block ends."""
+    """Yields a temporary folder inside `folder` for unfinished files. Removes it when the block ends."""
     scratch = Path(folder) / f"{PARTIAL}{_HOST}-{os.getpid()}-folder"
     scratch.mkdir(parents=True)
     try:
@@ -50,7 +50,7 @@ def scratch_folder(folder: str | Path) -> Iterator[Path]:
 
 
 def clear_leftovers(folder: str | Path) -> list[Path]:
-    """Removes scratch paths in a folder whose process, of this machine, is gone. Returns what was removed."""
+    """Removes scratch paths of processes of this machine that no longer run. Returns the removed paths."""
     removed = []
     for path in Path(folder).glob(f"{PARTIAL}*"):
         match = _NAME.match(path.name)
@@ -62,10 +62,10 @@ def clear_leftovers(folder: str | Path) -> list[Path]:
 
 @contextmanager
 def locked(folder: Path, program: str) -> Iterator[None]:
-    """Keeps a second program from writing into a folder at the same time, and clears what killed ones left there.
+    """Locks a folder against a second writing program, and clears what killed programs left there.
 
     Raises:
-      UserError: another process of this machine is at work there.
+      UserError: another process is writing there.
     """
     lock = folder / _LOCK
     while True:
@@ -76,7 +76,7 @@ def locked(folder: Path, program: str) -> Iterator[None]:
         except FileExistsError:
             host, _, process = _text(lock).partition(" ")
             if host == _HOST and process.isdecimal() and not _is_running(int(process)):
-                lock.unlink(missing_ok=True)  # of a process that was killed
+                lock.unlink(missing_ok=True)  # the lock of a killed process
                 continue
             raise UserError(
                 f"{folder} is being written by another {program} ({host} {process}): wait for it, or give another folder "
@@ -97,7 +97,7 @@ def _text(path):
 
 
 def _is_running(process):
-    if os.name == "nt":  # os.kill would end it there
+    if os.name == "nt":  # on Windows os.kill would end the process
         return True
     try:
         os.kill(process, 0)
@@ -105,7 +105,7 @@ def _is_running(process):
         return False
     except (PermissionError, OverflowError):
         pass
-    # A process that has ended and that nobody has asked for its result is still listed, as a zombie.
+    # An ended process whose parent has not collected its exit status is still listed, as a zombie.
     status = _text(Path(f"/proc/{process}/stat"))
     return status.rpartition(") ")[2][:1] != "Z"
 

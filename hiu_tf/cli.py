@@ -30,13 +30,13 @@ from hiu_tf.errors import UserError
 from hiu_tf.web.command import add_page, run_page
 
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
-#: As pictures.py's, which this module does not import: `hiu --help` is to be quick.
+#: Equal to the limit in pictures.py, which is not imported here so that `hiu --help` stays fast.
 MOST_MEGAPIXELS = 120.0
 _LARGEST_K = 1e6
 CLIPS = (".mp4", ".avi", ".mov", ".mkv")
 
 
-#: Commands for people who make a model -> module in hiu_tf/programs, and what it is for. They need hiu-tf[train].
+#: Commands for making a model: name -> (module in hiu_tf/programs, purpose). They need hiu-tf[train].
 PROGRAMS = {
     "prepare": ("prepare", "write a data set's records"),
     "train": ("train", "train a network by a recipe"),
@@ -55,7 +55,7 @@ PROGRAMS = {
 
 
 def parse_args(argv):
-    """The command line."""
+    """Parses the command line."""
     programs = "\n".join(f"    hiu {name:<14} {words}" for name, (_, words) in PROGRAMS.items())
     description = f"{__doc__}\nMake a model (pip install 'hiu-tf[train]'; each has its own --help):\n\n{programs}"
     parser = argparse.ArgumentParser(
@@ -69,7 +69,7 @@ def parse_args(argv):
 
 
 def _run_program(name, argv) -> int:
-    """A command of PROGRAMS, with the arguments that follow its name."""
+    """Runs a command of PROGRAMS with the arguments that follow its name."""
     before, sys.argv = sys.argv, [f"hiu {name}", *argv]
     try:
         from hiu_tf.programs._program import program
@@ -168,7 +168,7 @@ def _share(text):
 
 
 def _threads(text):
-    """A number of threads; more than there are cores would only wait for each other."""
+    """Parses a number of threads and limits it to the number of cores."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"takes a whole number above 0, got {text!r}")
     from hiu_tf.runtime.backend import cores
@@ -179,12 +179,12 @@ def _threads(text):
 
 
 def main(argv=None) -> int:
-    """Entry point; returns the exit code: 0 ok, 1 something could not be done, 2 bad usage."""
+    """Entry point. Returns the exit code: 0 success, 1 failure, 2 bad usage."""
     argv = sys.argv[1:] if argv is None else list(argv)
     if argv and argv[0] in PROGRAMS:
         return _run_program(argv[0], argv[1:])
     args = parse_args(argv)
-    for stream in (sys.stdout, sys.stderr):  # a file's name may hold what a terminal cannot show
+    for stream in (sys.stdout, sys.stderr):  # file names may hold characters that the terminal cannot show
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
@@ -224,7 +224,7 @@ def _predict(args) -> int:
         model, args.threads, args.server, args.server_model, not args.no_fit, args.hand, args.detector
     )
     if options["box"] is None:
-        predictor.detector  # noqa: B018  refused now, not for each picture
+        predictor.detector  # noqa: B018  fail once now, not for each picture
     out.mkdir(parents=True, exist_ok=True)
     clear_leftovers(out)
     print(f"{model} on {predictor.engine}: {len(files)} file(s) -> {out}")
@@ -235,7 +235,7 @@ def _predict(args) -> int:
         predict = stream if path in streams else clip if path.suffix.lower() in CLIPS else picture
         try:
             print(predict(predictor, path, out / name, **options))
-        except Exception as error:  # whatever one file is, the others are predicted
+        except Exception as error:  # one bad file must not stop the others
             if args.debug:
                 raise
             known = isinstance(error, (UserError, OSError))
@@ -290,7 +290,7 @@ def _benchmark(args) -> int:
 
 
 def _count(preset, settings) -> int:
-    """Builds a network and says what it costs."""
+    """Builds a network and prints its parameters, MACs and memory."""
     from hiu_tf.config.load import parse_setting
     from hiu_tf.config.preset_costs import cost_table
     from hiu_tf.config.presets import model_config
@@ -302,12 +302,12 @@ def _count(preset, settings) -> int:
 
 
 def _is_stream(text):
-    """A camera's number or a stream's address."""
+    """Whether the text is a camera number or a stream address."""
     return "://" in text or (text.isdecimal() and not Path(text).exists())
 
 
 def _expand(inputs, out):
-    """Files that are named, and pictures and clips below folders, but for what we have written."""
+    """Expands inputs to files: named files, and all pictures and clips below folders, without our own results."""
     from hiu_tf.runtime.files import is_result
 
     files, out = [], out.resolve()
@@ -328,7 +328,7 @@ def _expand(inputs, out):
 
 
 def _names(files):
-    """A name for the results of each file: its stem, with folder and kind where stems meet."""
+    """A result name for each file: its stem; folder, stem and suffix where several files share a stem."""
     paths = [path if isinstance(path, Path) else Path(_stream_name(path)) for path in files]
     stems = [path.stem.lstrip(".") or "picture" for path in paths]  # a name such as "..jpg" has no stem
     names = [s if stems.count(s) == 1 else f"{p.parent.name}_{s}_{p.suffix[1:]}" for p, s in zip(paths, stems)]
@@ -339,7 +339,7 @@ def _names(files):
 
 
 def _stream_name(text):
-    """camera_0; of an address its host and path, without what a file's name may not hold."""
+    """A result name for a stream: camera_N, or host and path of the address with safe characters only."""
     if text.isdecimal():
         return f"camera_{text}"
     from hiu_tf.runtime.files import shown_name
@@ -348,7 +348,7 @@ def _stream_name(text):
 
 
 def _refuse_overwriting(files, out, names):
-    """The user's own pictures must survive --out being the folder where they lie."""
+    """Refuses results that would overwrite an input picture."""
     own = {path.resolve() for path in files if isinstance(path, Path)}
     for name in names:
         for suffix in (".png", ".mp4", ".json", ".jsonl", ".obj"):
@@ -357,7 +357,7 @@ def _refuse_overwriting(files, out, names):
 
 
 def whole_numbers(text: str, option: str) -> list[int]:
-    """Whole numbers above 0 with commas between them, as an option takes them."""
+    """Parses comma-separated whole numbers above 0; `option` names the option in the error."""
     counts = [int(part) if part.strip().isdigit() else 0 for part in text.split(",")]
     if min(counts) < 1:
         raise UserError(f"{option} takes whole numbers above 0 with commas between them, got {text!r}")

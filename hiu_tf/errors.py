@@ -1,17 +1,17 @@
-"""The one ancestor of errors that a user can mend; programs print them as a single line."""
+"""The base class of errors that a user can fix. Programs print them as one line."""
 
 
 class UserError(ValueError):
-    """Something given to the program is wrong; the message says what, where and what to do.
+    """An input of the program is wrong. The message says what is wrong, where, and what to do.
 
     Attributes:
-      exit_code: of a program that ends with it.
+      exit_code: exit code of a program that ends with this error.
     """
 
     exit_code = 1
 
 
 class LostWorker(UserError):
-    """Another worker of a training is gone: the same command may well succeed when it is given again."""
+    """Another worker of a training was lost. Running the same command again may succeed."""
 
     exit_code = 75  # EX_TEMPFAIL of sysexits.h

@@ -16,7 +16,7 @@ pre{background:#f5f5f5;padding:1em;overflow:auto}small{color:#666}"""
 
 
 class Page:
-    """A page that grows from top to bottom.
+    """A page that is built from top to bottom; each method appends one element.
 
     Args:
       title: its heading.
@@ -26,29 +26,29 @@ class Page:
         self._title, self._parts = title, []
 
     def heading(self, text: str) -> None:
-        """A section's heading."""
+        """Appends a section heading."""
         self._parts.append(f"<h2>{html.escape(text)}</h2>")
 
     def text(self, text: str) -> None:
-        """A paragraph."""
+        """Appends a paragraph."""
         self._parts.append(f"<p>{html.escape(text)}</p>")
 
     def block(self, text: str) -> None:
-        """Text as it is, in a box."""
+        """Appends preformatted text in a box."""
         self._parts.append(f"<pre>{html.escape(text)}</pre>")
 
     def table(self, header: list[str], rows: list[list]) -> None:
-        """A table; numbers with four digits."""
+        """Appends a table; numbers are shown with four digits."""
         cells = lambda row, tag: "".join(f"<{tag}>{html.escape(_shown(value))}</{tag}>" for value in row)
         lines = [f"<tr>{cells(row, 'td')}</tr>" for row in rows]
         self._parts.append(f"<table><tr>{cells(header, 'th')}</tr>{''.join(lines)}</table>")
 
     def items(self, texts: list[str]) -> None:
-        """A list in small print."""
+        """Appends a list in small print."""
         self._parts.append(f"<ul>{''.join(f'<li><small>{html.escape(text)}</small></li>' for text in texts)}</ul>")
 
     def picture(self, png: bytes, caption: str = "") -> None:
-        """A PNG."""
+        """Appends a PNG picture."""
         data = base64.b64encode(png).decode()
         title = html.escape(caption)
         self._parts.append(
@@ -56,7 +56,7 @@ class Page:
         )
 
     def curves(self, panels: dict[str, dict[str, tuple]], xlabel: str = "step", log: bool = False) -> None:
-        """One panel for each {title: {label: (x, y)}}, three in a row; labels of (x, y, "--") choose a line style."""
+        """Appends plots: one panel per {title: {label: (x, y)}}, three in a row; (x, y, "--") sets a line style."""
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
 
@@ -80,7 +80,7 @@ class Page:
         self.picture(content.getvalue())
 
     def write(self, path: Path) -> None:
-        """Writes the file, whole or not at all."""
+        """Writes the file atomically."""
         title = html.escape(self._title)
         head = f'<!doctype html><html><head><meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style></head>'
         with written_whole(path) as scratch:
@@ -92,5 +92,5 @@ def _shown(value):
 
 
 def _plain(text):
-    """Text in which a dollar starts no formula."""
+    """Escapes dollar signs, which would start a formula in matplotlib."""
     return str(text).replace("$", r"\$")

@@ -1,4 +1,4 @@
-"""Picture files -> arrays, and back. Nothing about a file is taken on trust: it may be huge, cut off, or no picture."""
+"""Picture files -> arrays, and back. Files are not trusted: they may be huge, truncated, or no pictures at all."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from PIL.PngImagePlugin import PngInfo
 
 from hiu_tf.errors import UserError
 
-#: What is read, whatever a file's name ends in.
+#: Formats that are read, whatever the file's suffix.
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP")
-#: Larger pictures are refused before they are decoded: pixels, and the longer side that OpenCV can warp.
+#: Limits above which pictures are refused before decoding: number of pixels, and the longest side that OpenCV can warp.
 MOST_PIXELS, LONGEST_SIDE = 120_000_000, 32_000
-#: Text in the PNG files that we write, so that they are never read as photographs.
+#: Text chunk that marks our own PNG files, so that they are never read as input photographs.
 _MARK = ("Software", "hiu-tf")
 _switch = threading.Lock()
 
@@ -27,7 +27,7 @@ Image.MAX_IMAGE_PIXELS = None  # `decode_picture` checks the size itself, with a
 
 def read_picture(path: str | Path, most_pixels: int = MOST_PIXELS, allow_truncated: bool = False) -> np.ndarray:
     """A picture file as [H, W, 3] uint8 RGB, upright (EXIF). Arguments and errors are those of `decode_picture`."""
-    # Read by Python: OpenCV ends the process at names that are not UTF-8.
+    # Python reads the bytes: OpenCV aborts the process for file names that are not UTF-8.
     return decode_picture(Path(path).read_bytes(), most_pixels, allow_truncated)
 
 
@@ -36,15 +36,15 @@ def decode_picture(content: bytes, most_pixels: int = MOST_PIXELS, allow_truncat
 
     Args:
       content: JPEG, PNG, BMP or WebP.
-      most_pixels: more are refused, before they take memory.
-      allow_truncated: whether to take what is left of a file whose end is missing.
+      most_pixels: larger pictures are refused before they are decoded.
+      allow_truncated: whether to decode a truncated file as far as it goes.
 
     Raises:
-      UserError: it is no picture, too large, damaged or cut off.
+      UserError: the content is no picture, too large, damaged or truncated.
     """
     try:
         picture = Image.open(io.BytesIO(content), formats=FORMATS)
-    except Exception as error:  # Pillow's readers raise what their parsers meet
+    except Exception as error:  # Pillow's parsers raise many kinds of exceptions
         raise UserError("cannot be read as a picture (JPEG, PNG, BMP or WebP)") from error
     width, height = picture.size
     if width * height > most_pixels or max(width, height) > LONGEST_SIDE:
@@ -65,13 +65,13 @@ def decode_picture(content: bytes, most_pixels: int = MOST_PIXELS, allow_truncat
 def is_cut_off(content: bytes) -> bool:
     """Whether the end of a JPEG or PNG file is missing."""
     if content.startswith(b"\xff\xd8"):
-        # The end marker after the last scan; a preview in the header has an end of its own.
+        # Search after the last scan: a preview in the header has an end marker of its own.
         return content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda")
     return content.startswith(b"\x89PNG") and b"IEND" not in content
 
 
 def encode_png(picture: np.ndarray) -> bytes:
-    """[H, W, 3] uint8 RGB as PNG, marked as ours."""
+    """Encodes [H, W, 3] uint8 RGB as PNG with our mark."""
     mark, content = PngInfo(), io.BytesIO()
     mark.add_text(*_MARK)
     Image.fromarray(picture).save(content, "PNG", pnginfo=mark, compress_level=3)
@@ -79,16 +79,16 @@ def encode_png(picture: np.ndarray) -> bytes:
 
 
 def is_ours(path: Path) -> bool:
-    """Whether a file is a PNG that `encode_png` has made."""
+    """Whether a file is a PNG written by `encode_png`."""
     try:
         with Image.open(path, formats=("PNG",)) as picture:
             return picture.info.get(_MARK[0]) == _MARK[1]
-    except Exception:  # what it is will be seen when it is read
+    except Exception:  # reading it later reports the error
         return False
 
 
 def readable_name(path: str | Path) -> str:
-    """A path as text that any terminal and any JSON can show: bytes that are not UTF-8 are escaped."""
+    """A path as printable text: bytes that are not UTF-8 are escaped."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
@@ -100,7 +100,7 @@ def _as_rgb(picture):
 
 @contextmanager
 def _incomplete(allowed):
-    """Lets Pillow fill what is missing of a picture with grey; a switch of its own for all threads."""
+    """Lets Pillow fill the missing part of a truncated picture with grey. The switch is global to all threads."""
     with _switch:
         ImageFile.LOAD_TRUNCATED_IMAGES = allowed
         try:

@@ -1,4 +1,4 @@
-"""Markdown tables, of which all reports are made."""
+"""Markdown tables for all reports."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Iterable
 
 
 def markdown_table(header: Iterable[str], rows: Iterable[Iterable]) -> str:
-    """A header and rows of cells; cells that are no text are shown by str()."""
+    """Formats a header and rows of cells; cells that are not text are converted by str()."""
     header = list(header)
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
 
 
 def rows_table(rows: list[dict]) -> str:
-    """Dictionaries as rows: every key that any of them has is a column; "-" where a row lacks it."""
+    """Formats dictionaries as rows. The columns are the union of all keys; "-" marks a missing value."""
     columns = list(dict.fromkeys(name for row in rows for name in row))
     show = lambda value: f"{value:.3g}" if isinstance(value, float) else str(value)
     return markdown_table(columns, ([show(row.get(column, "-")) for column in columns] for row in rows))

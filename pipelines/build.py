@@ -1,7 +1,7 @@
 """The input pipelines: a mix of data sets for training, one data set in order for evaluation.
 
-Everything but decoding works on whole batches: a picture of its own through fifty small operations
-would cost more than its pixels.
+Everything except decoding works on whole batches: running fifty small operations per picture would cost
+more than processing its pixels.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pipelines.recolour import recolour
 from pipelines.records import parse, read_index
 from pipelines.targets import targets
 
-#: What a training step needs of a crop; the rest stays behind.
+#: Keys of a crop that a training step needs; all others are dropped.
 _TRAINING_KEYS = (
     keys.IMAGE, keys.MASK, keys.MASK_WEIGHT, keys.JOINTS_2D, keys.JOINTS_2D_WEIGHT,
     keys.JOINTS_3D, keys.JOINTS_3D_WEIGHT, keys.SSL_WEIGHT, keys.SET_NUMBER, keys.SAMPLE_NAME, keys.NO_HAND,
@@ -37,26 +37,26 @@ def training_data(
 ) -> tf.data.Dataset:
     """Endless batches (image [B, S, S, 3], targets) of the recipe's mix, augmented, seeded.
 
-    With train.finish_on_device the batches are (crops, seed), and `finish` makes image and targets of them.
+    With train.finish_on_device the batches are (crops, seed), from which `finish` computes image and targets.
 
     Args:
-      recipe: what to mix, how to augment, batch size, seed.
-      root: folder that holds the records.
+      recipe: mix of data sets, augmentation, batch size, seed.
+      root: folder of the records.
       size: side S of the crops.
-      start: number of the first batch: a run that goes on sees what it would have seen. Of no use with
+      start: number of the first batch, so that a resumed run continues with the same data. Ignored with
         train.input_service.
       worker, workers: this process draws one of `workers` parts of every set; B is batch_size / workers.
 
     Raises:
       RecordError: a data set of the recipe has no records.
-      ConfigError: the batch cannot be shared by the workers.
+      ConfigError: the batch cannot be divided among the workers.
     """
     if recipe.train.batch_size % workers:
         raise ConfigError(f"train.batch_size {recipe.train.batch_size} cannot be shared by {workers} workers")
     if recipe.train.input_service:
         tf.random.set_seed(None)  # a global seed would give every worker of the service the same order
     batch_size = recipe.train.batch_size // workers
-    start = 0 if recipe.train.input_service else start  # its workers draw orders of their own
+    start = 0 if recipe.train.input_service else start  # the service's workers draw their own orders
     records = mixed_records(recipe, root, worker, workers).skip(start * batch_size).batch(batch_size, True)
     seeds = _seeds(recipe, worker).skip(start)
     supervision = _supervision(recipe)
@@ -85,7 +85,7 @@ def training_data(
 
 @tf.autograph.experimental.do_not_convert
 def finish(batch: dict, seed, recipe: Recipe, size: int):
-    """Crops as bytes -> (image [B, S, S, 3], targets): new colours and dense targets, a whole batch at once."""
+    """Crops as bytes -> (image [B, S, S, 3], targets): applies colour augmentation and computes dense targets."""
     batch = recolour(to_float(batch), recipe.augment, seed)
     return batch[keys.IMAGE], targets(batch, size, recipe.pof_encoding, _tasks(recipe))
 
@@ -120,7 +120,7 @@ def raw_records(
 ) -> tf.data.Dataset:
     """Serialized records of a split in order: those of a fold, at most `limit` of them.
 
-    `without` names shards of which only so many first records can be read (`records.damaged_shards`).
+    `without` maps damaged shards to the number of their first records that can be read (`records.damaged_shards`).
     """
     shards, counts = read_index(folder, split)
     records = tf.data.TFRecordDataset([shard for shard in shards if shard not in (without or {})])
@@ -134,9 +134,9 @@ def raw_records(
 
 
 def validation_data(recipe: Recipe, root: str | Path, size: int) -> tf.data.Dataset | None:
-    """One pass over the val splits that train.validate names: batches (image, targets) as training knows them.
+    """One pass over the val splits of the sets in train.validate: batches (image, targets) as in training.
 
-    Every label counts, plain crops; the last batch is smaller. None where nothing is to be validated.
+    Crops are not augmented, and every label counts. The last batch may be smaller. None without train.validate.
     """
     if not recipe.train.validate:
         return None
@@ -159,25 +159,25 @@ def validation_data(recipe: Recipe, root: str | Path, size: int) -> tf.data.Data
         part = part.map(tf.autograph.experimental.do_not_convert(lambda batch, number=number: prepare(batch, number)))
         data = part if data is None else data.concatenate(part)
     options = tf.data.Options()
-    # Every worker measures everything: shares of unequal length would wait for each other for ever.
+    # Every worker evaluates all samples: with shares of unequal length, workers would wait for each other forever.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     return data.with_options(options)
 
 
 def _tasks(recipe):
-    """Those of the recipe's network."""
+    """Tasks of the recipe's network."""
     return find_tasks(model_config(recipe.model, recipe.network).tasks)
 
 
 def _mesh_size(recipe):
-    """Vertices of the recipe's hand where a loss compares hand models, else 0: they are most of a record's bytes."""
+    """Number of vertices if a loss needs meshes, else 0 to skip reading them: they are most of a record's bytes."""
     losses = losses_of(_tasks(recipe))
     compares = any(losses[name].of_mesh for name in active_losses(recipe.loss, _tasks(recipe)))
     return len(load_hand(recipe.hand).vertices) if compares else 0
 
 
 def _wanted(recipe, mesh_size):
-    """Keys that go on from the record to the targets."""
+    """Keys of the record that the targets need."""
     of_tasks = [key for task in _tasks(recipe) for key in task.needs]
     return tuple(dict.fromkeys((*_TRAINING_KEYS, *of_tasks, *(_MESH_KEYS if mesh_size else ()))))
 
@@ -187,7 +187,7 @@ def _read(serialized, mesh_size):
 
 
 def _fitting_meshes(batch, count):
-    """Vertices [B, count, 3]; meshes and parameters of other hands, or none at all, do not count."""
+    """Ensures vertices [B, count, 3]. Meshes and parameters of other hand models, or missing ones, get weight 0."""
     fits = tf.shape(batch[keys.VERTICES])[1] == count
     blank = tf.zeros([tf.shape(batch[keys.HAS_MESH])[0], count, 3])
     vertices = tf.cond(fits, lambda: batch[keys.VERTICES], lambda: blank)
@@ -200,7 +200,7 @@ def _as_numbers(texts):
 
 
 def _require_service(address):
-    """TensorFlow would wait for ever for a dispatcher that is not there."""
+    """Raises ConfigError if the dispatcher does not answer; TensorFlow would wait for it forever."""
     host, _, port = address.rpartition("//")[2].rpartition(":")
     try:
         socket.create_connection((host, int(port)), timeout=5).close()
@@ -211,20 +211,20 @@ def _require_service(address):
 
 
 def _seeds(recipe, worker):
-    """Two seeds [2, 2] for each batch: one for the geometry, one for the colours."""
+    """Two seeds [2, 2] for each batch: for geometry and for colours."""
     seed = None if recipe.train.input_service else recipe.train.seed + 7919 * worker
     seeds = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=False).batch(4)
     return seeds.map(lambda four: tf.reshape(four, [2, 2]))
 
 
 def _supervision(recipe):
-    """The recipe's table: what each label of each set weighs, [sets, 4]."""
+    """The recipe's weight of each label of each set, [sets, 4]."""
     rows = [[data.joints_2d, data.joints_3d, data.mask, data.ssl] for data in recipe.data.values()]
     return tf.constant(rows, tf.float32)
 
 
 def _supervise(batch, weights):
-    """Hides or weighs labels as the recipe says; after the crop, which always needs the 2D box."""
+    """Multiplies label weights by the recipe's. Runs after the crop, which always needs the box of 2D labels."""
     return batch | {
         keys.JOINTS_2D_WEIGHT: batch[keys.JOINTS_2D_WEIGHT] * weights[:, :1],
         keys.JOINTS_3D_WEIGHT: batch[keys.JOINTS_3D_WEIGHT] * weights[:, 1:2],
@@ -234,6 +234,6 @@ def _supervise(batch, weights):
 
 
 def _parallel(data, function):
-    """Autograph is kept out: nothing here needs it, and it costs seconds."""
+    """Parallel map without autograph, which nothing here needs and which costs seconds."""
     function = tf.autograph.experimental.do_not_convert(function)
     return data.map(function, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)

@@ -1,8 +1,8 @@
-"""Geometry of augmentation: a square crop around the hand, at a random angle, scale and place.
+"""Geometric augmentation: a square crop around the hand, at a random angle, scale and position.
 
-Picture, mask, K, 2D and 3D joints and mesh move together. Left hands are mirrored: from here on every
-hand is a right one (see conventions). 3D ends up in the crop's virtual camera. Everything but the
-pixels is computed for a whole batch at once.
+Picture, mask, K, 2D and 3D joints and mesh are transformed together. Left hands are mirrored: from here
+on every hand is a right one (see conventions). 3D labels are converted to the crop's virtual camera.
+Everything except the pixels is computed for a whole batch at once.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from hiu_tf.geometry.window import SCALE
 from pipelines.schema import LEFT
 from pipelines.warp import cut
 
-_AT_ONCE = 16  # pictures of one batch that are decoded side by side
+_AT_ONCE = 16  # pictures of a batch that are decoded in parallel
 #: Key of the similarity [B, 3, 3] from the stored picture to the crop.
 AFFINE = "affine"
 
 
 def place(batch: dict, size: int, config: AugmentConfig | None = None, seed=None, scale: float = SCALE) -> dict:
-    """Decides on a crop for every record of a batch and moves the labels into it.
+    """Chooses a crop for every record of a batch and transforms the labels to it.
 
     Args:
-      batch: what `records.parse` gives for B records.
+      batch: output of `records.parse` for B records.
       size: side S of the crops in pixels.
-      config: strengths, or None for a plain crop of `scale` times the box.
+      config: strengths of the augmentation, or None for a plain crop of `scale` times the box.
       seed: [2] int, needed with a config; equal seeds give equal crops.
 
     Returns:
@@ -56,7 +56,7 @@ def place(batch: dict, size: int, config: AugmentConfig | None = None, seed=None
 
 
 def cut_pictures(batch: dict, size: int) -> dict:
-    """Decodes pictures and masks of placed records and cuts the crops: uint8 [B, S, S, 3] and [B, S, S, 1]."""
+    """Decodes pictures and masks of records after `place` and cuts the crops: uint8 [B, S, S, 3], [B, S, S, 1]."""
 
     def one(encoded):
         picture, mask, affine = encoded
@@ -76,7 +76,7 @@ def cut_pictures(batch: dict, size: int) -> dict:
 
 
 def to_float(batch: dict) -> dict:
-    """Pictures and masks of cut crops as float32 in [0, 1]."""
+    """Converts pictures and masks of crops to float32 in [0, 1]."""
     return batch | {name: tf.cast(batch[name], tf.float32) / 255.0 for name in (keys.IMAGE, keys.MASK)}
 
 
@@ -96,13 +96,13 @@ def _move_labels(batch, affine, size):
     intrinsics = tf.where(known, batch[keys.INTRINSICS], tf.eye(3))
     mirrored = (tf.linalg.det(affine[:, :2, :2]) < 0)[:, tf.newaxis, tf.newaxis]
     flip = tf.where(mirrored, tf.linalg.diag([-1.0, 1, 1]), tf.eye(3))
-    # The mirror acts on the points, and what is left of the affine on a proper K.
+    # The mirroring is applied to the points, the rest of the affine to K.
     crop_camera = transform_intrinsics(affine, intrinsics @ flip)
     look = look_at_rotation(crop_camera, tf.fill([tf.shape(affine)[0], 2], 0.5 * (size - 1.0)))
     turn = look @ inplane_rotation(affine @ flip) @ flip
     crop_camera = tf.linalg.matmul(crop_camera, look, transpose_b=True)
     joints_3d = tf.linalg.matmul(batch[keys.JOINTS_3D], turn, transpose_b=True)
-    # A joint with a 3D label alone is where K puts it: POF of its bones are drawn there.
+    # A joint with only a 3D label gets its projection by K as 2D position, which POF of its bones needs.
     by_camera = (batch[keys.JOINTS_2D_WEIGHT] <= 0) & (batch[keys.JOINTS_3D_WEIGHT] > 0)
     seen = tf.linalg.matmul(joints_3d, crop_camera, transpose_b=True)  # P is no upright K: its last row counts
     seen = seen[..., :2] / tf.maximum(seen[..., 2:], MIN_DEPTH)

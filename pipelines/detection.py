@@ -19,9 +19,9 @@ def scene_data(recipe: DetectorRecipe, material: Material, start: int = 0) -> tf
     """Endless batches (image [B, S, S, 3] float32 in [0, 1], targets of `codecs.centres.encode`).
 
     Args:
-      recipe: what scenes are made of, size, batch, seed.
-      material: of `scenes.load_material`.
-      start: number of the first batch: a run that goes on sees what it would have seen.
+      recipe: settings of the scenes, size, batch, seed.
+      material: output of `scenes.load_material`.
+      start: number of the first batch, so that a resumed run continues with the same data.
     """
     size, batch = recipe.network.image_size, recipe.train.batch_size
     cells = size // STRIDE

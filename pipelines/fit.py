@@ -1,19 +1,19 @@
-"""Do the labels of a sample fit each other?"""
+"""Checks that the labels of a sample are consistent with each other."""
 
 import cv2
 import numpy as np
 
 from pipelines.schema import Sample
 
-#: Pixels between a 2D label and the projection of its 3D label from which on something is wrong.
+#: Maximum distance in pixels between a 2D label and the projection of its 3D label.
 _TOLERANCE_PX = 2.0
-#: A hand's middle finger from root to tip is longer and shorter than this, metres: other units stand out.
+#: Plausible length of the bone below in metres, to detect wrong units.
 _BONE_RANGE_M = (0.005, 0.12)
 _BONE = (9, 10)
 
 
 def camera_errors(sample: Sample) -> list[str]:
-    """What does not fit: K X against the 2D labels, units, depth, the size of the mask."""
+    """Lists inconsistencies: K X against the 2D labels, units, depth, the size of the mask."""
     errors = []
     both = (sample.joints_2d_weight > 0) & (sample.joints_3d_weight > 0)
     joints = sample.joints_3d[sample.joints_3d_weight > 0]

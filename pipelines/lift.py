@@ -1,4 +1,4 @@
-"""3D labels without a camera -> 3D labels with one: root-relative joints of another network lifted onto 2D labels."""
+"""3D labels without a camera -> 3D labels with one: lifts root-relative joints of another network onto 2D labels."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import numpy as np
 
 from hiu_tf.geometry.camera import HALF_FOV_DEG
 
-#: Side of the crop whose virtual camera takes the place of the unknown one, relative to the hand's box.
+#: Side, relative to the hand's box, of the crop whose virtual camera replaces the unknown camera.
 _CROP = 1.5
 
 
 def orthographic_fit(joints_2d: np.ndarray, joints_3d: np.ndarray) -> tuple[float, float]:
-    """Scale (pixels per metre) that puts the xy of 3D joints [21, 3] on 2D joints [21, 2], and the error left.
+    """Scale (pixels per metre) that best maps x, y of 3D joints [21, 3] to 2D joints [21, 2], and the remaining error.
 
-    The error is the mean distance over the longer side of the 2D joints' box.
+    The error is the mean distance divided by the longer side of the box of the 2D joints.
     """
     flat, deep = joints_2d - joints_2d.mean(axis=0), joints_3d[:, :2] - joints_3d[:, :2].mean(axis=0)
     scale = float((flat * deep).sum() / max((deep * deep).sum(), 1e-12))
@@ -24,11 +24,11 @@ def orthographic_fit(joints_2d: np.ndarray, joints_3d: np.ndarray) -> tuple[floa
 
 
 def lift(joints_2d: np.ndarray, joints_3d: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]:
-    """Puts 3D joints on the rays of their 2D labels, in the depths that they say.
+    """Moves 3D joints onto the rays of their 2D labels, keeping their relative depths.
 
     Args:
       joints_2d: [21, 2] pixels.
-      joints_3d: [21, 3] metres about any origin, axes of the picture's camera.
+      joints_3d: [21, 3] metres relative to any origin, in the axes of the picture's camera.
       scale: pixels per metre at the hand, above 0.
 
     Returns:

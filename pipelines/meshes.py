@@ -1,4 +1,4 @@
-"""Hands with 2D and 3D joints -> hands with a mesh: the hand model fitted to each (hiu_tf/fit)."""
+"""Hands with 2D and 3D joints -> hands with a mesh, by fitting the hand model to each (hiu_tf/fit)."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from hiu_tf.geometry.camera import project
 from hiu_tf.hand.model import HandModel
 from pipelines.schema import LEFT, UNKNOWN, Sample
 
-#: A fit is kept where its joints are drawn nearer to their labels than this (mean, share of the box's longer side) ...
+#: A fit is kept if the mean distance of its projected joints from their labels is below this share of the box side ...
 MOST_2D_ERROR = 0.03
-#: ... and its bones point where the 3D labels say, to this angle (mean, degrees).
+#: ... and the mean angle between its bones and those of the 3D labels is below this (degrees).
 MOST_ANGLE_DEG = 20.0
-#: A silhouette that serves as a mask is grown by this share of the box: fits of pseudo labels end before the fingertips.
+#: Silhouettes used as masks are dilated by this share of the box: fits to pseudo labels end before the fingertips.
 _GROWN = 0.015
 _SUBPIXEL_BITS = 4
-#: What is expected of labels that were measured.
+#: Expected deviations of measured labels.
 _MEASURED = Deviations(joints_2d=0.006, directions=0.1, joints_3d=0.004)
 
 
 @dataclass(frozen=True)
 class Fit:
-    """How one sample was fitted.
+    """The result of fitting one sample.
 
     Attributes:
-      sample: with mesh, parameters and the fitted 3D joints where the fit is kept, else as it was. Where it had no
-        mask it gets the silhouette of the mesh, which knows no object before the hand.
+      sample: with mesh, parameters and fitted 3D joints if the fit is kept, else unchanged. A sample without a mask
+        gets the silhouette of the mesh, which ignores objects in front of the hand.
       error_2d: mean distance of projected joints to their labels, share of the box's longer side.
       angle_deg: mean angle between fitted and labelled bones in 3D.
-      refused: why there is no mesh; empty where there is one.
+      refused: reason why there is no mesh; empty if there is one.
     """
 
     sample: Sample
@@ -46,12 +46,12 @@ class Fit:
 
 
 def fit_samples(samples: Sequence[Sample], hand: HandModel, measured: bool = False) -> list[Fit]:
-    """Fits a right hand model to samples, to the mirror image of left hands.
+    """Fits a right hand model to samples; for left hands to their mirror image.
 
     Args:
-      samples: of any labels; what lacks 2D or 3D joints or a side is refused.
+      samples: samples with any labels; those without 2D joints, 3D joints or a side are refused.
       hand: a right hand.
-      measured: whether 3D labels are measured: then lengths count. Else only the directions of bones do.
+      measured: whether 3D labels are measured, so that lengths are used too. Otherwise only directions of bones are.
     """
     fits = [Fit(sample, refused=_lacking(sample)) for sample in samples]
     rows = [row for row, fit in enumerate(fits) if not fit.refused]
@@ -75,7 +75,7 @@ def _lacking(sample):
 
 
 def _evidence(samples, measured):
-    """Of right hands: left ones are mirrored (x -> -x in the picture and in the camera frame)."""
+    """Evidence for right hands; left hands are mirrored (x -> -x in the picture and in the camera frame)."""
     flips = np.array([-1.0 if sample.side == LEFT else 1.0 for sample in samples])
     joints_2d, joints_3d, cameras = (
         np.stack([getattr(sample, name) for sample in samples]).astype(float)
@@ -98,7 +98,7 @@ def _evidence(samples, measured):
 
 
 def _judged(sample, evidence, hands: Hands, joints, mesh, faces):
-    """The fit of one sample, in its own camera frame."""
+    """Decides whether one fit is kept. Returns it in the sample's own camera frame."""
     drawn = project(joints, evidence.intrinsics[0])
     error = float(np.linalg.norm(drawn - evidence.joints_2d[0], axis=1).mean() / max(evidence.box[0], 1e-6))
     cosines = (directions_of(joints[np.newaxis]) * evidence.directions).sum(axis=-1)
@@ -122,7 +122,7 @@ def _judged(sample, evidence, hands: Hands, joints, mesh, faces):
 
 
 def _silhouette(sample, faces, grown):
-    """The mesh's silhouette, grown by so many pixels, as an encoded mask."""
+    """The mesh's silhouette, dilated by `grown` pixels, as an encoded mask."""
     mask = np.zeros((sample.height, sample.width), np.uint8)
     corners = np.round(project(sample.vertices, sample.intrinsics)[faces] * (1 << _SUBPIXEL_BITS)).astype(np.int32)
     for triangle in corners:

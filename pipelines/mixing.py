@@ -1,4 +1,4 @@
-"""Which sample comes when: the sets of a recipe, shuffled and mixed, before anything is decoded."""
+"""The order of samples: shuffles and mixes the records of a recipe's sets before anything is decoded."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import tensorflow as tf
 from hiu_tf.config.schema import DRAWN_BY, DataConfig, Recipe
 from pipelines.records import RecordError, read_index
 
-_BUCKETS = 1 << 20  # of groups, to cut a set into folds
+_BUCKETS = 1 << 20  # hash buckets of groups, from which folds are made
 _OPEN_FILES = 4
 
 
 def data_folder(root: str | Path, path: str) -> Path:
-    """Where a recipe's data set lies: its path under the data root."""
+    """Folder of a recipe's data set: its path under the data root."""
     folder = Path(root) / path
     if not folder.is_dir():
         raise RecordError(f"{folder} does not exist: write its records with hiu prepare, or give another --data")
@@ -22,12 +22,12 @@ def data_folder(root: str | Path, path: str) -> Path:
 
 
 def mixed_records(recipe: Recipe, root: str | Path, worker: int = 0, workers: int = 1) -> tf.data.Dataset:
-    """Endless (serialized record, number of its set in the recipe), in an order that follows from the seed.
+    """Endless data set of (serialized record, number of its set in the recipe), in an order given by the seed.
 
     Args:
-      recipe: its data, train.mix, train.seed and train.shuffle. With train.input_service every worker of
-        the service draws an order of its own, so that no two send the same batches.
-      root: folder that holds the records.
+      recipe: uses data, train.mix, train.seed and train.shuffle. With train.input_service every worker of
+        the service draws its own order, so that no two send the same batches.
+      root: folder of the records.
       worker, workers: draw one of `workers` parts that share no sample.
 
     Raises:
@@ -49,7 +49,7 @@ def mixed_records(recipe: Recipe, root: str | Path, worker: int = 0, workers: in
 
 
 def mixture(recipe: Recipe, root: str | Path) -> dict[str, float]:
-    """How often each set is drawn, for those that are drawn at all: its share, or its samples in one epoch."""
+    """Weight of each set with a weight above 0 in the mix: its share, or its number of samples per epoch."""
     drawn = {name: config for name, config in recipe.data.items() if getattr(config, DRAWN_BY[recipe.train.mix]) > 0}
     if recipe.train.mix == "share":
         return {name: config.share for name, config in drawn.items()}
@@ -57,7 +57,7 @@ def mixture(recipe: Recipe, root: str | Path) -> dict[str, float]:
 
 
 def describe(recipe: Recipe, root: str | Path, steps: int) -> str:
-    """A table: samples of each set, its part of a batch, how often a run goes through it, which labels count."""
+    """Text with a line per set: number of samples, share of the pictures, passes of the run over it, labels used."""
     weights, lines = mixture(recipe, root), []
     for name, config in recipe.data.items():
         part = weights.get(name, 0) / sum(weights.values())
@@ -69,7 +69,7 @@ def describe(recipe: Recipe, root: str | Path, steps: int) -> str:
 
 
 def _samples(config, root):
-    """How many samples of a set are drawn from: all, or those of its fold, which are counted."""
+    """Number of samples of a set, or of its fold, which are counted by reading the records."""
     shards, counts = read_index(data_folder(root, config.path), "train")
     if tuple(config.fold) == (0.0, 1.0):
         return counts["samples"]
@@ -95,7 +95,7 @@ def _pass_over(config: DataConfig, root, buffer, seed, worker, workers):
 
 
 def in_fold(fold):
-    """Whether a serialized record's group falls into that part of the set."""
+    """Makes a function that tells whether the group of a serialized record belongs to the fold."""
 
     def chosen(serialized):
         identity = tf.io.parse_single_example(serialized, {"group": tf.io.FixedLenFeature([], tf.string)})

@@ -1,7 +1,7 @@
-"""Colours of augmentation: what the light, the camera and the background do. Labels stay.
+"""Colour augmentation: effects of light, camera and background. Labels stay unchanged.
 
 Works on whole batches. Saturation, hue, grey, channel order, contrast and brightness are all linear in
-the colour, so that one matrix per picture does them together.
+the colour, so that one matrix per picture applies them together.
 """
 
 import math
@@ -17,7 +17,7 @@ _PERMUTATIONS = [[[float(c == p) for c in range(3)] for p in order] for order in
 
 
 def recolour(batch: dict, config: AugmentConfig, seed) -> dict:
-    """The batch with other colours: image [B, S, S, 3] in [0, 1]; equal seeds [2] give equal pictures."""
+    """Augments the colours of a batch: image [B, S, S, 3] in [0, 1]; equal seeds [2] give equal pictures."""
     seeds = iter(tf.unstack(tf.random.experimental.stateless_split(seed, 8)))
     image = batch[keys.IMAGE]
     image = new_background(image, batch[keys.MASK], batch[keys.MASK_WEIGHT], config.background_probability, next(seeds))
@@ -30,7 +30,7 @@ def recolour(batch: dict, config: AugmentConfig, seed) -> dict:
 
 
 def change_colours(image, config: AugmentConfig, seed):
-    """Channel order, hue, saturation, grey, then contrast about the mean colour, then brightness."""
+    """Changes channel order, hue, saturation, grey, then contrast about the mean colour, then brightness."""
     seeds = iter(tf.unstack(tf.random.experimental.stateless_split(seed, 7)))
     count = tf.shape(image)[0]
     order = tf.random.stateless_uniform([count], next(seeds), 0, len(_PERMUTATIONS), tf.int32)
@@ -56,7 +56,7 @@ def change_gamma(image, bounds, seed):
 
 
 def new_background(image, mask, mask_weight, probability, seed):
-    """Random clouds behind the hand, where its mask [B, S, S, 1] is known."""
+    """Puts random clouds behind hands with a known mask [B, S, S, 1]."""
     size, count = image.shape[1], tf.shape(image)[0]
     seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 5))
     clouds = 0.5 + 0.3 * tf.random.stateless_normal([count, 1, 1, 3], seeds[0])
@@ -70,7 +70,7 @@ def new_background(image, mask, mask_weight, probability, seed):
 
 
 def blur(image, probability, factors, seed):
-    """Makes some pictures smaller by a factor, the same for the whole batch, and large again."""
+    """Blurs some pictures: shrinks them by a factor, which is the same for the whole batch, and enlarges them again."""
     size = image.shape[1]
     chance_seed, factor_seed = tf.unstack(tf.random.experimental.stateless_split(seed, 2))
     factor = tf.random.stateless_uniform([], factor_seed, *map(float, factors))
@@ -81,9 +81,9 @@ def blur(image, probability, factors, seed):
 
 
 def add_noise(image, most, seed):
-    """Uniform noise; its standard deviation is drawn from [0, most] for each picture.
+    """Adds uniform noise; its standard deviation is drawn from [0, most] for each picture.
 
-    One field serves the whole batch, with another strength and sign each: drawing it is what costs.
+    All pictures of a batch share one noise field with different strengths and signs, because drawing it is expensive.
     """
     field_seed, strength_seed = tf.unstack(tf.random.experimental.stateless_split(seed, 2))
     field = tf.random.stateless_uniform(image.shape[1:], field_seed, -math.sqrt(3), math.sqrt(3))
@@ -91,7 +91,7 @@ def add_noise(image, most, seed):
 
 
 def cut_out(image, probability, sides, seed):
-    """One grey square on some pictures, of a side between two shares of the crop's."""
+    """Puts one grey square on some pictures; its side is between two shares of the crop's side."""
     size, count = image.shape[1], tf.shape(image)[0]
     value_seed, chance_seed, side_seed = tf.unstack(tf.random.experimental.stateless_split(seed, 3))
     x, y, grey = tf.unstack(tf.random.stateless_uniform([3, count, 1], value_seed))

@@ -1,4 +1,4 @@
-"""Samples <-> TFRecord shards with an index that counts what is in them."""
+"""Samples <-> TFRecord shards, with an index that has counts and statistics of their samples."""
 
 from __future__ import annotations
 
@@ -31,23 +31,23 @@ def write_shard(
     made_from: str = "",
     on_sample: Callable = lambda: None,
 ) -> dict:
-    """Writes one shard, whole or not at all. Returns its note: what is in it and what is not.
+    """Writes one shard atomically. Returns its note, which describes its content and the missing samples.
 
-    The note stands beside the shard, with its size and checksum. Where a note fits, the shard is complete
-    and is not written again.
+    The note is a JSON file beside the shard, with the shard's size and checksum. A shard with a matching note
+    is complete and is not written again.
 
     Args:
       path: of the shard.
-      outcomes: (key, validated sample or what is wrong with it), as `Split.outcomes` gives them. Broken
-        samples are listed in the note as skipped, others by their set's rules as left out.
-      made_from: says what the samples are; another text means another shard.
-      on_sample: is called after each outcome.
+      outcomes: (key, validated sample or error), from `Split.outcomes`. The note lists broken samples as skipped,
+        and those excluded by rules of their set as left out.
+      made_from: identifies the samples; a shard with a different value is written again.
+      on_sample: called after each outcome.
     """
     note = path.with_suffix(".json")
     if path.exists() and note.exists():
         before = _read_json(note)
         is_same = before.get("made_from") == made_from and before.get("bytes") == path.stat().st_size
-        if is_same and not before.get("skipped"):  # what was broken may have been mended
+        if is_same and not before.get("skipped"):  # broken samples may have been repaired
             return before
     tallies, skipped, left_out = [], [], []
     try:
@@ -59,7 +59,7 @@ def write_shard(
                 else:
                     (left_out if isinstance(outcome, LeftOut) else skipped).append(str(outcome))
                 on_sample()
-    except tf.errors.OpError as error:  # a full disk, most of all
+    except tf.errors.OpError as error:  # usually a full disk
         raise RecordError(f"{path} cannot be written: {error.message}") from error
     content = merge(tallies) | {"skipped": skipped, "left_out": left_out}
     content |= {"made_from": made_from, "bytes": path.stat().st_size, "sha256": _checksum(path)}
@@ -69,7 +69,7 @@ def write_shard(
 
 
 def write_index(folder: Path, dataset: str, split: str, shards: dict[str, dict]) -> dict:
-    """Adds a split to the folder's index: its shards (name -> note), counts, statistics, what is missing."""
+    """Adds a split to the folder's index: its shards (name -> note), counts, statistics and missing samples."""
     path = folder / INDEX
     index = _read_json(path) if path.exists() else {}
     if index.get("version") != RECORD_VERSION:
@@ -83,12 +83,12 @@ def write_index(folder: Path, dataset: str, split: str, shards: dict[str, dict])
         scratch.write_text(json.dumps(index, indent=1))
     for old in {*folder.glob(f"{split}-*-of-*.tfrecord"), *folder.glob(f"{split}-*-of-*.json")}:
         if old.with_suffix(".tfrecord").name not in shards:
-            old.unlink()  # of an earlier split of another size
+            old.unlink()  # left by an earlier split of another size
     return content
 
 
 def verify(folder: str | Path) -> list[str]:
-    """What is wrong with the records of a folder, compared with their checksums; nothing if all is well."""
+    """Compares the records of a folder with their checksums. Returns a list of errors, empty if there are none."""
     path = Path(folder) / INDEX
     index = _checked_version(path, _read_json(path))
     wrong = []
@@ -103,7 +103,7 @@ def verify(folder: str | Path) -> list[str]:
 
 
 def read_index(folder: str | Path, split: str) -> tuple[list[str], dict]:
-    """Paths of a split's shards and its counts.
+    """Reads the paths of a split's shards and its counts.
 
     Raises:
       RecordError: no index, no such split, or a shard is missing.
@@ -127,7 +127,7 @@ def read_index(folder: str | Path, split: str) -> tuple[list[str], dict]:
 
 
 def damaged_shards(folder: str | Path, split: str) -> dict[str, int]:
-    """Shards of a split that cannot be read to their end -> how many of their first records can."""
+    """Shards of a split that cannot be read to their end -> number of their first records that can be read."""
     damaged = {}
     for shard in read_index(folder, split)[0]:
         count = 0
@@ -140,7 +140,7 @@ def damaged_shards(folder: str | Path, split: str) -> dict[str, int]:
 
 
 def has_split(folder: str | Path, split: str) -> bool:
-    """Whether a folder of records has the split."""
+    """Whether a folder of records contains the split."""
     path = Path(folder) / INDEX
     return path.is_file() and split in _checked_version(path, _read_json(path)).get("splits", {})
 
@@ -152,7 +152,7 @@ def _checked_version(path, index):
 
 
 def refuse_other_set(folder: Path, dataset: str) -> None:
-    """Raises RecordError where the folder holds records of another data set."""
+    """Raises RecordError if the folder contains records of another data set."""
     path = folder / INDEX
     before = _read_json(path).get("dataset") if path.exists() else dataset
     if before != dataset:
@@ -168,7 +168,7 @@ def _checksum(path):
 
 
 def _check_shard(path, checksum):
-    """Its note knows how large it must be: a truncated shard is found before training starts."""
+    """Compares a shard's size with its note, to find truncated shards before training starts."""
     if not path.is_file():
         raise RecordError(f"{path} is missing: prepare it again")
     note = _read_json(path.with_suffix(".json"))
@@ -190,12 +190,12 @@ def _read_json(path):
 
 
 def parse(serialized: tf.Tensor, mesh: bool = False) -> dict[str, tf.Tensor]:
-    """Serialized records [B] -> a dictionary of tensors (keys.py); pictures and masks still encoded.
+    """Parses serialized records [B] to a dictionary of tensors (keys.py); pictures and masks stay encoded.
 
     Args:
       serialized: [B] strings.
-      mesh: also read vertices [B, V, 3] and has_mesh [B]; all records with a mesh need the same V. And the hand
-        model's shape [B, 10], pose [B, 15, 3], rotation [B, 3, 3] and has_parameters [B].
+      mesh: whether to read vertices [B, V, 3] and has_mesh [B], too, and the hand model's shape [B, 10],
+        pose [B, 15, 3], rotation [B, 3, 3] and has_parameters [B]. All records with a mesh need the same V.
     """
     features = {
         keys.IMAGE: tf.io.FixedLenFeature([], tf.string),
@@ -225,7 +225,7 @@ def parse(serialized: tf.Tensor, mesh: bool = False) -> dict[str, tf.Tensor]:
 
 
 def decode(serialized: bytes) -> Sample:
-    """One serialized record as the sample that it was written from."""
+    """Decodes one serialized record to the sample from which it was written."""
     feature = tf.train.Example.FromString(serialized).features.feature
     text = {
         name: feature[name].bytes_list.value[0]

@@ -1,5 +1,5 @@
-"""Pictures with several hands, or none, for the detector: hands cut out and set before other backgrounds, whole
-photographs, windows without hands. Every scene follows from its number: a training that goes on sees what it would have.
+"""Training pictures with several hands or none for the detector: hands pasted onto other backgrounds, whole
+photographs, windows without hands. A scene depends only on its number, so that a resumed training sees the same data.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from pipelines.mixing import data_folder
 from pipelines.records import decode
 from pipelines.schema import LEFT, SIDES, UNKNOWN, DataSetError, Sample
 
-#: A hand of which less than this is inside the picture does not count.
+#: Hands with a smaller share inside the picture are ignored.
 _LEAST_VISIBLE = 0.45
-#: Hands of a composed scene share no more than this of the smaller one's box.
+#: Maximum overlap of two hands of a composed scene, as a share of the smaller box.
 _MOST_SHARED = 0.3
-#: What is cut out around a hand without a mask, or with its surroundings, relative to its box.
+#: Size of the cut-out around a hand without a mask, or with its surroundings, relative to its box.
 _SURROUNDINGS = 1.5
 _TRIES = 8
 
 
 @dataclass(frozen=True)
 class Material:
-    """What scenes are made of.
+    """Sources of the scenes.
 
     Attributes:
       cutouts: sets of samples of one hand each, and how often each set is drawn.
-      alone: samples whose whole picture shows the labelled hand and no other.
+      alone: samples whose whole picture shows only the labelled hand.
       pictures: (encoded picture, hands [N, 8] in its pixels) of whole photographs with all hands labelled.
       backgrounds: encoded pictures without hands.
     """
@@ -49,7 +49,7 @@ class Material:
 
 
 def load_material(config: SceneConfig, root: str | Path, split: str) -> Material:
-    """Reads a split of everything that the recipe names below `root`.
+    """Reads a split of all sets that the recipe names below `root`.
 
     Raises:
       RecordError, DataSetError: something is missing or damaged.
@@ -64,7 +64,7 @@ def load_material(config: SceneConfig, root: str | Path, split: str) -> Material
 
 
 def labelled_pictures(folder: Path, split: str) -> list[tuple[bytes, np.ndarray]]:
-    """Whole pictures of FOLDER/SPLIT.json (COCO) with the boxes and sides of all their hands.
+    """Reads the whole pictures of FOLDER/SPLIT.json (COCO) with the boxes and sides of all their hands.
 
     Raises:
       DataSetError: the list or a picture cannot be read.
@@ -84,7 +84,7 @@ def labelled_pictures(folder: Path, split: str) -> list[tuple[bytes, np.ndarray]
 
 
 def scene(number: int, seed: int, material: Material, config: SceneConfig, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """(picture [size, size, 3] uint8 RGB, hands [N, 8] as codecs/centres.py has them) number `number`."""
+    """Makes scene number `number`: picture [size, size, 3] uint8 RGB, and hands [N, 8] as in codecs/centres.py."""
     rng = np.random.default_rng([seed, number])
     kinds = {
         _composite: config.composite,
@@ -102,7 +102,7 @@ def scene(number: int, seed: int, material: Material, config: SceneConfig, size:
 
 
 def _composite(rng, material, config, size):
-    """Several hands before a background."""
+    """Several hands in front of a background."""
     canvas, frame = _framed(rng, _background(rng, material, size))
     hands = np.zeros((0, 8), np.float32)
     for _ in range(rng.integers(1, config.most_hands + 1)):
@@ -156,7 +156,7 @@ def _whole(rng, material, config, size):
 
 
 def _empty(rng, material, config, size):
-    """No hand; sometimes an arm's colour and shape."""
+    """No hand; sometimes a shape like an arm."""
     canvas, frame = _framed(rng, _background(rng, material, size))
     if rng.random() < 0.4:
         canvas = _limb(rng, canvas, material, np.zeros((0, 8)))
@@ -182,7 +182,7 @@ def _background(rng, material, size):
 
 
 def _framed(rng, canvas):
-    """The canvas, and what of it [left, top, right, bottom] is picture: a letterbox has black bars."""
+    """The canvas, and the frame [left, top, right, bottom] between the black bars of a simulated letterbox."""
     size = len(canvas)
     bar = int(rng.choice([0, 0, rng.uniform(0.1, 0.25)]) * size)
     upright = rng.random() < 0.3
@@ -208,7 +208,7 @@ def _angle(rng):
 
 
 def _placement(sample, longer, middle, angle):
-    """[2, 3]: pixels of the sample's picture -> the square; its box becomes `longer` long around `middle`."""
+    """Affine [2, 3] from the sample's picture to the square; its box gets longer side `longer` and centre `middle`."""
     x, y, width, height = _box(sample)
     scale = longer / max(width, height)
     a, b = scale * math.cos(angle), scale * math.sin(angle)
@@ -217,7 +217,7 @@ def _placement(sample, longer, middle, angle):
 
 
 def _pasted(rng, canvas, sample, affine):
-    """The hand alone, or with what is around it."""
+    """Pastes the hand alone, or with its surroundings, onto the canvas."""
     if sample.mask and rng.random() < 0.6:
         alpha = cv2.GaussianBlur(cv2.imdecode(np.frombuffer(sample.mask, np.uint8), cv2.IMREAD_GRAYSCALE), (0, 0), 1.0)
     else:
@@ -234,7 +234,7 @@ def _pasted(rng, canvas, sample, affine):
         alpha = cv2.GaussianBlur(alpha, (0, 0), 0.5 + 0.03 * max(width, height))
     size = len(canvas)
     hand = _decoded(sample.image)
-    if rng.random() < 0.5:  # lit like the place where it is put
+    if rng.random() < 0.5:  # lit like its new place
         there = canvas.reshape(-1, 3).mean(axis=0) + 20
         gain = np.clip(there / (hand.reshape(-1, 3).mean(axis=0) + 20), 0.6, 1.5) ** rng.uniform(0, 0.6)
         hand = np.clip(hand * gain, 0, 255).astype(np.uint8)
@@ -242,7 +242,7 @@ def _pasted(rng, canvas, sample, affine):
 
 
 def _limb(rng, canvas, material, hands):
-    """A rounded, shaded shape of a hand's colour, clear of the hands: skin and wood are no hands."""
+    """Draws a rounded, shaded shape in a hand's colour away from the hands, as a negative example (skin, wood)."""
     sample = _drawn(rng, material)
     x, y, width, height = _box(sample).astype(int)
     patch = _decoded(sample.image)[max(y, 0) : y + height + 1, max(x, 0) : x + width + 1]
@@ -258,7 +258,7 @@ def _limb(rng, canvas, material, hands):
 
 
 def _warped(picture, affine, size):
-    """The picture in the square; what is shrunk much is averaged first."""
+    """Warps the picture to the square; averages first if it shrinks a lot."""
     scale = math.hypot(affine[0, 0], affine[1, 0])
     shrink = int(np.clip(1 / scale / 1.5, 1, 16)) if scale > 0 else 1
     if shrink > 1:
@@ -278,7 +278,7 @@ def _decoded(encoded):
 
 
 def _is_clear(sample):
-    """Whether all joints of the hand are labelled and lie in the picture: so does the hand."""
+    """Whether all joints of the hand are labelled and inside the picture, so that the whole hand is visible."""
     inside = np.all((sample.joints_2d > -2) & (sample.joints_2d < [sample.width + 1, sample.height + 1]))
     return bool(np.all(sample.joints_2d_weight > 0) and inside)
 
@@ -290,7 +290,7 @@ def _box(sample):
 
 
 def _hand(sample, affine):
-    """The row [8] of a sample's hand in the square."""
+    """The row [8] of a sample's hand in the square (codecs/centres.py)."""
     points = sample.joints_2d @ affine[:, :2].T + affine[:, 2]
     known = sample.joints_2d_weight > 0
     low, high = points[known].min(axis=0), points[known].max(axis=0)
@@ -303,7 +303,7 @@ def _hand(sample, affine):
 
 
 def _is_clash(hand, hands):
-    """Whether it would cover, or be covered by, too much of another."""
+    """Whether the hand overlaps another one too much."""
     return any(shared(hand[:4], other[:4]) > _MOST_SHARED for other in hands)
 
 
@@ -315,7 +315,7 @@ def _inside(hand, frame):
 
 
 def _clipped(hands, frame):
-    """Boxes cut at the frame; hands that are mostly outside do not count, and those wholly outside go."""
+    """Clips boxes at the frame; marks hands that are mostly outside as ignored and drops those fully outside."""
     rows = []
     for hand in hands:
         visible = _inside(hand, frame)
@@ -335,7 +335,7 @@ def _mirrored(hands, size):
 
 
 def _recoloured(rng, picture):
-    """Light, blur, noise and compression of another camera."""
+    """Simulates another camera: light, blur, noise, compression."""
     values = picture.astype(np.float32) / 255
     values = values ** math.exp(rng.normal(0, 0.25)) * np.exp(rng.normal(0, 0.12, 3).astype(np.float32))
     if rng.random() < 0.08:
@@ -354,9 +354,9 @@ def _recoloured(rng, picture):
 def validation_sets(
     material: Material, config: SceneConfig, size: int, count: int
 ) -> dict[str, Iterator[tuple[np.ndarray, np.ndarray]]]:
-    """{name: (picture, hands [N, 8] in its pixels)} of the val splits: always the same pictures.
+    """{name: iterator of (picture, hands [N, 8] in its pixels)} of the val splits; always the same pictures.
 
-    "composed": `count` scenes; "alone": the pictures of one hand as they are; "pictures": whole pictures; "none": without hands.
+    "composed": `count` scenes; "alone": unchanged pictures of one hand; "pictures": whole pictures; "none": no hands.
     """
     scenes = lambda: (_composite(np.random.default_rng([7, k]), material, config, size) for k in range(count))
     identity = np.eye(3)[:2]
@@ -369,7 +369,7 @@ def validation_sets(
 def scenes_sheet(
     scenes: Sequence[tuple[np.ndarray, np.ndarray]], columns: int = 6, size: int | None = None
 ) -> np.ndarray:
-    """Scenes with boxes, directions and sides drawn, in rows; pictures of any shape as squares of `size`."""
+    """Draws scenes with boxes, directions and sides, in rows; pictures of any shape become squares of `size`."""
     drawn = []
     for picture, hands in scenes:
         if size:

@@ -1,4 +1,4 @@
-"""The record: one typed sample for every data set, whatever labels it has."""
+"""The sample: one type for all data sets, whatever labels they have."""
 
 from dataclasses import dataclass, field
 
@@ -20,7 +20,7 @@ class SampleError(UserError):
 
 
 class LeftOut(UserError):
-    """A sample that the set's own rules leave out; the message says why. Nobody's mistake."""
+    """A sample excluded by rules of its set; the message says why. This is not an error."""
 
 
 def _empty(*shape):
@@ -32,22 +32,22 @@ class Sample:
     """One hand in one picture.
 
     Attributes:
-      dataset, sample_id: where it is from; together they are unique.
-      group: samples of one group (one scene) never fall into different folds; empty: the sample alone.
+      dataset, sample_id: origin of the sample; together they are unique.
+      group: samples of one group (one scene) are always in the same fold; empty: the sample is its own group.
       image: encoded JPEG or PNG, RGB, upright (any EXIF rotation already applied).
       width, height: of the picture, pixels.
       side: RIGHT, LEFT or UNKNOWN.
-      joints_2d: [21, 2] pixels; joints_2d_weight [21] >= 0, 0 where there is no label.
-      visible: [21] 1 where the set says that the joint is seen, 0 where it is hidden; 1 where it says nothing.
+      joints_2d: [21, 2] pixels; joints_2d_weight [21] >= 0, 0 for joints without a label.
+      visible: [21] 0 for joints that the set labels as hidden, 1 for visible ones and for those without this label.
       joints_3d: [21, 3] metres, camera frame; joints_3d_weight [21].
-      intrinsics: K [3, 3] in pixels, all zero where it is not known (then 3D labels are refused).
-      box: [4] x, y, width, height of the hand, pixels, where the set gives one; all zero: the tight box of
-        the labelled 2D joints is taken.
+      intrinsics: K [3, 3] in pixels, all zero if unknown (then 3D labels are refused).
+      box: [4] x, y, width, height of the hand in pixels, if the set gives a box; all zero: the tight box of
+        the labelled 2D joints is used.
       mask: encoded one-channel PNG, 255 on the hand, or empty.
       vertices: [V, 3] metres, camera frame, or [0, 3].
-      shape: beta [10], pose: theta [15, 3] and rotation: R [3, 3] of the right hand model whose mesh `vertices` are
-        (for a left hand: of its mirror image; R then mirrors too, so that it leads to the picture's own camera
-        frame). R is all zero where they are not known.
+      shape: beta [10], pose: theta [15, 3] and rotation: R [3, 3] of the right hand model with the mesh `vertices`.
+        For a left hand they describe its mirror image, and R includes the reflection, so that it maps to the
+        picture's own camera frame. R is all zero if they are unknown.
       no_hand: the picture shows no hand at `box`: empty heat maps and an empty mask are its labels.
     """
 
@@ -73,7 +73,7 @@ class Sample:
     no_hand: bool = False
 
     def validate(self) -> "Sample":
-        """Returns the sample itself, or raises SampleError with the first rule that it breaks."""
+        """Returns the sample itself, or raises SampleError for the first rule that it breaks."""
         for name, shape in _ARRAYS.items():
             array = np.asarray(getattr(self, name), np.float32)
             if array.ndim != len(shape) or any(wish not in (None, size) for wish, size in zip(shape, array.shape)):

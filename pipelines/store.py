@@ -1,7 +1,7 @@
-"""From files to a sample: reads a picture and its mask, and keeps of them what a hand crop can need.
+"""From files to a sample: reads a picture and its mask, and keeps the region that crops of the hand may need.
 
-Small JPEG and PNG files are stored as they are. Others are cut to a region around the hand, made upright
-(EXIF), given square pixels, and scaled down; K, 2D joints and box move with them.
+Small JPEG and PNG files are stored unchanged. Others are cut to a region around the hand, turned upright
+(EXIF), resampled to square pixels, and scaled down; K, 2D joints and box are transformed with them.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from pipelines.schema import DataSetError, Sample
 
 #: Longest side of a stored picture.
 MAX_SIDE = 512
-#: Side of the region that is kept of a large picture, relative to the hand's box.
+#: Side of the region kept from a large picture, relative to the hand's box.
 REGION = 3.0
-#: Focal lengths that differ by more than this share mean pixels that are not square.
+#: If the focal lengths differ by more than this share, pixels are not square.
 _SQUARE = 2e-3
-#: Masks of another size are scaled to the picture's, of another shape refused.
+#: Masks of another size are scaled to the picture's; if the aspect ratio differs by more than this, they are refused.
 _SAME_SHAPE = 0.02
-#: No stored region is smaller, in pixels.
+#: Minimum side of a stored region in pixels.
 _MIN_REGION = 96
 _FLAGS = {"colour": cv2.IMREAD_COLOR, "grey": cv2.IMREAD_GRAYSCALE, "unchanged": cv2.IMREAD_UNCHANGED}
 
 
 def read_picture(path: Path, kind: str = "colour") -> np.ndarray:
-    """A picture file as BGR ("colour"), [H, W] ("grey") or as it is; upright.
+    """Reads a picture file as BGR ("colour"), [H, W] ("grey") or "unchanged"; upright.
 
     Raises:
-      DataSetError: the file is missing or no picture.
+      DataSetError: the file is missing or is not a picture.
     """
     try:
         content = path.read_bytes()
@@ -52,12 +52,12 @@ def read_picture(path: Path, kind: str = "colour") -> np.ndarray:
 
 
 def store(path: Path, mask: np.ndarray | None = None, **labels) -> Sample:
-    """A sample from a picture file and labels in the pixels of the upright picture.
+    """Makes a sample from a picture file and labels in pixels of the upright picture.
 
     Args:
       path: the picture.
-      mask: [H, W], above 127 is hand, upright; another size than the picture's is scaled to it.
-      labels: the other fields of `Sample`, but for image, width, height and mask.
+      mask: [H, W], upright, above 127 on the hand; scaled to the picture if its size differs.
+      labels: the other fields of `Sample`, except image, width, height and mask.
 
     Raises:
       DataSetError: the picture is missing or broken.
@@ -70,7 +70,7 @@ def store(path: Path, mask: np.ndarray | None = None, **labels) -> Sample:
         mask = cv2.resize(mask, (width, height), interpolation=cv2.INTER_AREA)
     raw = path.read_bytes()
     sample = Sample(image=raw, width=width, height=height, mask=_encode_mask(mask), **labels)
-    sample.validate()  # before anything is computed from its numbers
+    sample.validate()  # check before computing with its numbers
     stretch = _pixel_stretch(sample.intrinsics)
     if max(height, width) <= MAX_SIDE and stretch == 1 and _is_plain(raw):
         _refuse_what_tensorflow_cannot_read(path, raw)
@@ -109,7 +109,7 @@ _UNMOVED = (
 
 
 def _region(sample):
-    """Left, top, right, bottom of what is kept: REGION times the hand's box, inside the picture."""
+    """Left, top, right, bottom of the region to keep: REGION times the hand's box, inside the picture."""
     points = sample.joints_2d[sample.joints_2d_weight > 0]
     if sample.box[2:].all():
         points = np.stack([sample.box[:2], sample.box[:2] + sample.box[2:]])
@@ -125,18 +125,18 @@ def _region(sample):
 
 
 def _pixel_stretch(intrinsics):
-    """How much longer a picture must become for square pixels."""
+    """Stretch factor of the picture's height for square pixels."""
     across, down = intrinsics[0, 0], intrinsics[1, 1]
     return 1.0 if across <= 0 or abs(across / down - 1) < _SQUARE else float(across / down)
 
 
 def _is_plain(raw):
-    """A JPEG or PNG without EXIF, which may turn it."""
+    """Whether the file is a JPEG or PNG without EXIF, which could rotate it."""
     return (raw[:2] == b"\xff\xd8" and b"Exif" not in raw[:65536]) or (raw[:4] == b"\x89PNG" and b"eXIf" not in raw)
 
 
 def _refuse_what_tensorflow_cannot_read(path, raw):
-    """Some damaged JPEG files pass OpenCV and would stop a training much later."""
+    """Refuses damaged JPEG files that OpenCV accepts, but that would stop a training much later."""
     try:
         tf.io.decode_image(raw, channels=3, expand_animations=False)
     except tf.errors.OpError as error:

@@ -1,4 +1,4 @@
-"""Counts and statistics of samples: what a data set holds, at a glance."""
+"""Counts and statistics of the samples of a data set."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _box_side(sample):
     return [np.ptp(labelled, axis=0).max()] if len(labelled) else []
 
 
-#: name -> values of one sample; minimum, mean and maximum over all are kept.
+#: name -> function that returns values of one sample; the tally keeps their minimum, mean and maximum.
 _MEASURED = {
     "picture_side_px": lambda sample: [max(sample.width, sample.height)],
     "box_side_px": _box_side,
@@ -44,7 +44,7 @@ def tally(sample: Sample) -> dict:
 
 
 def merge(tallies: list[dict]) -> dict:
-    """The tally of all samples of several tallies; of none: all counts 0."""
+    """Merges several tallies to one; without any, all counts are 0."""
     statistics = {}
     for name in _MEASURED:
         some = [t["statistics"][name] for t in tallies if name in t["statistics"]]

@@ -1,4 +1,4 @@
-"""Labels of a batch of crops, as the tasks want them."""
+"""Targets of a batch of crops, as encoded by the tasks."""
 
 from collections.abc import Iterable
 
@@ -12,12 +12,12 @@ _PASSED_ON = (keys.SSL_WEIGHT, keys.SET_NUMBER, keys.SAMPLE_NAME)
 
 
 def targets(batch: dict, size: int, pof_encoding: str = "paper", tasks: Iterable[Task] = PAPER) -> dict[str, tf.Tensor]:
-    """Everything the losses compare with (keys.py): the tasks' labels and their weights.
+    """Encodes the targets of the losses (keys.py): the tasks' labels and their weights.
 
     Args:
-      batch: crops as `crop.cut_pictures` makes them, weights already times the recipe's.
+      batch: output of `crop.cut_pictures`, with label weights already multiplied by the recipe's.
       size: S.
-      pof_encoding: of codecs/pof.py.
+      pof_encoding: see codecs/pof.py.
       tasks: of the network.
     """
     found = {key: batch[key] for key in _PASSED_ON if key in batch}

@@ -10,10 +10,10 @@ with warnings.catch_warnings():
 
 
 def cut(picture: tf.Tensor, affine: tf.Tensor, size: int) -> tf.Tensor:
-    """Draws picture [H, W, C] where `affine` [3, 3] (its pixels -> crop pixels) puts it: [size, size, C], uint8.
+    """Warps picture [H, W, C] by `affine` [3, 3] (picture pixels -> crop pixels) to a crop [size, size, C] uint8.
 
-    Where the picture is shrunk by more than 1.5 it is averaged first, so that nothing aliases.
-    Outside the picture the crop is black.
+    A picture that shrinks by more than 1.5 is averaged first, to avoid aliasing. The crop is black outside
+    of the picture.
     """
     shrink = tf.sqrt(tf.abs(tf.linalg.det(affine[:2, :2])))
     steps = tf.cast(tf.clip_by_value(tf.math.floor(1.0 / tf.maximum(shrink, 1e-3) / 1.5), 1.0, 16.0), tf.int32)
@@ -24,7 +24,7 @@ def cut(picture: tf.Tensor, affine: tf.Tensor, size: int) -> tf.Tensor:
 
 
 def _average(picture, affine, steps):
-    """The picture at 1 / steps of its size, and the affine from there."""
+    """Shrinks the picture by averaging to 1 / steps of its size. Returns it and the adapted affine."""
     whole = tf.shape(picture)[:2]
     small = tf.maximum(whole // steps, 1)
     ratio = tf.cast(whole[::-1], tf.float32) / tf.cast(small[::-1], tf.float32)

@@ -1,4 +1,4 @@
-"""Where things of a checkout are, whatever the current folder is."""
+"""Paths of a checkout, independent of the current folder."""
 
 from pathlib import Path
 

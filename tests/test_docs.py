@@ -1,4 +1,4 @@
-"""Every command that the documentation shows is one that the programs take; every file and link that it names is there."""
+"""The programs accept every command shown in the documentation, and every file and link named there exists."""
 
 import importlib
 import re
@@ -16,7 +16,7 @@ _COMMAND = re.compile(r"^(?:\.venv/bin/)?(?:hiu|python tools/\w+\.py)\b.*")
 
 
 def commands():
-    """(page, words) of each command in a block of code, in backquotes, or in a recipe's head."""
+    """Yields each command in a code block, in backquotes, or in a recipe's head, with its page as id."""
     for page in PAGES + RECIPES:
         text = page.read_text()
         if page.suffix == ".yaml":
@@ -55,7 +55,7 @@ def test_a_command_of_the_documentation_is_taken(line, capsys):
         parser(given)
     except SystemExit as end:
         said = capsys.readouterr().err
-        # A line in the text may show a part of a command: what it shows must be there, it need not be all.
+        # A line in the text may show only a part of a command: its options must exist, others may be missing.
         assert not end.code or "required" in said or "is needed" in said or "expected" in said, said
 
 

@@ -1,4 +1,4 @@
-"""One public door: the package's own names, one command, the programs of a checkout, what a wheel holds."""
+"""The public interface: the package's names, the command, the programs of a checkout, the content of a wheel."""
 
 import importlib
 import subprocess

@@ -1,4 +1,4 @@
-"""Imports run one way (docs/architecture.md); the runtime never touches TensorFlow."""
+"""Imports only go in one direction (docs/architecture.md), and the runtime never imports TensorFlow."""
 
 import ast
 import subprocess
@@ -40,7 +40,7 @@ PIPELINES_MAY_IMPORT = BASE | {"config", "geometry", "codecs", "hand", "fit", "r
 
 
 def imported_modules(path):
-    """Names of modules, whichever way they are imported: `from hiu_tf import losses` names hiu_tf.losses."""
+    """Names of imported modules, for every form of import: `from hiu_tf import losses` gives hiu_tf.losses."""
     place = path.relative_to(ROOT).parts
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom):

@@ -1,4 +1,4 @@
-"""Orders of the 21 key points, against the names in their own files."""
+"""Orders of the 21 key points, against the names in the data sets' own files."""
 
 import numpy as np
 import pytest

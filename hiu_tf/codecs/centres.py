@@ -1,8 +1,8 @@
-"""Hands <-> centre maps (after CenterNet, Zhou et al. 2019): a peak for each hand, and at the peak all about it.
+"""Hands <-> centre maps (after CenterNet, Zhou et al. 2019): a peak for each hand, and its attributes at the peak.
 
-A table of hands [N, 8] has columns (`COLUMNS`): box x, y, width, height in pixels of the square, unit direction
-wrist -> middle finger (0, 0: not known), side (0 right, 1 left, -1 not known), and whether it counts (0: nothing is
-learnt within its box). Maps have a cell for every STRIDE pixels; channels are named below.
+A table of hands [N, 8] has the columns `COLUMNS`: box x, y, width, height in pixels of the square; unit direction
+wrist -> middle finger (0, 0: unknown); side (0 right, 1 left, -1 unknown); and whether the hand counts (0: the loss
+ignores its box). Maps have one cell per STRIDE pixels. The channels are named below.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from hiu_tf.geometry.letterbox import Letterbox
 
 STRIDE = 4
 COLUMNS = ("x", "y", "width", "height", "direction_x", "direction_y", "side", "counts")
-#: Channels of the network's answer [G, G, 8]: logit of the centre; from the cell's middle to the box's, in cells; logs
-#: of the box's sizes in cells; direction, as long as it is sure; logit of "left".
+#: Channels of the network's output [G, G, 8]: logit of the centre; offset from the cell's middle to the box's middle,
+#: in cells; log width and log height of the box in cells; direction (its length is its confidence); logit of "left".
 CENTRE, OFFSET, SIZE, DIRECTION, LEFT = 0, slice(1, 3), slice(3, 5), slice(5, 7), 7
 CHANNELS = 8
-#: A new network says of every cell that a hand is this unlikely: the logit 0 stands for it.
+#: Logit added to the network's centre output, so that an untrained network (output 0) predicts almost no hands.
 PRIOR_LOGIT = -4.6
-#: Standard deviation of a centre's blob, relative to the box's sides, and its least, in cells.
+#: Standard deviation of the Gaussian at a centre, relative to the box's sides, and its minimum in cells.
 _BLOB, _LEAST_BLOB = 0.08, 0.7
-#: Two boxes that share more than this (intersection over union) are one hand.
+#: Two boxes with a larger intersection over union are the same hand.
 SAME_HAND = 0.4
 
 
 class Found(NamedTuple):
-    """One hand that was found: box (x, y, width, height), unit direction [2], probability of "left", score."""
+    """One detected hand: box (x, y, width, height), unit direction [2], probability of "left", score."""
 
     box: tuple[float, float, float, float]
     direction: np.ndarray
@@ -38,15 +38,15 @@ class Found(NamedTuple):
 
 
 def encode(hands: np.ndarray, cells: int) -> dict[str, np.ndarray]:
-    """Targets of one square.
+    """Encodes the hands of one square as training targets.
 
     Args:
       hands: [N, 8], see `COLUMNS`, pixels.
-      cells: G, along each side of the maps.
+      cells: G, number of cells along each side of the maps.
 
     Returns:
-      "centre" [G, G]: 1 at a hand's centre, falling off around it; "centre_weight" [G, G]: 0 where nothing is learnt;
-      "box" [G, G, 4]: offset and log sizes as the network says them; "direction" [G, G, 2]; "left" [G, G];
+      "centre" [G, G]: 1 at a hand's centre, falling off around it; "centre_weight" [G, G]: 0 in ignored cells;
+      "box" [G, G, 4]: offset and log sizes, as the network predicts them; "direction" [G, G, 2]; "left" [G, G];
       "box_weight", "direction_weight", "left_weight" [G, G]: above 0 near the centres of hands that have the label.
     """
     centre, nothing = np.zeros((cells, cells), np.float32), np.ones((cells, cells), np.float32)
@@ -85,12 +85,12 @@ def encode(hands: np.ndarray, cells: int) -> dict[str, np.ndarray]:
 
 
 def decode(maps: np.ndarray, least_score: float, most: int = 20) -> list[Found]:
-    """The hands that maps [G, G, 8] show, the surest first, in pixels of the square.
+    """Decodes maps [G, G, 8] to hands in pixels of the square, in descending order of score.
 
     Args:
-      maps: the network's answer.
-      least_score: what scores less is left out.
-      most: so many at most.
+      maps: the network's output.
+      least_score: hands with a lower score are dropped.
+      most: maximum number of hands.
     """
     score = 1 / (1 + np.exp(-np.clip(maps[..., CENTRE].astype(np.float32) + PRIOR_LOGIT, -50, 50)))
     around = cv2.dilate(score, np.ones((3, 3), np.uint8))
@@ -107,7 +107,7 @@ def decode(maps: np.ndarray, least_score: float, most: int = 20) -> list[Found]:
 
 
 def found_in_picture(hand: Found, where: Letterbox) -> Found:
-    """The same hand in pixels of the picture that lies in the square."""
+    """Converts a hand from pixels of the square to pixels of the picture."""
     x, y, width, height = hand.box
     left, top = where.to_picture(np.array([x, y]))
     return hand._replace(box=(float(left), float(top), width / where.scale, height / where.scale))
@@ -120,7 +120,7 @@ def overlap(a, b) -> float:
 
 
 def shared(a, b) -> float:
-    """Share of the smaller of two boxes (x, y, width, height) that lies in the other."""
+    """Intersection of two boxes (x, y, width, height) as a share of the smaller one's area."""
     return _intersection(a, b) / max(min(a[2] * a[3], b[2] * b[3]), 1e-9)
 
 

@@ -1,19 +1,19 @@
-"""Heat maps: one Gaussian per key point, and Equation 1 to read them."""
+"""Heat maps: one Gaussian per key point, decoded by Equation 1."""
 
 import tensorflow as tf
 
-#: Standard deviation in pixels of a 128-pixel map (16 px at 368, docs/paper.md).
+#: Standard deviation of the Gaussian in pixels of a 128-pixel map (16 px at 368, docs/paper.md).
 SIGMA_AT_128 = 16 * 128 / 368
-#: Share of the peak below which a map counts as background when it is read. The paper's earlier
-#: code reads everything above 0, which pulls every joint towards the middle of the picture as soon
-#: as the background is not exactly 0.
+#: `decode` treats values below this share of the peak as background. The paper's earlier code uses
+#: everything above 0, which pulls every joint towards the middle of the picture as soon as the
+#: background is not exactly 0.
 FLOOR = 0.25
-#: Peak from which on the place that a map says is believed; an empty map would say its corner.
+#: Minimum peak for a decoded position to be used: an empty map decodes to its corner.
 READABLE = 0.2
 
 
 def encode(joints: tf.Tensor, crop_size: int, map_size: int) -> tf.Tensor:
-    """Joints [B, J, 2] in crop pixels -> heat maps [B, map, map, J], peak 1, not normalised."""
+    """Encodes joints [B, J, 2] in crop pixels as heat maps [B, map, map, J] with peak 1, not normalised."""
     centre = to_map(joints, crop_size, map_size)
     grid = tf.range(map_size, dtype=tf.float32)[tf.newaxis, :, tf.newaxis, tf.newaxis]
     variance = (SIGMA_AT_128 * map_size / 128) ** 2
@@ -22,12 +22,12 @@ def encode(joints: tf.Tensor, crop_size: int, map_size: int) -> tf.Tensor:
 
 
 def decode(heatmaps: tf.Tensor, crop_size: int, floor: float = FLOOR) -> tf.Tensor:
-    """Equation 1: the normalised first moment of each map, differentiable.
+    """Decodes joints by Equation 1: the normalised first moment of each map. Differentiable.
 
     Args:
       heatmaps: [B, H, H, J].
-      crop_size: S of the pixels that are returned.
-      floor: maps are cut at this share of their peak; 0 is the plain first moment.
+      crop_size: side S of the crop, in whose pixels the joints are returned.
+      floor: share of the peak below which a map counts as 0; with 0 it is the plain first moment.
 
     Returns:
       [B, J, 2] crop pixels.

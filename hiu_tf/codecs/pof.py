@@ -1,10 +1,10 @@
-"""Part orientation fields: along each bone, which way it points in the picture and in depth.
+"""Part orientation fields (POF): for each bone, its direction in the picture and in depth.
 
-Two encodings, both on a band around the bone, parent to child, 0 elsewhere:
+Both encodings hold a vector from parent to child on a band around the bone, and 0 elsewhere:
 
 - "paper" (docs/paper.md): (u_x, u_y, w_z) with u the unit 2D direction of the projected bone and w its
-  unit 3D direction. Pictures with 2D labels alone teach two of the three numbers exactly.
-- "xiang" (Monocular Total Capture, docs/paper.md): w itself. Where only 2D is labelled the target is
+  unit 3D direction. With 2D labels alone, two of the three numbers have exact targets.
+- "xiang" (Monocular Total Capture, docs/paper.md): w itself. With 2D labels alone the target is
   (u_x, u_y), and the loss compares it with the predicted (x, y) scaled to length 1.
 """
 
@@ -13,22 +13,22 @@ import tensorflow as tf
 from hiu_tf.codecs.heatmap import to_map
 from hiu_tf.conventions.skeleton import BONES, NUM_BONES
 
-#: Half width of the band, pixels of a 128-pixel map (docs/paper.md).
+#: Half the width of the band, in pixels of a 128-pixel map (docs/paper.md).
 BAND_AT_128 = 24 * 128 / 368
 
 
 def encode(
     joints_2d: tf.Tensor, joints_3d: tf.Tensor, crop_size: int, map_size: int, encoding: str = "paper", flat_only=None
 ) -> tf.Tensor:
-    """Joints [B, 21, 2] (crop pixels) and [B, 21, 3] -> [B, map, map, 60], bone-major.
+    """Encodes joints [B, 21, 2] (crop pixels) and [B, 21, 3] as a field [B, map, map, 60], bone-major.
 
     Args:
-      flat_only: [B, 20], 1 where a bone has a 2D label alone; for the encoding "xiang".
+      flat_only: [B, 20], 1 for bones with 2D labels alone; for the encoding "xiang".
     """
     direction = directions(joints_2d, joints_3d, encoding)
     if flat_only is not None:
         direction = tf.where(flat_only[..., tf.newaxis] > 0, directions(joints_2d, joints_3d), direction)
-    # Each bone's vector in its own three channels: one small matrix per picture paints all bands.
+    # Puts each bone's vector into its own three channels, so that one matrix product per picture fills all bands.
     channels = tf.reshape(tf.eye(NUM_BONES)[..., tf.newaxis] * direction[:, tf.newaxis], [-1, NUM_BONES, NUM_BONES * 3])
     inside = bands(to_map(joints_2d, crop_size, map_size), map_size)
     field = tf.reshape(inside, [-1, map_size * map_size, NUM_BONES]) @ channels
@@ -36,19 +36,19 @@ def encode(
 
 
 def weights(joints_2d_weight: tf.Tensor, joints_3d_weight: tf.Tensor) -> tf.Tensor:
-    """Weights [B, 60]: (x, y) where both ends are labelled in 2D or in 3D, z where both are in 3D."""
+    """Weights [B, 60]: x and y need labels of both joints in 2D or 3D; z needs both in 3D."""
     deep = _both_ends(joints_3d_weight)
     flat = _both_ends(tf.maximum(joints_2d_weight, joints_3d_weight))
     return tf.reshape(tf.stack([flat, flat, deep], axis=-1), [-1, NUM_BONES * 3])
 
 
 def only_flat(joints_2d_weight: tf.Tensor, joints_3d_weight: tf.Tensor) -> tf.Tensor:
-    """1 for each bone whose ends are labelled in 2D and not in 3D, [B, 20]."""
+    """1 for each bone with both joints labelled in 2D but not in 3D, [B, 20]."""
     return tf.cast((_both_ends(joints_2d_weight) > 0) & (_both_ends(joints_3d_weight) <= 0), tf.float32)
 
 
 def scale_flat(field: tf.Tensor, target: tf.Tensor, flat_only: tf.Tensor) -> tf.Tensor:
-    """The predicted field with (x, y) of length 1 on the bands of bones that have 2D labels alone ("xiang")."""
+    """Scales the predicted (x, y) to length 1 on the bands of bones with 2D labels alone (encoding "xiang")."""
     shape = tf.concat([tf.shape(field)[:-1], [NUM_BONES, 3]], axis=0)
     vectors = tf.reshape(field, shape)
     on_band = tf.reduce_any(tf.reshape(target, shape) != 0, axis=-1, keepdims=True)
@@ -58,7 +58,7 @@ def scale_flat(field: tf.Tensor, target: tf.Tensor, flat_only: tf.Tensor) -> tf.
 
 
 def decode(field: tf.Tensor, joints_2d: tf.Tensor, crop_size: int) -> tf.Tensor:
-    """Mean of a field [B, H, H, 60] along each bone's band -> one vector per bone [B, 20, 3], as it was encoded."""
+    """Decodes a field [B, H, H, 60] to one vector per bone [B, 20, 3]: the mean over the bone's band."""
     size = field.shape[1]
     band = bands(to_map(joints_2d, crop_size, size), size)
     vectors = tf.reshape(field, [-1, size, size, NUM_BONES, 3])
@@ -67,7 +67,7 @@ def decode(field: tf.Tensor, joints_2d: tf.Tensor, crop_size: int) -> tf.Tensor:
 
 
 def directions(joints_2d, joints_3d, encoding: str = "paper"):
-    """The vector of each bone in that encoding, [B, 20, 3]."""
+    """Vector of each bone in the given encoding, [B, 20, 3]."""
     deep = _bone_vectors(joints_3d)
     w = deep / tf.maximum(tf.norm(deep, axis=-1, keepdims=True), 1e-6)
     if encoding == "xiang":
@@ -78,10 +78,10 @@ def directions(joints_2d, joints_3d, encoding: str = "paper"):
 
 
 def bands(points, size):
-    """1 near each bone's line and inside its grown bounding box, else 0: [B, 21, 2] -> [B, H, H, 20].
+    """Bands of the bones: 1 near a bone's line and inside its padded bounding box, else 0; [B, 21, 2] -> [B, H, H, 20].
 
-    The distance to a line is a sum of a term in x and a term in y: only the sum and the tests are computed
-    for every pixel.
+    The distance to a line is a term in x plus a term in y, so that only the sum and the comparison are
+    computed per pixel.
     """
     width = BAND_AT_128 * size / 128
     start, end = (tf.gather(points, BONES[:, k], axis=1) for k in (0, 1))

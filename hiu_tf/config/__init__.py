@@ -1,1 +1,1 @@
-"""Typed, validated settings and how they are loaded."""
+"""Typed, validated settings, and functions that load them."""

@@ -1,4 +1,4 @@
-"""Settings of the network that finds hands, of its pictures and of its training (docs/detection.md)."""
+"""Settings of the hand detector: its network, its training pictures and its training (docs/detection.md)."""
 
 from dataclasses import dataclass, field
 
@@ -7,12 +7,12 @@ from hiu_tf.config.schema import TrainConfig, require, require_range
 
 @dataclass(frozen=True)
 class DetectorConfig:
-    """The network that finds hands (models/detector.py).
+    """The network of the detector (models/detector.py).
 
     Attributes:
-      image_size: side S of the square in which a whole picture lies; a multiple of 16.
-      feature_channels: of its decoder.
-      batch_norm_momentum: as the hand network's.
+      image_size: side S of the square input that holds a whole picture; a multiple of 16.
+      feature_channels: channels of the decoder.
+      batch_norm_momentum: see `ModelConfig`.
     """
 
     image_size: int = 224
@@ -28,16 +28,16 @@ class DetectorConfig:
 
 @dataclass(frozen=True)
 class SceneConfig:
-    """Pictures for the detector (pipelines/scenes.py). Paths lie below the data root.
+    """Training pictures of the detector (pipelines/scenes.py). Paths are relative to the data root.
 
     Attributes:
-      cutouts: records of single hands -> how often each is drawn, to be set before other backgrounds.
-      alone: records whose pictures show the labelled hand and no other.
-      pictures: folders with TRAIN.json and VAL.json that list all hands of whole pictures (boxes, COCO).
+      cutouts: records of single hands -> how often each is drawn. The hands are pasted onto other backgrounds.
+      alone: records whose pictures show only the labelled hand.
+      pictures: folders with TRAIN.json and VAL.json that list the boxes of all hands of whole pictures (COCO).
       backgrounds: records of pictures without hands.
-      composite, alone_share, pictures_share, empty: how often a scene is of each kind.
-      sizes: least and largest longer side of a hand's box in a composed scene, relative to the square.
-      most_hands: of a composed scene; fewer find room where they are large.
+      composite, alone_share, pictures_share, empty: relative frequency of each kind of scene.
+      sizes: minimum and maximum of the longer side of a hand's box in a composed scene, relative to the square.
+      most_hands: maximum number of hands in a composed scene; large hands leave room for fewer.
     """
 
     cutouts: dict[str, float]
@@ -63,7 +63,7 @@ class SceneConfig:
 
 @dataclass(frozen=True)
 class DetectorRecipe:
-    """How to train a detector: scenes, network, losses' weights by name (losses/detection.py), training."""
+    """How to train a detector: scenes, network, weights of the losses by name (losses/detection.py), training."""
 
     scenes: SceneConfig
     network: DetectorConfig = field(default_factory=DetectorConfig)

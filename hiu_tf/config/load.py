@@ -13,12 +13,12 @@ from hiu_tf.config import detection, schema
 from hiu_tf.config.detection import DetectorRecipe
 from hiu_tf.config.schema import ConfigError, Recipe
 
-#: What PyYAML raises: its own errors, and those of the types that a scalar is turned into.
+#: Exceptions of PyYAML: its own, and those of the types that scalars are converted to.
 _UNREADABLE = (yaml.YAMLError, ValueError, TypeError, OverflowError, RecursionError)
 
 
 class _OnceLoader(yaml.SafeLoader):
-    """Refuses a key that stands twice: YAML would take the later one and say nothing."""
+    """A loader that refuses duplicate keys. PyYAML would silently take the last one."""
 
     def construct_mapping(self, node, deep=False):
         seen = set()
@@ -35,7 +35,7 @@ class _OnceLoader(yaml.SafeLoader):
 
 
 def load_recipe(path: str | Path, overrides: list[str] = ()) -> Recipe:
-    """Reads a recipe and applies overrides such as "train.batch_size=8"; "data.*.ssl=0" is for every set.
+    """Reads a recipe and applies overrides such as "train.batch_size=8"; "data.*.ssl=0" applies to every set.
 
     Raises:
       ConfigError: the file cannot be read, or a key or value does not fit the schema.
@@ -49,12 +49,12 @@ def load_recipe(path: str | Path, overrides: list[str] = ()) -> Recipe:
 
 
 def load_detector_recipe(path: str | Path, overrides: list[str] = ()) -> DetectorRecipe:
-    """The same for the recipe of a detector."""
+    """Reads the recipe of a detector, as `load_recipe` does."""
     return _checked(DetectorRecipe, _tree(path, overrides), path)
 
 
 def _tree(path, overrides):
-    """The file's keys and values with the overrides in their places."""
+    """Reads the file as a tree of keys and values and applies the overrides."""
     try:
         tree = yaml.load(Path(path).read_text(), _OnceLoader)
     except OSError as error:
@@ -69,7 +69,7 @@ def _tree(path, overrides):
 
 
 def stages(recipe: Recipe) -> dict[str, Recipe]:
-    """The recipe of each stage, in order; a recipe without stages is its own only one, under the name ""."""
+    """The recipe of each stage, in order. A recipe without stages is its own single stage, named ""."""
     if not recipe.stages:
         return {"": recipe}
     found = {}
@@ -82,7 +82,7 @@ def stages(recipe: Recipe) -> dict[str, Recipe]:
 
 
 def _with_weights(tree):
-    """The tree with the names of losses, which stand among the settings of `loss`, in their own mapping."""
+    """Moves the loss names from among the settings of `loss` into the mapping loss.weights."""
     loss = tree.get("loss")
     if not isinstance(loss, dict):
         return tree
@@ -90,7 +90,7 @@ def _with_weights(tree):
     named = {name: value for name, value in loss.items() if name not in settings}
     weights = loss.get("weights", {})
     if not isinstance(weights, dict):
-        return tree  # refused by its type
+        return tree  # the type check refuses it later
     return tree | {"loss": {k: v for k, v in loss.items() if k in settings} | {"weights": weights | named}}
 
 
@@ -104,10 +104,10 @@ def _checked(kind, tree, where):
 
 
 def parse_setting(setting: str) -> tuple[str, object]:
-    """("train.batch_size", 8) of "train.batch_size=8"; the value is YAML.
+    """Parses "train.batch_size=8" to ("train.batch_size", 8). The value is YAML.
 
     Raises:
-      ConfigError: it is not of this form.
+      ConfigError: the text does not have this form.
     """
     name, equals, value = setting.partition("=")
     if not equals or not name:
@@ -119,7 +119,7 @@ def parse_setting(setting: str) -> tuple[str, object]:
 
 
 def _unknown(key):
-    """A setting that there is not, with those that are spelt alike."""
+    """Error message for an unknown setting, with suggestions of similar spelling."""
     tables = [kind for part in (schema, detection) for kind in vars(part).values() if is_dataclass(kind)]
     known = sorted({field.name for kind in tables for field in fields(kind)})
     close = difflib.get_close_matches(key, known, n=3)

@@ -1,4 +1,4 @@
-"""What every preset costs, pinned: tests build the networks and count again (models/cost.py)."""
+"""The cost of every preset. Tests build the networks and compare (models/cost.py)."""
 
 from typing import NamedTuple
 
@@ -6,12 +6,12 @@ from hiu_tf.tables import markdown_table
 
 
 class Cost(NamedTuple):
-    """Of one network, training and inference apart.
+    """The cost of one network in training and in inference.
 
     Attributes:
-      parameters, macs: of the whole network; multiply-accumulates of the convolutions for one picture.
-      inference_parameters, inference_macs: of what an exported model computes.
-      activations_mb: outputs of all layers for one picture in float32: what a training step keeps of it.
+      parameters, macs: of the whole network. MACs are the multiply-accumulates of the convolutions for one picture.
+      inference_parameters, inference_macs: of the part that an exported model computes.
+      activations_mb: megabytes of all layer outputs for one picture in float32, which a training step keeps in memory.
     """
 
     parameters: int
@@ -45,7 +45,7 @@ _COLUMNS = (
 
 
 def cost_table(costs: dict[str, Cost]) -> str:
-    """Costs as a Markdown table."""
+    """Formats costs as a Markdown table."""
     rows = []
     for name, cost in costs.items():
         millions, exported = cost.parameters / 1e6, cost.inference_parameters / 1e6

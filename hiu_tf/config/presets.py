@@ -1,4 +1,4 @@
-"""Named networks. Each is data; `model_config` looks one up."""
+"""Presets: named network configurations as data. `model_config` looks one up."""
 
 from __future__ import annotations
 
@@ -91,10 +91,10 @@ PRESETS = {
 
 
 def model_config(name: str, changes: dict | None = None) -> ModelConfig:
-    """The preset of that name, with some settings changed.
+    """Returns the named preset with some settings changed.
 
     Raises:
-      ConfigError: there is no such preset or setting, or a value does not fit.
+      ConfigError: no such preset or setting, or an invalid value.
     """
     if name not in PRESETS:
         raise ConfigError(f"unknown model preset {name!r}; known are {', '.join(PRESETS)}")

@@ -1,4 +1,4 @@
-"""Every setting of the project as frozen dataclasses; a recipe is one YAML file of them."""
+"""All settings of the project as frozen dataclasses. A recipe is a YAML file of these settings."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,7 +10,7 @@ class ConfigError(UserError):
     """A setting that is unknown, of the wrong type or out of range."""
 
 
-#: Settings of the network that are one of a few words.
+#: Settings of the network with a fixed list of choices.
 CHOICES = {
     "fusion": ("attention", "mean", "concat", "none"),
     "encoder": ("hiu", "resnet50", "efficientnet_lite0"),
@@ -20,7 +20,7 @@ CHOICES = {
 }
 
 
-#: What the regressor can see beside the paper's features.
+#: Optional inputs of the regressor besides the paper's features.
 REGRESSOR_EXTRA = ("encoder", "joints")
 
 
@@ -31,29 +31,29 @@ class ModelConfig:
     Attributes:
       image_size: side S of the input; a multiple of 32. Heat maps and POF come at S/2, masks at S.
       stacks: number of cascaded stacks.
-      tasks: the heads, by the names of hiu_tf/tasks, or "package.module:NAME" of a task of your own.
-      stem_channels, stem_kernel: of the two stride-2 convolutions.
+      tasks: the heads: names of tasks in hiu_tf/tasks, or "package.module:NAME" for a task of your own.
+      stem_channels, stem_kernel: channels and kernel size of the two stride-2 convolutions of the stem.
       encoder: "hiu" (groups of our own bottlenecks), "resnet50" (the body of keras.applications' ResNet-50) or
-        "efficientnet_lite0" (its first stages are the stem then); the last two can start from ImageNet's weights
+        "efficientnet_lite0" (whose first stages then replace the stem). The last two can start from ImageNet weights
         (train.encoder_weights).
-      encoder_stages: of "efficientnet_lite0": 7, or 5 for one without its last resolution.
-      encoder_channels, encoder_repetitions: the four groups conv2_x..conv5_x of encoder "hiu".
+      encoder_stages: number of stages of "efficientnet_lite0": 7, or 5 to leave out the coarsest resolution.
+      encoder_channels, encoder_repetitions: for the four groups conv2_x..conv5_x of the encoder "hiu".
       bottleneck_ratio: channels in the middle of a block, relative to its output.
-      convolution: 3x3 convolutions "full" or "separable" (for phones).
-      feature_channels: of hms_ft, mask_ft, pof_ft and tam_ft.
-      decoder_convolutions: 3x3 convolutions of a decoder at each resolution.
-      fusion: how tam_ft is made of the three tasks' features: "attention" (the paper), "mean" or "concat"
-        (the ablations of it), or "none": of the encoder's finest level, past all tasks.
-      cascade: what the next stack sees: the stem's features and tam_ft, tam_ft alone, or the predicted maps too.
-      head_convolutions: 3x3 convolutions before each prediction.
-      predict_kernel: side of the convolution that predicts.
-      head_stride: predictions are made at S/4 or S/2 and enlarged to their size.
-      regressor: one head "shared" by all stacks, or "per_stack".
-      regressor_channels, regressor_repetitions, regressor_hidden: that head.
-      regressor_extra: what it sees beside the paper's features: "encoder" (the coarsest level, pooled), "joints"
-        (2D joints and scores read off the heat maps of its stack; no gradient flows back through them).
-      batch_norm_momentum: 0.9 follows short runs; 0.99 is Keras' default.
-      batch_norm_synchronized: statistics over all replicas instead of each replica's own.
+      convolution: kind of the 3x3 convolutions: "full" or "separable" (for phones).
+      feature_channels: channels of hms_ft, mask_ft, pof_ft and tam_ft.
+      decoder_convolutions: number of 3x3 convolutions of a decoder at each resolution.
+      fusion: how the features of the three tasks are fused to tam_ft: "attention" (the paper), "mean" or "concat"
+        (its ablations), or "none": tam_ft is made from the encoder's finest level instead.
+      cascade: input of the next stack: the stem's features and tam_ft, tam_ft alone, or the predicted maps too.
+      head_convolutions: number of 3x3 convolutions before each prediction.
+      predict_kernel: kernel size of the convolution that predicts.
+      head_stride: stride at which maps are predicted (S/4 or S/2) before they are up-sampled to their size.
+      regressor: one head "shared" by all stacks, or one "per_stack".
+      regressor_channels, regressor_repetitions, regressor_hidden: sizes of the regressor.
+      regressor_extra: inputs of the regressor besides the paper's features: "encoder" (the coarsest level, pooled),
+        "joints" (2D joints and scores decoded from the heat maps of the same stack, without gradient).
+      batch_norm_momentum: 0.9 suits short runs; 0.99 is Keras' default.
+      batch_norm_synchronized: whether statistics are computed over all replicas instead of per replica.
     """
 
     image_size: int = 256
@@ -105,9 +105,9 @@ class DataConfig:
 
     A label's weight multiplies the weight of each sample's own label; 0 hides the label (the
     crosses of the supplement's Tables 1-3). `ssl` switches both self-supervised losses. `fold` draws from
-    a part of the samples only, always the same ones: [0, 0.05] is a twentieth of the set, and it shares
-    no sample with [0.05, 1]. A set may stand in a mix twice, each time with a fold and weights of its own.
-    How often it is drawn is `share` or `repeat`, as train.mix says.
+    a fixed part of the samples only: [0, 0.05] is a twentieth of the set, and it shares no sample with
+    [0.05, 1]. A mix may contain a set twice, with different folds and weights. `share` or `repeat` sets how
+    often a set is drawn; train.mix selects which of the two is used.
     """
 
     path: str
@@ -131,9 +131,9 @@ class DataConfig:
 class AugmentConfig:
     """Strength of each augmentation; probabilities are per sample. Defaults: docs/paper.md.
 
-    Hands are turned by up to rotation_deg either way, and a share of any_rotation_probability by any angle.
-    Squares that are cut out, and the factor by which blurred pictures are made smaller, are drawn between two
-    numbers: cutout_side (of the crop's side) and blur_factor.
+    Hands are rotated by up to rotation_deg either way; a share of any_rotation_probability by any angle.
+    Ranges are pairs (minimum, maximum): cutout_side, the side of the cut-out square relative to the crop's side,
+    and blur_factor, the factor by which blurred pictures are shrunk before they are enlarged again.
     """
 
     crop_scale: tuple[float, float] = (1.5, 1.9)
@@ -168,14 +168,15 @@ class AugmentConfig:
 
 @dataclass(frozen=True)
 class LossConfig:
-    """Weight of each loss, by its name; what is not named weighs what its task says (hiu_tf/tasks, docs/paper.md).
+    """Weights of the losses by name. A loss without a weight here has its task's default (hiu_tf/tasks, docs/paper.md).
 
-    In a recipe the names stand beside the other two settings: `loss: {pof: 50, ssl_warmup_steps: 1000}`.
+    In a recipe the names are written beside the other two settings: `loss: {pof: 50, ssl_warmup_steps: 1000}`.
 
     Attributes:
       weights: name -> weight; 0 switches a loss off.
-      ssl_warmup_steps: steps in which self-supervision grows from 0.
-      ssl_both_sides: whether self-supervision moves the dense branch too (as in the paper) or the mesh alone.
+      ssl_warmup_steps: steps over which the weight of self-supervision grows from 0 to its full value.
+      ssl_both_sides: whether the self-supervised losses send gradients to the dense branch too (as in the paper) or
+        to the mesh alone.
     """
 
     weights: dict[str, float] = field(default_factory=dict)
@@ -186,7 +187,7 @@ class LossConfig:
         require_range(self, "loss", "ssl_warmup_steps", 0, 1e9)
 
 
-#: Settings of the training that are one of a few words.
+#: Settings of the training with a fixed list of choices.
 TRAIN_CHOICES = {
     "mix": ("share", "epoch"),
     "optimizer": ("adamw", "sgdw"),
@@ -202,33 +203,36 @@ class TrainConfig:
     """How to train. Defaults: docs/paper.md.
 
     Attributes:
-      steps, steps_per_epoch: an epoch ends with a checkpoint, a line in the log, and validation where it is due.
-      epochs: with mix "epoch": so many passes over the data instead of `steps`; 0: steps count.
-      batch_size: of one step, over all devices and workers.
-      accumulate: parts of a batch that follow each other on a device, for memory; the gradient is that of
-        the whole batch (batch norm sees the parts).
-      optimizer: "adamw" or "sgdw" (momentum 0.9), weight decay decoupled and times the learning rate.
+      steps, steps_per_epoch: length of the run and of an epoch. An epoch ends with a checkpoint, a line in the log,
+        and validation where it is due.
+      epochs: with mix "epoch": number of passes over the data, which replaces `steps`; 0: `steps` is used.
+      batch_size: samples of one step, over all devices and workers.
+      accumulate: number of parts in which a device computes its batch one after the other, to save memory. The
+        gradient is that of the whole batch; batch norm sees each part alone.
+      optimizer: "adamw" or "sgdw" (momentum 0.9); weight decay is decoupled and multiplied by the learning rate.
       schedule: of the learning rate: "poly", (1 - step / steps) ** poly_power, or "cosine"; both after
         warmup_steps of linear growth.
-      ema: share of the old average in an average of the weights over steps, 0 for none.
-      swa_every: from swa_from of the steps on, every so many steps the weights join a plain average; 0: none.
-      recalibrate: batches that measure batch norm anew for averaged weights.
-      precision: of convolutions; float16 scales its losses.
-      freeze: parts of the network that keep their weights: "stem", "encoder", "attention", "regressor", or a task's
+      ema: decay of an exponential moving average of the weights (share of the old average at each step); 0: none.
+      swa_every: interval in steps at which the weights are added to a plain average (SWA), once the share swa_from
+        of the steps is done; 0: none.
+      recalibrate: number of batches on which batch norm statistics are recomputed for averaged weights.
+      precision: of convolutions; float16 uses loss scaling.
+      freeze: parts of the network that are not trained: "stem", "encoder", "attention", "regressor", or a task's
         decoder by the task's name.
       on_nan: "stop" at a loss that is not finite, or "skip" the step; both write a report of the batch.
-      start_from: folder of a finished run or of an exported SavedModel whose weights a new run starts with, "" for
-        random ones.
-      encoder_weights: for network.encoder "resnet50" the path of its "notop" .h5; for "efficientnet_lite0"
-        "imagenet" or the path of its .pth, for a detector also the folder of a hand network (a run, or a SavedModel);
-        "" for random ones.
-      validate: sets whose val split is measured every `validate_every` epochs; the weights that do best by
-        `best` are kept beside the last ones.
-      steps_per_execution: steps between two looks at the outside (log, Ctrl-C).
-      mix: "share" draws from each set as often as its share says, for ever; "epoch" goes through every
-        set `repeat` times, then starts anew: honest epochs, as the paper's.
-      finish_on_device: colours and targets are computed by the training device, not by the input pipeline.
-      input_service: address of a tf.data service (hiu input-service), "" for this process.
+      start_from: folder of a finished run or of an exported SavedModel whose weights a new run starts with; "" for
+        random weights.
+      encoder_weights: initial weights of the encoder; "" for random ones. For network.encoder "resnet50": path of its
+        "notop" .h5. For "efficientnet_lite0": "imagenet" or the path of its .pth; for a detector also the folder of a
+        hand network (a run, or a SavedModel).
+      validate: sets whose val split is measured every `validate_every` epochs. The weights with the best value of the
+        metric `best` are kept beside the last ones.
+      steps_per_execution: steps that run without returning to Python (log, Ctrl-C).
+      mix: "share" draws from each set in proportion to its share, endlessly; "epoch" goes through every
+        set `repeat` times, then starts again: true epochs, as in the paper.
+      finish_on_device: whether the training device computes colour augmentation and targets, instead of the input
+        pipeline.
+      input_service: address of a tf.data service (hiu input-service); "" reads the data in this process.
     """
 
     steps: int = 1000
@@ -291,7 +295,7 @@ class TrainConfig:
         )
 
 
-#: Which setting of a set says how often it is drawn, for each train.mix.
+#: For each train.mix: the setting of a set that controls how often it is drawn.
 DRAWN_BY = {"share": "share", "epoch": "repeat"}
 
 
@@ -300,12 +304,12 @@ class Recipe:
     """A whole experiment: model preset, data mix, hand model, augmentation, losses, training.
 
     Attributes:
-      data: name -> set. The name is the recipe's own; the records lie under the set's path.
+      data: name -> set. The recipe may choose any name; the set's path says where the records are.
       network: settings of the network (ModelConfig) that differ from the preset `model`.
-      hand: "procedural" (our own) or the .npz of another hand, such as hiu convert-mano writes.
+      hand: "procedural" (our own) or the .npz of another hand model, as hiu convert-mano writes it.
       pof_encoding: "paper" or "xiang" (codecs/pof.py).
-      stages: name -> overrides ("train.steps": 500); the stages are trained one after the other, each from
-        the weights of the one before. Empty: one stage, the recipe itself.
+      stages: name -> overrides ("train.steps": 500). The stages are trained in order; each starts with the weights
+        of the previous one. Empty: one stage, the recipe itself.
     """
 
     model: str
@@ -325,13 +329,13 @@ class Recipe:
 
 
 def require_range(config, group: str, name: str, least: float, most: float = 1e12) -> None:
-    """The number lies in [least, most], both shown; NaN lies nowhere."""
+    """Raises ConfigError unless the setting is in [least, most]; NaN never is. The message shows both limits."""
     value = getattr(config, name)
     fits = not isinstance(value, bool) and least <= value <= most
     require(fits, f"{group}.{name}", f"in [{least:g}, {most:g}]", value)
 
 
 def require(condition: bool, name: str, wish: str, value) -> None:
-    """ConfigError, which names the setting and says what it must be, where the condition does not hold."""
+    """Raises ConfigError if the condition is false. The message names the setting and says what it must be."""
     if not condition:
         raise ConfigError(f"{name} must be {wish}, got {value!r}")

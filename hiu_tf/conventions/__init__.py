@@ -1,4 +1,4 @@
-"""Names that everything else agrees on: the skeleton and the dictionary keys."""
+"""Shared definitions: the skeleton and the dictionary keys."""
 
-#: The name of a model on a TF Serving server, unless another is given.
+#: Default name of a model on a TF Serving server.
 SERVER_MODEL = "hiu"

@@ -4,7 +4,7 @@ Shapes: B batch, S picture side (256 for the published network), V vertices of t
 Units: metres, radians, pixels of the S x S crop unless the name says otherwise.
 """
 
-# --- what the network sees and says -----------------------------------------------------------
+# --- input and raw outputs of the network ------------------------------------------------------
 IMAGE = "image"  # [B, S, S, 3] float32 in [0, 1], RGB
 HEATMAPS = "heatmaps"  # [B, S/2, S/2, 21] float32, peak 1
 MASK_LOGITS = "mask_logits"  # [B, S, S, 1]
@@ -15,7 +15,7 @@ ROTATION = "rotation"  # R [B, 3], axis-angle, hand frame -> camera frame
 TRANSLATION = "translation"  # T [B, 3], metres, camera frame of the crop
 
 
-# --- what is read off the network's outputs ----------------------------------------------------
+# --- predictions, computed from the raw outputs ------------------------------------------------
 MASK = "mask"  # predictions: [B, S, S] probability in [0, 1]; labels: [B, S, S, 1]
 RENDERED_MASK = "rendered_mask"  # [B, S, S] in [0, 1], the silhouette of the mesh
 CROP_SIDE = "crop_side"  # S
@@ -35,19 +35,19 @@ POF_WEIGHT = "pof_weight"  # [B, 60]
 POF_ONLY_FLAT = "pof_only_flat"  # [B, 20], 1 where a bone has 2D labels alone; encoding "xiang" only
 MASK_WEIGHT = "mask_weight"  # [B]
 SSL_WEIGHT = "ssl_weight"  # [B]
-COUNTED = "counted"  # [B], 0 for a sample that only fills a replica's empty batch; absent: all count
+COUNTED = "counted"  # [B], 0 for a dummy sample that fills a replica's empty batch; missing: all count
 HAS_MESH = "has_mesh"  # [B]
-NO_HAND = "no_hand"  # [B], 1 where the picture shows no hand: then empty maps and an empty mask are labels
-HAS_PARAMETERS = "has_parameters"  # [B], of shape, pose and rotation
+NO_HAND = "no_hand"  # [B], 1 for pictures without a hand, whose labels are empty maps and an empty mask
+HAS_PARAMETERS = "has_parameters"  # [B], weight of shape, pose and rotation
 
 # --- the rest of a record ----------------------------------------------------------------------
 INTRINSICS = "intrinsics"  # K [B, 3, 3], pixels
-VISIBLE = "visible"  # [B, 21], 0 where the set says that a joint is hidden
-BOX = "box"  # [B, 4], x, y, width, height in pixels where the set says where the hand is, else 0
+VISIBLE = "visible"  # [B, 21], 0 where the set labels a joint as hidden
+BOX = "box"  # [B, 4], x, y, width, height in pixels where the set gives a box of the hand, else 0
 PICTURE_SIZE = "size"  # [B, 2], height and width of the stored picture
 SIDE = "side"  # 0 right, 1 left, -1 unknown
 DATASET = "dataset"  # name of the set that the sample is from
 SAMPLE_ID = "sample_id"  # unique within its set
-GROUP = "group"  # samples of one group never fall into different folds
-SET_NUMBER = "set_number"  # [B] int32, place of the sample's set in the recipe
-SAMPLE_NAME = "sample_name"  # [B, 96] uint8, the start of sample_id: numbers can go to every device
+GROUP = "group"  # samples of one group are always in the same fold
+SET_NUMBER = "set_number"  # [B] int32, index of the sample's set in the recipe
+SAMPLE_NAME = "sample_name"  # [B, 96] uint8, the first bytes of sample_id: strings cannot be copied to every device

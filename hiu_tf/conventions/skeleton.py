@@ -1,4 +1,4 @@
-"""The hand skeleton: 21 key points, 20 bones, and the orders that other people use.
+"""The hand skeleton: 21 key points, 20 bones, and the key point orders of other data sets.
 
 Key point order (supplement, Metric 1): the wrist, then thumb, index, middle, ring, little, each
 from the palm to the tip. Every array of key points in this project has this order.
@@ -37,7 +37,7 @@ MODEL_TO_KEYPOINTS = np.array(
 )
 
 #: Fingertip vertices (thumb, index, middle, ring, little) on the 778-vertex MANO topology. Sources
-#: differ by 2-5 mm: take the one that the labels were made with.
+#: differ by 2-5 mm: use the one that the labels were made with.
 MANO_TIP_VERTICES = {
     "freihand": {side: (744, 320, 443, 555, 672) for side in ("right", "left")},
     "smplx": {side: (744, 320, 443, 554, 671) for side in ("right", "left")},
@@ -46,7 +46,7 @@ MANO_TIP_VERTICES = {
     "hamr": {side: (734, 333, 443, 555, 678) for side in ("right", "left")},
 }
 
-#: Other people's orders of the 21 points: "standard[i] = theirs[ORDERS[name][i]]".
+#: Orders of the 21 points in other data sets: "standard[i] = theirs[ORDERS[name][i]]".
 ORDERS = {
     "standard": tuple(range(NUM_JOINTS)),
     "freihand": tuple(range(NUM_JOINTS)),
@@ -61,7 +61,7 @@ ORDERS = {
 
 
 def reorder(points, source: str, target: str = "standard"):
-    """Key points [..., 21, C] of one order in another; names are those of `ORDERS`.
+    """Converts key points [..., 21, C] from one order to another; names are those of `ORDERS`.
 
     Raises:
       UserError: unknown name, or not 21 points.

@@ -1,1 +1,1 @@
-"""How good a predictor is: named protocols, baselines, reports."""
+"""Evaluation of predictors: named protocols, baselines, reports."""

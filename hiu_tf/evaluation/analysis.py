@@ -1,4 +1,4 @@
-"""Where errors come from: by joint, finger, angle, occlusion; whether confidence can be trusted."""
+"""Breakdowns of errors by joint, finger, angle and occlusion, and calibration of the confidence."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from hiu_tf.evaluation.metrics import METRICS
 from hiu_tf.metrics.metric import Metric, mean
 
 _BY_NAME = {metric.name: metric for metric in METRICS}
-#: Figures with a column for each joint.
+#: Metrics with a column for each joint.
 JOINT_METRICS = ("joints_2d_auc", "projected_2d_auc", "joints_3d_root", "joints_3d_aligned")
 _ANGLES = (0, 30, 60, 90, 120, 150, 180)
 _BINS = 10
-#: A joint counts as right within this distance, pixels of a crop of 256.
+#: A joint counts as correct within this distance, in pixels of a crop of 256.
 RIGHT_PX = 10.0
 
 
 def by_joint(found: Measured) -> dict[str, dict[str, float]]:
-    """{joint: {metric: mean error}} of the metrics that have a column for each joint."""
+    """{joint: {metric: mean error}} for the metrics with a column for each joint."""
     errors = _joint_errors(found)
     return {name: {f: float(mean(e[:, j])) for f, e in errors.items()} for j, name in enumerate(JOINT_NAMES)}
 
 
 def by_finger(found: Measured) -> dict[str, dict[str, float]]:
-    """{finger: {metric: mean error}}; the wrist is no finger."""
+    """{finger: {metric: mean error}}, without the wrist."""
     errors = _joint_errors(found)
     columns = {finger: slice(1 + 4 * k, 5 + 4 * k) for k, finger in enumerate(FINGERS)}
     return {finger: {f: float(mean(e[:, c])) for f, e in errors.items()} for finger, c in columns.items()}
 
 
 def by_angle(found: Measured, samples: Samples) -> dict[str, dict[str, float]]:
-    """{range: {metric: mean error}} by the angle between palm normal and camera, where 3D labels tell it; by roll else."""
+    """{range: {metric: mean error}} by the angle between palm normal and camera axis; without 3D labels by roll."""
     known = not np.isnan(samples.palm_angle).all()
     angle = samples.palm_angle if known else np.abs(samples.roll)
     title = "palm to camera" if known else "roll"
@@ -45,7 +45,7 @@ def by_angle(found: Measured, samples: Samples) -> dict[str, dict[str, float]]:
 
 
 def by_occlusion(found: Measured, samples: Samples) -> dict[str, dict[str, float]]:
-    """{visible, hidden: {metric: mean error}} of joints by what the set says of them."""
+    """{visible, hidden: {metric: mean error}}, by the set's visibility label of each joint."""
     errors, rows = _joint_errors(found), {}
     for name, seen in (("visible joints", True), ("hidden joints", False)):
         chosen = ((samples.visible > 0) == seen) & (samples.weight > 0)
@@ -57,7 +57,7 @@ def by_occlusion(found: Measured, samples: Samples) -> dict[str, dict[str, float
 
 
 def calibration(found: Measured) -> list[dict[str, float]]:
-    """Ten equal ranges of confidence: how many joints, mean confidence, share of right joints, mean error."""
+    """For ten equal ranges of confidence: number of joints, mean confidence, share of correct joints, mean error."""
     errors = found.errors.get("joints_2d_auc")
     if errors is None or np.isnan(found.scores).all():
         return []
@@ -73,7 +73,7 @@ def calibration(found: Measured) -> list[dict[str, float]]:
 
 
 def sample_values(found: Measured, metrics=METRICS) -> dict[str, np.ndarray]:
-    """{metric: [N]}: each metric of each sample alone, NaN where it has no label."""
+    """{metric: [N]}: each metric per sample, NaN for samples without the label."""
     return {f.name: mean(f.contributions(found.errors[f.name]), axis=1) for f in metrics if f.name in found.errors}
 
 

@@ -1,6 +1,6 @@
-"""Published ways of measuring key points, and other people's predictions by them.
+"""Published protocols for key points, and the evaluation of other people's predictions by them.
 
-Sources stand with each protocol; see docs/evaluation.md.
+Each protocol names its source; see docs/evaluation.md.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ POINT_PROTOCOLS = {
 
 
 def read_points(path: str | Path, dimensions: int) -> dict[str, np.ndarray]:
-    """Arrays of an .npz: joints [N, 21, dimensions], and where they are there weight and visible [N, 21], size [N].
+    """Reads an .npz: joints [N, 21, dimensions]; optional weight and visible [N, 21], size [N]. Default weight: 1.
 
     Raises:
       UserError: the file cannot be read or an array has another shape.
@@ -47,7 +47,7 @@ def read_points(path: str | Path, dimensions: int) -> dict[str, np.ndarray]:
     try:
         with np.load(path) as arrays:
             found = {name: np.asarray(arrays[name], np.float64) for name in _ARRAYS if name in arrays}
-    except Exception as error:  # zipfile, zlib and NumPy raise what a damaged file makes of their fields
+    except Exception as error:  # zipfile, zlib and NumPy raise many kinds of exceptions on damaged files
         raise UserError(f"{path} is no .npz file: {error}") from error
     if "joints" not in found:
         raise UserError(f"{path} holds no array joints [samples, {NUM_JOINTS}, {dimensions}]")
@@ -61,7 +61,7 @@ def read_points(path: str | Path, dimensions: int) -> dict[str, np.ndarray]:
 
 
 def measure(protocol: PointProtocol, predicted: dict, labelled: dict) -> dict:
-    """Figures of `read_points` files by one protocol, with its words."""
+    """Metrics of predictions against labels (both from `read_points`) by one protocol, with its description."""
     if len(predicted["joints"]) != len(labelled["joints"]):
         raise UserError(f"{len(predicted['joints'])} predictions for {len(labelled['joints'])} labelled samples")
     if protocol.per and "size" not in labelled:

@@ -1,4 +1,4 @@
-"""Is one model better than another, or is it the draw of the samples? Paired bootstrap."""
+"""Paired bootstrap: whether one model is better than another beyond sampling noise."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from hiu_tf.evaluation.metrics import METRICS
 from hiu_tf.tables import markdown_table
 
 _DRAWS, _LEVEL, _SEED = 2000, 0.95, 0
-_FEWEST = 10  # labelled samples: draws of fewer do not show how the metric varies
+_FEWEST = 10  # labelled samples; bootstraps of fewer do not show the metric's variation
 
 
 class Difference(NamedTuple):
     """B minus A of one metric, with the interval that holds 95% of the differences of resampled sets.
 
-    The same draws are taken for both (they saw the same samples): what is hard for both cancels.
+    Both models are evaluated on the same resampled sets, so that the difficulty of the samples cancels.
     """
 
     a: float
@@ -29,7 +29,7 @@ class Difference(NamedTuple):
 
     @property
     def is_clear(self) -> bool:
-        """Whether the interval leaves out 0, and enough samples have labels for it to mean something."""
+        """Whether the interval excludes 0 and enough samples are labelled for it to be meaningful."""
         return self.samples >= _FEWEST and (self.low > 0 or self.high < 0)
 
 
@@ -51,7 +51,7 @@ def compare(a: Measured, b: Measured, metrics=METRICS, draws: int = _DRAWS) -> d
 
 
 def comparison_table(differences: dict[str, Difference], a: str, b: str) -> str:
-    """As Markdown; an asterisk where the interval leaves out 0 (never with fewer than 10 labelled samples)."""
+    """Formats as Markdown. An asterisk marks intervals that exclude 0 (never with fewer than 10 labelled samples)."""
     rows = []
     for name, d in differences.items():
         digits = 3 if max(abs(d.a), abs(d.b)) < 10 else 1
@@ -63,7 +63,7 @@ def comparison_table(differences: dict[str, Difference], a: str, b: str) -> str:
 
 
 def _resampled(values, counts):
-    """The metric of every draw: mean over columns of the weighted mean over samples, [draws]."""
+    """The metric of every resampled set [draws]: mean over columns of the weighted mean over samples."""
     there = ~np.isnan(values)
     sums, seen = counts @ np.where(there, values, 0.0), counts @ there
     with np.errstate(invalid="ignore"):

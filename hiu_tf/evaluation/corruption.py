@@ -1,4 +1,4 @@
-"""Crops as bad cameras, light and compression would give them: how much does each cost?"""
+"""Corrupted crops (bad camera, light, compression), to measure how much each corruption costs."""
 
 from __future__ import annotations
 
@@ -9,36 +9,36 @@ import numpy as np
 
 
 def grey(crop, rng):
-    """No colour."""
+    """Removes colour."""
     del rng
     return np.repeat(crop.mean(axis=-1, keepdims=True), 3, axis=-1)
 
 
 def blur(crop, rng):
-    """Out of focus: Gaussian, sigma 1/64 of the side."""
+    """Defocus: Gaussian blur, sigma 1/64 of the side."""
     del rng
     return cv2.GaussianBlur(crop, (0, 0), len(crop) / 64)
 
 
 def noise(crop, rng):
-    """A sensor in the dark: Gaussian, 0.08."""
+    """Sensor noise: Gaussian, standard deviation 0.08."""
     return crop + rng.normal(0, 0.08, crop.shape)
 
 
 def jpeg(crop, rng):
-    """Quality 10."""
+    """JPEG compression, quality 10."""
     del rng
     encoded = cv2.imencode(".jpg", (np.clip(crop, 0, 1) * 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 10])[1]
     return cv2.imdecode(encoded, cv2.IMREAD_COLOR) / 255.0
 
 
 def dark(crop, rng):
-    """A fifth of the light, and the noise that comes with it."""
+    """Low light: a fifth of the brightness, with sensor noise."""
     return 0.2 * crop + rng.normal(0, 0.01, crop.shape)
 
 
 def hue(crop, rng):
-    """Hues turned by a third: gloves, coloured light."""
+    """Rotates the hue by a third of a turn, as gloves or coloured light would."""
     del rng
     hsv = cv2.cvtColor(np.clip(crop, 0, 1).astype(np.float32), cv2.COLOR_RGB2HSV)
     hsv[..., 0] = (hsv[..., 0] + 120) % 360
@@ -46,7 +46,7 @@ def hue(crop, rng):
 
 
 def occluder(crop, rng):
-    """A grey disk of a quarter of the side before the hand."""
+    """Occlusion: a grey disk in front of the hand, a quarter of the side wide."""
     size = len(crop)
     centre = rng.uniform(0.3, 0.7, 2) * size
     drawn = np.ascontiguousarray(crop, np.float32)
@@ -57,7 +57,7 @@ CORRUPTIONS: dict[str, Callable] = {f.__name__: f for f in (grey, blur, noise, j
 
 
 def corrupted(batches, name: str, key: str):
-    """The batches with their pictures (under `key`) corrupted; the same for the same place in the order."""
+    """Yields the batches with corrupted pictures (under `key`). The corruption depends only on a picture's position."""
     for number, batch in enumerate(batches):
         rng = np.random.default_rng(number)
         pictures = [np.clip(CORRUPTIONS[name](crop.copy(), rng), 0, 1) for crop in batch[key]]

@@ -1,4 +1,4 @@
-"""Runs predictors over labelled batches and keeps every error: metrics, breakdowns and pages are made of these."""
+"""Runs predictors over labelled batches and keeps every error, from which metrics, breakdowns and pages are made."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from hiu_tf.evaluation.metrics import METRICS
 from hiu_tf.evaluation.predictors import Predict
 from hiu_tf.metrics.metric import Metric
 
-#: What metrics look at beside the label that they compare with.
+#: Labels that metrics use besides the one that they compare with.
 _LABELS = (keys.JOINTS_3D, keys.VISIBLE, keys.VERTICES, keys.MASK)
 _JPEG_QUALITY = 85
 
 
 @dataclass
 class Samples:
-    """What is known of the samples, in order; pictures as JPEG, so that thousands fit.
+    """Labels and pictures of the samples, in order. Pictures are kept as JPEG, so that thousands fit into memory.
 
     Attributes:
       ids: "set/sample".
       pictures: encoded crops.
       joints_2d, weight: labels [N, 21, 2] in crop pixels and their weights [N, 21].
-      visible: [N, 21], 0 where the set says that a joint is hidden.
+      visible: [N, 21], 0 where the set labels a joint as hidden.
       palm_angle: [N] degrees between the palm's normal and the camera's axis, NaN without 3D labels.
-      roll: [N] degrees from upright to wrist -> middle finger in the picture, NaN without labels.
+      roll: [N] degrees between the upright direction and wrist -> middle finger in the picture, NaN without labels.
     """
 
     ids: list[str]
@@ -48,7 +48,7 @@ class Measured:
 
     Attributes:
       errors: metric -> [N, columns] in its protocol's unit, NaN where there is no label.
-      joints_2d, scores: predictions [N, 21, 2] in crop pixels, and confidences [N, 21] (NaN where it has none).
+      joints_2d, scores: predictions [N, 21, 2] in crop pixels, and confidences [N, 21] (NaN if it gives none).
     """
 
     errors: dict[str, np.ndarray]
@@ -59,12 +59,12 @@ class Measured:
 def measure(
     predictors: dict[str, Predict], batches: Iterable[dict], size: int, metrics: Iterable[Metric] = METRICS
 ) -> tuple[Samples, dict[str, Measured]]:
-    """Samples and errors of each predictor; only errors are kept, so that memory does not grow with masks.
+    """Runs the predictors and returns samples and errors. Predicted masks and meshes are not kept, to save memory.
 
     Args:
-      predictors: by name.
+      predictors: name -> predictor.
       batches: dictionaries of arrays with image and labels, crops of side `size`.
-      metrics: which ones; those that no sample has labels for are left out.
+      metrics: metrics to compute; those without any labelled sample are left out.
 
     Raises:
       UserError: there is no sample, or a prediction is not finite.
@@ -88,14 +88,14 @@ def measure(
 def evaluate(
     predictors: dict[str, Predict], batches: Iterable[dict], size: int, metrics: Iterable[Metric] = METRICS
 ) -> dict[str, dict[str, float]]:
-    """Figures per predictor: {predictor: {metric: value}}; those without labels are left out."""
+    """Metrics per predictor: {predictor: {metric: value}}; metrics without labels are left out."""
     metrics = tuple(metrics)
     _, measured = measure(predictors, batches, size, metrics)
     return {name: values(found, metrics) for name, found in measured.items()}
 
 
 def values(found: Measured, metrics: Iterable[Metric] = METRICS) -> dict[str, float]:
-    """The metrics of one predictor's errors."""
+    """{metric: value} from one predictor's errors."""
     return {metric.name: metric.value(found.errors[metric.name]) for metric in metrics if metric.name in found.errors}
 
 
@@ -108,7 +108,7 @@ def _require_finite(name, predicted, ids):
 
 def _measured(predicted, labels, size, metrics):
     same_mesh = predicted[keys.VERTICES].shape[1] == labels[keys.VERTICES].shape[1]
-    # A set that is labelled with another hand model: its vertices are not ours. A model may have no masks.
+    # Meshes of sets labelled with another hand model are not compared. A model may have no masks.
     chosen = [f for f in metrics if f.of in predicted and (same_mesh or f.needs != keys.HAS_MESH)]
     errors = {metric.name: metric.errors(predicted, labels, size).astype(np.float32) for metric in chosen}
     joints = predicted[keys.JOINTS_2D]
@@ -124,7 +124,7 @@ def _all_errors(parts):
 
 
 def _stacked(name, parts):
-    """Errors of all batches; NaN for those of a set that has no such label."""
+    """Concatenates the errors of all batches; NaN for batches of a set without the label."""
     columns = next(part.errors[name].shape[1] for part in parts if name in part.errors)
     missing = lambda part: np.full((len(part.joints_2d), columns), np.nan, np.float32)
     return np.concatenate([part.errors[name] if name in part.errors else missing(part) for part in parts])

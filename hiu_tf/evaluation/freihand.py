@@ -1,8 +1,8 @@
 """FreiHAND's official protocol: the twelve metrics of its script, under their names (docs/evaluation.md).
 
-Joints and vertices in metres, camera frame. Mean errors in centimetres, as the script writes them; PCK with
-error <= threshold at 100 thresholds from 0 to 5 cm; aligned metrics after a similarity that may reflect, of
-joints and meshes apart; F-scores at 5 and 15 mm.
+Joints and vertices are in metres, camera frame. Mean errors are in centimetres, as in the script. PCK counts
+error <= threshold at 100 thresholds from 0 to 5 cm. Aligned metrics follow a similarity that may reflect, fitted to
+joints and to meshes separately. F-scores are at 5 and 15 mm.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ WORDS = (
 _RANGE_M, _STEPS = 0.05, 100
 _F_MM = (5, 15)
 _BATCH = 256
-_BOX, _BONE = 130, (9, 10)  # pixels around the middle; the bone whose length is given
+_BOX, _BONE = 130, (9, 10)  # side of the box in pixels around the picture's middle; the bone whose length is given
 
 
 def official_metrics(predicted: dict, labelled: dict, progress=lambda batches: batches) -> dict[str, float]:
-    """The twelve metrics.
+    """Computes the twelve metrics.
 
     Args:
       predicted, labelled: "xyz" [N, 21, 3] and "verts" [N, 778, 3] each.
@@ -61,7 +61,7 @@ def official_metrics(predicted: dict, labelled: dict, progress=lambda batches: b
     return {name: metrics[name] for name in NAMES}
 
 
-#: In the order of the official scores.txt.
+#: Names of the metrics in the order of the official scores.txt.
 NAMES = (
     "xyz_mean3d", "xyz_auc3d", "xyz_al_mean3d", "xyz_al_auc3d", "mesh_mean3d", "mesh_auc3d", "mesh_al_mean3d",
     "mesh_al_auc3d", "f_score_5", "f_al_score_5", "f_score_15", "f_al_score_15",
@@ -69,19 +69,19 @@ NAMES = (
 
 
 def mirrored_share(predicted: dict, labelled: dict) -> float:
-    """Part of the samples whose mirror image would fit better: near 1 means that predictions are mirrored."""
+    """Share of the samples whose mirror image fits the label better; near 1 means that predictions are mirrored."""
     return float(is_mirrored(predicted["xyz"], labelled["xyz"]).mean())
 
 
 def read_reference(folder: str | Path) -> dict[str, np.ndarray]:
-    """Labels of the evaluation zip: evaluation_xyz.json and evaluation_verts.json of a folder."""
+    """Reads the labels of the evaluation zip: evaluation_xyz.json and evaluation_verts.json in a folder."""
     names = {"xyz": NUM_JOINTS, "verts": NUM_VERTICES}
     return {key: _points(_read(Path(folder) / f"evaluation_{key}.json"), count, f"{folder}/evaluation_{key}.json")
             for key, count in names.items()}  # fmt: skip
 
 
 def read_predictions(path: str | Path, samples: int) -> dict[str, np.ndarray]:
-    """A pred.json ([joints, meshes]) or an .npz with xyz and verts, of so many samples."""
+    """Reads a pred.json ([joints, meshes]) or an .npz with xyz and verts, and checks the number of samples."""
     path = Path(path)
     if path.suffix == ".npz":
         try:
@@ -104,18 +104,18 @@ def read_predictions(path: str | Path, samples: int) -> dict[str, np.ndarray]:
 
 
 def write_predictions(predictor, folder: str | Path, target: str | Path, progress=lambda numbers: numbers) -> int:
-    """Predicts FreiHAND's evaluation pictures and writes the server's pred.json; returns how many there were.
+    """Predicts FreiHAND's evaluation pictures and writes the server's pred.json. Returns the number of pictures.
 
-    The hand is a right one, roughly in the middle of its picture; K is given, and so is the length of a bone,
-    which the official rules allow to use: predictions are scaled to it. Joints are those of the chain of
-    bones; the labels' are regressed from the posed mesh, which differs by millimetres (docs/evaluation.md).
+    Every picture shows a right hand roughly in the middle. K and the length of one bone are given; the official
+    rules allow their use, and predictions are scaled to that length. Our joints come from the kinematic chain; the
+    labels are regressed from the posed mesh, which differs by millimetres (docs/evaluation.md).
 
     Args:
       predictor: a runtime.Predictor whose hand has MANO's vertices.
-      folder: with evaluation/rgb, evaluation_K.json and evaluation_scale.json.
+      folder: contains evaluation/rgb, evaluation_K.json and evaluation_scale.json.
 
     Raises:
-      UserError: another mesh, or a file is missing.
+      UserError: the predictor's hand has another mesh, or a file is missing.
     """
     folder = Path(folder)
     cameras, scales = (_read(folder / f"evaluation_{name}.json") for name in ("K", "scale"))

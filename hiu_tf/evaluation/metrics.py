@@ -1,4 +1,4 @@
-"""The metrics of our own table: those of the tasks; and others that a user asks for."""
+"""The metrics of our own table (those of the tasks), and others that a user asks for by name."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ def metrics_of(tasks) -> tuple[Metric, ...]:
     return tuple(metric for task in tasks for metric in task.metrics)
 
 
-#: Of the paper's tasks.
+#: Metrics of the paper's tasks.
 METRICS = metrics_of(PAPER)
 
 
 def named_metrics(names: list[str]) -> list[Metric]:
-    """Figures of the named protocols of `benchmarks.POINT_PROTOCOLS` for a model's own predictions: their area.
+    """Metrics (areas under the curve) by named protocols of `benchmarks.POINT_PROTOCOLS`, for a model's predictions.
 
     Raises:
-      UserError: a protocol needs what records do not hold.
+      UserError: a protocol needs data that records do not contain.
     """
     for name in names:
         if POINT_PROTOCOLS[name].per == "head":
@@ -40,7 +40,7 @@ def named_metrics(names: list[str]) -> list[Metric]:
 
 
 def with_range(metrics, low: float, high: float, steps: int) -> tuple[Metric, ...]:
-    """The metrics with another range of pixels for the areas of 2D joints; HIU-Data's own is not published."""
+    """Returns the metrics with another pixel range for the AUC of 2D joints. HIU-Data's range is not published."""
     origin = "2D joints in a crop of 256, a range that was asked for"
     other = replace(PIXELS_0_30, origin=origin, low=low, high=high, steps=steps)
     return tuple(replace(metric, protocol=other) if metric.protocol is PIXELS_0_30 else metric for metric in metrics)

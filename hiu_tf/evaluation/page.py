@@ -1,4 +1,4 @@
-"""The page of an evaluation: metrics with their words, curves, where errors come from, best and worst samples."""
+"""The page of an evaluation: metrics with their protocols, curves, breakdowns of errors, best and worst samples."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hiu_tf.metrics.protocols import PointProtocol
 from hiu_tf.runtime.draw import draw_skeleton
 
 _SHOWN, _TILE = 8, 160
-#: What the errors of these metrics are.
+#: Metric -> name and unit of its errors.
 _ERRORS = {
     "joints_2d_auc": "2D (px of 256)",
     "projected_2d_auc": "2D from 3D (px of 256)",
@@ -26,7 +26,7 @@ _RANKED_BY = ("joints_2d_auc", "joints_3d_aligned", "mask_iou")
 
 
 def add_dataset(page: Page, name: str, samples: Samples, measured: dict[str, Measured], metrics=METRICS) -> None:
-    """A section for one data set: the first predictor is the model, the others stand beside it."""
+    """Appends a section for one data set. The first predictor is the model; the others are shown for comparison."""
     page.heading(f"{name}: {len(samples.ids)} samples")
     _add_metrics(page, measured, metrics)
     _add_curves(page, name, measured, metrics)
@@ -43,7 +43,7 @@ def add_dataset(page: Page, name: str, samples: Samples, measured: dict[str, Mea
 
 
 def add_published(page: Page) -> None:
-    """Numbers of others, in tables of their own."""
+    """Appends tables of published results of others."""
     page.heading("Published numbers of others (not measured here)")
     for benchmark, entry in published().items():
         page.text(f"{entry['what']}. Source: {entry['source']}")

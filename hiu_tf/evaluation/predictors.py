@@ -1,4 +1,4 @@
-"""What is evaluated: a network, and a baseline that has not looked at the picture."""
+"""Predictors for evaluation: networks, exported models, and a baseline that ignores the picture."""
 
 from collections.abc import Callable, Iterable
 
@@ -23,7 +23,7 @@ Predict = Callable[[np.ndarray], dict[str, np.ndarray]]
 def network_predictor(
     network: keras_library.Model, hand: HandModel, stack: int = -1, tasks: tuple[Task, ...] = PAPER
 ) -> Predict:
-    """One stack of a network, the last unless another is asked for; `tasks` are the network's."""
+    """Makes a predictor from one stack of a network, by default the last; `tasks` are the network's."""
     size = network.input_shape[1]
     compared = [key for task in tasks for key in task.outputs]
     render = keys.VERTICES in compared
@@ -37,7 +37,7 @@ def network_predictor(
 
 
 def exported_predictor(path: str, threads: int = 2) -> tuple[Predict, int]:
-    """An exported model (.tflite or SavedModel folder) and the side of its crops."""
+    """Loads an exported model (.tflite or SavedModel folder). Returns the predictor and the side of its crops."""
     network, card, _ = load_network(path, threads)
     size, faces = card["image_size"], close_holes(np.array(card["faces"], np.int32))
     render = tf.function(lambda v: silhouette(v, faces, virtual_intrinsics(size), size), autograph=False)
@@ -50,9 +50,9 @@ def exported_predictor(path: str, threads: int = 2) -> tuple[Predict, int]:
 
 
 def mean_predictor(batches: Iterable[dict]) -> Predict:
-    """Says the mean label of some training batches, whatever the picture.
+    """Makes a baseline that predicts the mean label of some training batches for every picture.
 
-    What no batch has a label for is answered with zeros.
+    It predicts zeros for entries without any label.
     """
     sums, counts = {}, {}
     weight_of = {

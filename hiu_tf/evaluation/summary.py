@@ -1,11 +1,11 @@
-"""Figures as a table for people and as JSON for programs."""
+"""Metrics as a Markdown table and as JSON."""
 
 from hiu_tf.evaluation.metrics import METRICS
 from hiu_tf.tables import markdown_table
 
 
 def markdown(results: dict[str, dict[str, dict[str, float]]], metrics=METRICS) -> str:
-    """{data set: {predictor: {protocol: value}}} as one Markdown table per data set, and the protocols' words."""
+    """Formats {data set: {predictor: {metric: value}}} as a Markdown table per data set, with the protocols used."""
     used, parts = set(), []
     for dataset, predictors in results.items():
         names = list(predictors)
@@ -22,7 +22,7 @@ def markdown(results: dict[str, dict[str, dict[str, float]]], metrics=METRICS) -
 
 
 def as_json(results: dict, command: str, metrics=METRICS) -> dict:
-    """The same with units and the protocols' words."""
+    """Converts the same results to JSON data with units and descriptions of the protocols."""
     protocols = {p.name: {"unit": p.unit, "higher_is_better": p.higher_is_better, "words": p.words} for p in metrics}
     return {"command": command, "protocols": protocols, "results": results}
 

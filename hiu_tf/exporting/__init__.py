@@ -1,1 +1,1 @@
-"""From a trained network to files that others run: SavedModel and TFLite, with their card."""
+"""Export of a trained network: SavedModel and TFLite files, with their card."""

@@ -1,4 +1,4 @@
-"""3D from the crop's virtual camera to the real one, in a graph: as `geometry.window.Window.to_camera` does."""
+"""3D from the crop's virtual camera to the real one, in a graph. Twin of `geometry.window.Window.to_camera`."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from hiu_tf.geometry.tensor.camera import look_at_rotation, project
 
 
 def to_camera(outputs: dict, windows: Windows, intrinsics: tf.Tensor, size: int) -> dict[str, tf.Tensor]:
-    """Joints and vertices in the frame of K where it is given, else in the crop's virtual camera, un-mirrored.
+    """Converts joints and vertices to the camera K where K is given, else keeps the virtual camera; undoes mirroring.
 
-    The wrist keeps its pixel, its depth scales with the focal length, the hand turns with the ray through the
+    The wrist keeps its pixel, its depth scales with the focal length, and the hand turns with the ray through the
     crop's centre.
 
     Args:
-      outputs: of the network, with joints_3d [B, 21, 3] and vertices [B, V, 3].
-      windows: where the crops lie.
-      intrinsics: K [B, 3, 3] in pixels of the pictures; all zero where it is not known.
+      outputs: predictions with joints_3d [B, 21, 3] and vertices [B, V, 3].
+      windows: positions of the crops in their pictures.
+      intrinsics: K [B, 3, 3] in pixels of the pictures; all zero if unknown.
     """
     virtual = virtual_intrinsics(size)
     joints, known = outputs[keys.JOINTS_3D], intrinsics[:, 0, 0] > 0

@@ -1,4 +1,4 @@
-"""The card of an exported model: what it takes, what it gives, in which units, how it was made."""
+"""The card of an exported model: its inputs, outputs and units, and how it was trained."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def model_card(
     Args:
       preset, image_size, tasks: of the network.
       hand: the hand model.
-      metrics: what was measured.
-      min_score: what a hand must score to be one (docs/evaluation.md).
+      metrics: measured metrics.
+      min_score: minimum score of a hand; a lower one counts as no hand (docs/evaluation.md).
     """
     signatures = contract(find_tasks(tasks))
     return {
@@ -40,7 +40,7 @@ def model_card(
         "min_score": min_score,
         "input": f"image [B, {image_size}, {image_size}, 3] float32, RGB in [0, 1], one right hand at 1 / {SCALE} of the side",
         "tasks": list(tasks),
-        # What the runtime reads.
+        # Fields that the runtime reads.
         "outputs": {
             name: f"[{', '.join(map(str, output['shape']))}] {output['is']}"
             for name, output in signatures["tensor"]["outputs"].items()
@@ -66,9 +66,9 @@ def card_text(card: dict, files: dict[str, int], tables: list[str], training: st
     """The card for people, Markdown.
 
     Args:
-      files: name -> bytes.
-      tables: what was measured, and how far the files are from the network; "" where it was not.
-      training: a sentence.
+      files: name -> size in bytes.
+      tables: tables of the metrics, and of the files' parity with the network; "" for one that was not measured.
+      training: a sentence that says how the network was trained.
     """
     lines = [f"# {card['name']}", "", training, "", "## Files", ""]
     lines += [f"- `{name}`: {size / 1e6:.1f} MB" for name, size in files.items()]

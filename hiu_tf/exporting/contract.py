@@ -1,4 +1,4 @@
-"""What every signature of an exported model takes and gives: checked in, and held against the exports by tests."""
+"""Inputs and outputs of every signature of an exported model. Tests compare this contract with the exports."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CONTRACT = Path(__file__).with_name("contract.json")
 
 
 def contract(tasks: Iterable[Task] = PAPER) -> dict[str, dict]:
-    """Signature -> use, inputs and outputs, each with dtype, shape and what it is.
+    """Signature -> use, inputs and outputs, each with dtype, shape and description.
 
     Tasks beyond the paper's add their outputs to the signature "tensor". Letters of shapes: B batch, S side of the
     network's crops, V vertices of its hand, H and W of any picture.

@@ -1,6 +1,6 @@
-"""Encoded pictures in a graph: decoded one by one, upright, cut out around the hand; and the way back.
+"""Encoded pictures to crops in a graph: decode, turn upright, cut out around the hand; and crop to picture.
 
-The window of geometry/window.py, in TensorFlow's basic operations, so that servers need no Python.
+Implements the window of geometry/window.py in basic TensorFlow operations, so that servers need no Python.
 """
 
 from __future__ import annotations
@@ -11,24 +11,24 @@ import tensorflow as tf
 
 from hiu_tf.geometry.tensor.window import around_boxes
 
-#: EXIF says how a picture must be turned: tag 0x0112, type 3 (short), count 1, little and big endian.
+#: EXIF's orientation field: tag 0x0112, type 3 (short), count 1, in little and big endian.
 _EXIF_LITTLE = (0x12, 0x01, 0x03, 0x00, 0x01, 0x00, 0x00, 0x00)
 _EXIF_BIG = (0x01, 0x12, 0x00, 0x03, 0x00, 0x00, 0x00, 0x01)
-_EXIF_MARKS = (b"Exif\0\0", b"eXIf")  # of JPEG and PNG
-_EXIF_BYTES = 4096  # the tag stands in the first bytes of the file
+_EXIF_MARKS = (b"Exif\0\0", b"eXIf")  # in JPEG and PNG
+_EXIF_BYTES = 4096  # the tag is in the first bytes of the file
 _SHRINK_AT, _MOST_SHRINK = 1.5, 16.0
-_BLANK = 2  # side of the picture that stands for one that cannot be decoded
+_BLANK = 2  # side of the black picture that replaces one that cannot be decoded
 
 
 class Windows(NamedTuple):
-    """Where the crops of a batch lie in their pictures.
+    """Positions of the crops of a batch in their pictures.
 
     Attributes:
       centre: [B, 2] pixels (x, y).
       side: [B] pixels.
       is_left: [B] bool, whether the crop is mirrored.
-      sizes: [B, 2] int32, height and width of the upright pictures; 0 where none could be decoded.
-      valid: [B] bool.
+      sizes: [B, 2] int32, height and width of the upright pictures; 0 for pictures that could not be decoded.
+      valid: [B] bool, whether the picture could be decoded.
     """
 
     centre: tf.Tensor
@@ -48,8 +48,8 @@ class Windows(NamedTuple):
 def decode(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """One JPEG, PNG, GIF or BMP -> (upright RGB [H, W, 3] uint8, whether it could be decoded).
 
-    What cannot be decoded becomes a small black picture: a data set of one element drops it without failing the
-    other pictures of a batch.
+    A picture that cannot be decoded becomes a small black one. A tf.data set of one element catches the error, so
+    that the other pictures of the batch do not fail.
     """
 
     def picture(text):
@@ -62,11 +62,11 @@ def decode(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def cut_encoded(encoded: tf.Tensor, box, is_left, size: int) -> tuple[tf.Tensor, Windows]:
-    """Encoded pictures [B] -> crops [B, S, S, 3] in [0, 1] and where they lie.
+    """Encoded pictures [B] -> crops [B, S, S, 3] in [0, 1] and their windows.
 
     Args:
       box: [B, 4] x, y, width, height of the hand in pixels; width or height 0: the whole picture is the window.
-      is_left: [B] bool.
+      is_left: [B] bool, whether to mirror the crop.
     """
 
     def one(inputs):
@@ -83,7 +83,7 @@ def cut_encoded(encoded: tf.Tensor, box, is_left, size: int) -> tuple[tf.Tensor,
 
 
 def cut_images(images: tf.Tensor, size: int) -> tuple[tf.Tensor, Windows]:
-    """Pictures [B, H, W, 3] uint8, each the window of one right hand -> crops and where they lie."""
+    """Pictures [B, H, W, 3] uint8, each showing one right hand -> crops of the whole pictures and their windows."""
     batch, shape = tf.shape(images)[0], tf.shape(images)[1:3]
     one = lambda picture: _cut(picture, tf.zeros([4]), False, size)
     signature = tuple(tf.TensorSpec(s, tf.float32) for s in ([size, size, 3], [2], []))
@@ -93,7 +93,7 @@ def cut_images(images: tf.Tensor, size: int) -> tuple[tf.Tensor, Windows]:
 
 
 def masks_as_png(masks: tf.Tensor, windows: Windows, size: int) -> tf.Tensor:
-    """Masks of crops [B, S, S] in [0, 1] -> PNG files [B] of the pictures' sizes, 0 or 255."""
+    """Masks of crops [B, S, S] in [0, 1] -> PNG files [B] in the sizes of the pictures, with values 0 and 255."""
 
     def one(inputs):
         mask, centre, side, mirrored, shape = inputs
@@ -111,7 +111,7 @@ def masks_as_png(masks: tf.Tensor, windows: Windows, size: int) -> tf.Tensor:
 
 
 def _cut(picture, box, mirrored, size):
-    """A window of one picture: crop, centre, side."""
+    """Cuts a window out of one picture. Returns crop, centre, side."""
     whole = tf.cast(tf.shape(picture)[1::-1], tf.float32)  # (width, height)
     given = tf.reduce_all(box[2:] > 0)
     of_box, of_side = around_boxes(box)
@@ -122,7 +122,7 @@ def _cut(picture, box, mirrored, size):
     small = tf.maximum(tf.shape(picture)[:2] // shrink, 1)
     pixels = tf.image.resize(picture[tf.newaxis], small, method="area")
     ratio = whole / tf.cast(small[::-1], tf.float32)
-    pixels = tf.pad(pixels, [[0, 0], [1, 1], [1, 1], [0, 0]])  # its border fades to black, as OpenCV's does
+    pixels = tf.pad(pixels, [[0, 0], [1, 1], [1, 1], [0, 0]])  # the border then fades to black, as in OpenCV
     reach = 0.5 * side * (size - 1) / size
     first, last = ((centre + sign * reach + 0.5) / ratio + 0.5 for sign in (-1.0, 1.0))
     extent = tf.cast(small[::-1], tf.float32) + 1
@@ -134,9 +134,9 @@ def _cut(picture, box, mirrored, size):
 
 
 def _orientation(text):
-    """EXIF's orientation 1..8 of an encoded picture; 1 where it says nothing."""
+    """EXIF orientation 1..8 of an encoded picture; 1 if there is none."""
     values = tf.cast(tf.io.decode_raw(tf.strings.substr(text, 0, _EXIF_BYTES), tf.uint8), tf.int32)
-    values = tf.pad(values, [[0, 2 * len(_EXIF_BIG)]])  # the value after a tag at the end of what was read
+    values = tf.pad(values, [[0, 2 * len(_EXIF_BIG)]])  # so that a tag at the very end has a value
     found = tf.ones([], tf.int32)
     for tag, place in ((_EXIF_LITTLE, 8), (_EXIF_BIG, 9)):
         here = _places(values, tag)[: -len(tag)]
@@ -147,13 +147,13 @@ def _orientation(text):
 
 
 def _places(values, pattern):
-    """Where a row of bytes begins in a vector of bytes, [N - len + 1] bool."""
+    """Whether the pattern starts at each position of a vector of bytes, [N - len + 1] bool."""
     count = tf.size(values) - len(pattern) + 1
     return tf.reduce_all([values[k : k + count] == byte for k, byte in enumerate(pattern)], axis=0)
 
 
 def _upright(picture, orientation):
-    """The picture as EXIF's orientation wants it shown."""
+    """Turns and flips the picture upright by its EXIF orientation."""
     picture = tf.cond(orientation >= 5, lambda: tf.transpose(picture, [1, 0, 2]), lambda: picture)
     across = tf.reduce_any(orientation == [2, 3, 6, 7])
     down = tf.reduce_any(orientation == [3, 4, 7, 8])

@@ -1,4 +1,4 @@
-"""The detector as a .tflite file for the runtime, and as a SavedModel to go on training from."""
+"""Exports the detector: a .tflite file for the runtime, and a SavedModel from which training can continue."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class DetectorModule(tf.Module):
 
     def in_line(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
         """Squares [B, S, S, 3] float32 RGB in [0, 1] -> {MAPS: [B, S/4, S/4, 8]} (codecs/centres.py)."""
-        # What is no number becomes 0 (NaN is the one value that differs from itself): NaN in, never NaN out.
+        # Replaces NaN in the input by 0 (only NaN differs from itself), so that outputs are never NaN.
         image = tf.clip_by_value(tf.where(tf.equal(image, image), image, tf.zeros_like(image)), 0.0, 1.0)
         return {MAPS: self._network(image)}
 
@@ -40,7 +40,7 @@ class DetectorModule(tf.Module):
 
 
 def detector_card(size: int, min_score: float, metrics: dict | None) -> dict:
-    """The card as plain data."""
+    """Makes the card as plain data."""
     cells = size // STRIDE
     return {
         "name": DETECTOR,
@@ -56,7 +56,7 @@ def detector_card(size: int, min_score: float, metrics: dict | None) -> dict:
 
 
 def detector_text(card: dict, measured: str, training: str) -> str:
-    """The card for people, Markdown."""
+    """Makes the card as Markdown text."""
     return "\n\n".join(
         [
             f"# {card['name']}",

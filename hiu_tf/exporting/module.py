@@ -1,4 +1,4 @@
-"""The exported computation: crops, pictures or encoded pictures in, hands out; one signature for each use."""
+"""The exported computation: from crops, pictures or encoded pictures to hands, with one signature for each use."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class HIUModule(tf.Module):
       tasks: of the network.
 
     Attributes:
-      outputs: of `predict` and of the signature "tensor", in the order of the card.
+      outputs: names of the outputs of `predict` and of the signature "tensor", in the order of the card.
 
     Raises:
-      UserError: the network lacks a task whose predictions the signatures promise.
+      UserError: the network lacks a task whose predictions the signatures return.
     """
 
     def __init__(self, network: keras.Model, hand: HandModel, tasks: tuple[Task, ...] = PAPER):
@@ -44,13 +44,13 @@ class HIUModule(tf.Module):
             )
         self.tasks, self.outputs = tasks, tuple(key for task in tasks for key in task.outputs)
         last = keras.Model(network.input, network.output[-1])
-        # Only the weights are tracked: a tracked Keras model is saved layer by layer, with a traced
-        # function for each, which takes minutes and serves nobody.
+        # Tracks only the weights: a tracked Keras model is saved layer by layer, with a traced function
+        # for each, which takes minutes and is never used.
         self.weights = last.variables
         self._network = lambda image: last(image, training=False)
         self.hand, self.size = hand, network.input_shape[1]
         crops = _spec([None, self.size, self.size, 3], tf.float32, keys.IMAGE)
-        # One function for all signatures: its constants, megabytes of the hand model, are saved once.
+        # All signatures share one function, so that its constants (megabytes of the hand model) are saved once.
         self._shared = tf.function(self._never_empty, input_signature=[crops], autograph=False)
 
     def predict(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -58,7 +58,7 @@ class HIUModule(tf.Module):
         return _named(self._shared(image), self.outputs)
 
     def in_line(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
-        """As `predict`, as one plain graph that does not look at the batch: what interpreters on phones run fast."""
+        """As `predict`, but as one flat graph without the special case of an empty batch: fast on phones."""
         return _named(self._everything(image), self.outputs)
 
     def dense(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -86,13 +86,13 @@ class HIUModule(tf.Module):
         return {name: _concrete(function, specs) for name, (function, specs) in functions.items()}
 
     def _never_empty(self, image):
-        """An empty batch is computed as one blank crop that nobody sees."""
+        """Pads an empty batch with one blank crop and drops its results."""
         count = tf.shape(image)[0]
         image = tf.pad(image, [[0, tf.cast(count == 0, tf.int32)], [0, 0], [0, 0], [0, 0]])
         return {name: value[:count] for name, value in self._everything(image).items()}
 
     def _everything(self, image):
-        # What is no number becomes 0 (NaN is the one value that differs from itself): NaN in, never NaN out.
+        # Replaces NaN in the input by 0 (only NaN differs from itself), so that outputs are never NaN.
         image = tf.clip_by_value(tf.where(tf.equal(image, image), image, tf.zeros_like(image)), 0.0, 1.0)
         found = reconstruct(self._network(image), self.hand, self.size, self.tasks)
         return {name: found[name] for name in dict.fromkeys((*self.outputs, *_DENSE))}
@@ -103,7 +103,7 @@ class HIUModule(tf.Module):
             return tf.ensure_shape(tf.identity(image), [None, self.size, self.size, 3])
 
     def _whole(self, image_bytes):
-        """Crops of pictures that each show one right hand, and their windows."""
+        """Crops of whole pictures that each show one right hand, and their windows."""
         count = tf.shape(image_bytes)[0]
         return cut_encoded(image_bytes, tf.zeros([count, 4]), tf.zeros([count], tf.bool), self.size)
 
@@ -125,7 +125,7 @@ class HIUModule(tf.Module):
         return self._answer(self.predict(crops), windows, names)
 
     def _answer(self, outputs, windows, names):
-        """Outputs with 2D joints in the pixels of the pictures that were sent."""
+        """Selects the named outputs and converts 2D joints to pixels of the input pictures."""
         outputs |= {keys.JOINTS_2D: windows.to_picture(outputs[keys.JOINTS_2D], self.size)}
         score = {"hand_score": tf.reduce_mean(outputs[keys.SCORES], axis=1)}
         return {name: outputs[name] for name in names} | score | _about(windows)
@@ -136,7 +136,7 @@ def _about(windows):
 
 
 def _named(outputs, names):
-    """An identity gives each output a name of its own in the exported graph."""
+    """Names each output in the exported graph by an identity operation."""
     return {name: tf.identity(outputs[name], name=name) for name in names}
 
 

@@ -1,4 +1,4 @@
-"""How far an exported file is from the network it was made of, and what that does to every metric."""
+"""Parity: how far predictions of an exported file are from those of its network, and how much each metric changes."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _MESH = ("mesh_root", "mesh_aligned")
 
 
 class Parity(NamedTuple):
-    """Of one file against the Keras network, over some pictures.
+    """Differences of one exported file from the Keras network, over some pictures.
 
     Attributes:
-      pixels, millimetres: (median, mean, max) distance of 2D joints in pixels of a crop of 256, and of vertices from
-        their wrists in millimetres.
+      pixels, millimetres: (median, mean, max) distance between the two predictions: of 2D joints in pixels of a crop
+        of 256, and of wrist-relative vertices in millimetres.
       mask: mean absolute difference of the mask.
       pixel_error: change of the mean 2D error, pixels of a crop of 256; NaN without 2D labels.
-      changes: metric -> its value by the file minus its value by the network.
-      pictures: how many.
+      changes: metric -> value of the file minus value of the network.
+      pictures: number of pictures.
     """
 
     pixels: tuple[float, float, float]
@@ -38,7 +38,7 @@ class Parity(NamedTuple):
 
 
 def parity(reference: Predict, candidates: dict[str, Predict], batches: Iterable[dict], size: int) -> dict[str, Parity]:
-    """{name: how far it is from the reference} over labelled batches."""
+    """Compares candidates with the reference over labelled batches: {name: parity}."""
     differences = {name: [] for name in candidates}
     last = {}
 
@@ -69,12 +69,12 @@ def parity(reference: Predict, candidates: dict[str, Predict], batches: Iterable
 
 
 def beyond_limits(found: dict[str, Parity], allowed: dict[str, tuple[float, float]]) -> dict[str, str]:
-    """Which files move predictions or change errors more than they may: {name: in words}.
+    """Finds files whose predictions or errors differ by more than the limits: {name: description}.
 
     Args:
-      found: by name.
-      allowed: how far half of the points may move, and how much mean errors may change: pixels of a crop of 256, and
-        millimetres.
+      found: name -> parity.
+      allowed: name -> limits (pixels of a crop of 256, millimetres) of the median difference of points and of the
+        change of mean errors.
     """
     wrong = {}
     for name, part in found.items():
@@ -85,14 +85,14 @@ def beyond_limits(found: dict[str, Parity], allowed: dict[str, tuple[float, floa
         texts = [
             f"{what} by {value:.3g} {unit} (limit {limits[unit]:g})"
             for what, value, unit in checks
-            if not abs(value) <= limits[unit]  # NaN is no pass
+            if not abs(value) <= limits[unit]  # NaN fails, too
         ]
         wrong |= {name: ", ".join(texts)} if texts else {}
     return wrong
 
 
 def parity_table(found: dict[str, Parity]) -> str:
-    """As Markdown: differences, and the change of every metric."""
+    """Formats as Markdown: differences, and the change of every metric."""
     metrics = list(dict.fromkeys(name for part in found.values() for name in part.changes))
     header = [
         "file",

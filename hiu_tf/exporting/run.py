@@ -1,4 +1,4 @@
-"""A trained network to the files that ship: made, held against the network, published together, with their card."""
+"""Exports a trained network: writes the files, compares them with the network, and publishes them with their card."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from hiu_tf.exporting.saved_model import next_version
 from hiu_tf.exporting.targets import SAVED, TARGETS, Options
 from hiu_tf.runtime.results import write_text
 
-CALIBRATION = 128  # pictures on which ranges are measured
+CALIBRATION = 128  # pictures on which quantisation ranges are measured
 
 
 def export(
@@ -38,15 +38,15 @@ def export(
     Args:
       run: a `training.folder.Run`.
       out: folder of the model; versions of the SavedModel are numbered in it.
-      targets: names of TARGETS. The SavedModel is always made: a training can start from it.
-      examples: (split, count) -> labelled batches, for ranges and for parity, or None for no parity.
-      metrics: of hiu evaluate, for the card.
-      training: a sentence for the card: how the network was trained.
-      min_score: what a hand must score to be one, for the card.
-      options: of the files.
+      targets: names of TARGETS. The SavedModel is always made, so that a training can start from it.
+      examples: (split, count) -> labelled batches for quantisation ranges and for parity; None: no parity check.
+      metrics: results of hiu evaluate, for the card.
+      training: a sentence for the card that says how the network was trained.
+      min_score: minimum score of a hand, for the card.
+      options: options of the files.
 
     Raises:
-      UserError: a file differs too much from the network and was left out; nothing is published if that is the SavedModel.
+      UserError: a file differs too much from the network and was not published. If it is the SavedModel, nothing is.
     """
     out, names, options = Path(out), list(dict.fromkeys([SAVED, *targets])), options or Options()
     module = HIUModule(run.network, run.hand, run.tasks)
@@ -56,7 +56,7 @@ def export(
         options = options._replace(crops=_crops(examples))
     out.mkdir(parents=True, exist_ok=True)
     clear_leftovers(out)
-    # A server may be watching the folder: nothing is in its place before all of it is good.
+    # A server may be watching the folder: files are moved there only after all of them have passed.
     with scratch_folder(out) as scratch:
         made = {}
         for name in names:
@@ -87,7 +87,7 @@ def _crops(examples):
 
 
 def _held_against(run, made, examples, size):
-    """Parity of everything that was made with the network."""
+    """Compares all exported files with the network."""
     print("comparing with the network ...", file=sys.stderr, flush=True)
     reference = network_predictor(run.network, run.hand, tasks=run.tasks)
     found = parity(

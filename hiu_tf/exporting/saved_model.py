@@ -1,4 +1,4 @@
-"""SavedModel in TF Serving's layout: NAME/VERSION/, written beside and renamed."""
+"""SavedModel in TF Serving's layout NAME/VERSION/, written atomically."""
 
 from pathlib import Path
 
@@ -26,10 +26,10 @@ def export_saved_model(module: HIUModule, folder: Path, card: dict) -> Path:
             checksums = {path.relative_to(scratch).as_posix(): checksum(path.read_bytes()) for path in parts}
             write_card(scratch / "assets.extra", card | {"files": checksums})
         return version
-    except (OSError, tf.errors.OpError) as error:  # a full disk is either
+    except (OSError, tf.errors.OpError) as error:  # a full disk raises either
         raise UserError(f"cannot write the model to {folder}: {error}") from error
 
 
 def next_version(folder: Path) -> Path:
-    """Where the next version of a model goes: one more than the highest number in its folder."""
+    """Folder of the next version of a model: one more than the highest number in its folder."""
     return folder / str(1 + max([int(path.name) for path in folder.iterdir() if path.name.isdecimal()], default=0))

@@ -1,6 +1,6 @@
-"""What a network is exported as: one `Target` for each kind of file, in one table.
+"""Targets of the export: one `Target` for each kind of file, in the table TARGETS.
 
-A new kind is one function that writes it, and one line in TARGETS.
+A new kind of file needs one function that writes it and one line in TARGETS.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ SAVED = "SavedModel"
 
 
 class Options(NamedTuple):
-    """What the user may choose.
+    """Options of the export.
 
     Attributes:
-      batch: crops of one call of a TFLite file; None: resizable.
-      mask: whether TFLite files give the mask.
-      crops: [N, S, S, 3] in [0, 1], for targets that measure ranges on pictures.
+      batch: number of crops per call of a TFLite file; None: resizable.
+      mask: whether TFLite files output the mask.
+      crops: [N, S, S, 3] in [0, 1], for targets that measure quantisation ranges.
     """
 
     batch: int | None = 1
@@ -37,11 +37,11 @@ class Target(NamedTuple):
     """One kind of file.
 
     Attributes:
-      write: (module, folder, card, options) -> path of what it has written in the folder.
-      limits: how far half of its points may be from the network's, and how much mean errors may change: pixels of a
-        crop of 256, and millimetres.
+      write: (module, folder, card, options) -> path of the written file.
+      limits: (pixels of a crop of 256, millimetres): limits of the median difference of its points from the
+        network's, and of the change of mean errors.
       needs_crops: whether `write` needs options.crops.
-      open: path -> predictor, to compare it with the network.
+      open: path -> predictor, for the comparison with the network.
     """
 
     write: Callable[[HIUModule, Path, dict, Options], Path]

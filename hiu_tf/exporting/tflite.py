@@ -1,4 +1,4 @@
-"""TFLite files: built-in operations only, a fixed or free batch, the signature "tensor" with named outputs."""
+"""TFLite files: built-in operations only, a fixed or resizable batch, the signature "tensor" with named outputs."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from hiu_tf.exporting.module import HIUModule
 from hiu_tf.runtime.backend import SIGNATURE
 from hiu_tf.runtime.card import CARD, checksum
 
-#: What int8 files compute in int8, by the names of the network's layers: the convolutions before the predictions.
-#: Predictions, regressor and hand stay in float32, which would lose pixels and millimetres.
+#: Layers that int8 files compute in int8, by name: the convolutions before the predictions. Predictions, regressor
+#: and hand stay in float32, because int8 would cost them pixels and millimetres.
 _IN_INT8 = re.compile(r"(stem\d|stack\d+_(?!attention|regressor)[a-z]+_(?!predict))")
-#: Kinds of operations that may be computed in int8 at all.
+#: Kinds of operations that may be computed in int8.
 _INT8_KINDS = {"CONV_2D", "DEPTHWISE_CONV_2D", "AVERAGE_POOL_2D", "RESIZE_BILINEAR", "RELU"}
 
 
@@ -40,15 +40,15 @@ def export_tflite(
     """Converts the module.
 
     Args:
-      module: what is converted.
+      module: the module to convert.
       path: of the file.
-      precision: one of PRECISIONS. float16 and dynamic store weights small (dynamic computes convolutions in
-        int8 with ranges found as they come); int8 computes convolutions in int8 with ranges measured on `crops` and
-        keeps predictions, regressor and geometry in float32.
-      crops: [N, S, S, 3] in [0, 1], needed for int8: a hundred or more that look like what will come.
-      card: put into the file as model.json, a ZIP at its end that interpreters do not see and `unzip` reads.
-      batch: crops of one call; None: as many as the interpreter's input is resized to.
-      mask: whether the mask is among the outputs; without it everything that only the mask needs falls away.
+      precision: one of PRECISIONS. float16 and dynamic store smaller weights (dynamic computes convolutions in
+        int8 with ranges measured at run time). int8 computes convolutions in int8 with ranges measured on `crops`
+        and keeps predictions, regressor and geometry in float32.
+      crops: [N, S, S, 3] in [0, 1], needed for int8: a hundred or more crops typical of the later inputs.
+      card: appended to the file as model.json in a ZIP, which interpreters ignore and `unzip` reads.
+      batch: number of crops per call; None: the batch to which the interpreter's input is resized.
+      mask: whether the mask is an output; without it everything that only the mask needs is removed.
 
     Raises:
       ValueError: unknown precision, or int8 without crops.
@@ -60,7 +60,7 @@ def export_tflite(
     spec = tf.TensorSpec([batch, module.size, module.size, 3], tf.float32, name=keys.IMAGE)
     function = tf.function(lambda image: _outputs_of(module, image, mask), input_signature=[spec], autograph=False)
     with tempfile.TemporaryDirectory() as folder, _without_statistics():
-        # Only a SavedModel carries the signature's names into the file.
+        # Conversion keeps the signature's names only from a SavedModel.
         tf.saved_model.save(module, folder, signatures={SIGNATURE: function.get_concrete_function()})
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[SIGNATURE])
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
@@ -77,14 +77,14 @@ def _outputs_of(module, image, mask):
 
 
 def attach_card(path: Path, card: dict) -> None:
-    """Appends a card, and in it the checksum of the file as it is, to a .tflite file."""
+    """Appends a card to a .tflite file. The card includes the checksum of the file before appending."""
     card = card | {"sha256": checksum(path.read_bytes())}
     with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(CARD, json.dumps(card))
 
 
 def delegated_share(path: Path, operation: str = "CONV_2D") -> float:
-    """Share of a file's operations of one kind that XNNPACK, the CPU's fast path, takes."""
+    """Share of a file's operations of one kind that XNNPACK, the fast path on CPUs, executes."""
     interpreter = tf.lite.Interpreter(str(path))
     interpreter.allocate_tensors()
     nodes = interpreter._get_ops_details()
@@ -140,7 +140,7 @@ def _int8(converter, crops):
 
 
 def _outputs(content):
-    """(name, kind of operation) of everything that the operations of a float file give."""
+    """(name, kind of operation) of every operation output of a float file."""
     interpreter = tf.lite.Interpreter(model_content=content)
     names = {tensor["index"]: tensor["name"] for tensor in interpreter.get_tensor_details()}
     nodes = interpreter._get_ops_details()
@@ -152,7 +152,7 @@ PRECISIONS: dict[str, Callable] = {"float32": _float32, "float16": _float16, "dy
 
 @contextmanager
 def _without_statistics():
-    """The converter prints pages of counts from C++; its errors come as exceptions."""
+    """Hides the pages of statistics that the converter prints from C++. Errors are still raised as exceptions."""
     sys.stderr.flush()
     kept = os.dup(2)
     with open(os.devnull, "w") as nowhere:

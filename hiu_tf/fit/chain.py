@@ -1,6 +1,6 @@
-"""The 21 joints of a posed hand and their derivatives by every parameter. NumPy, float64, batched.
+"""The 21 joints of a posed hand and their derivatives with respect to every parameter. NumPy, float64, batched.
 
-A fingertip is a point of its finger's last bone here. That is exact for our own hand, whose tips follow the last
+Here a fingertip is a fixed point of its finger's last bone. That is exact for our own hand, whose tips follow the last
 bone alone; MANO's tips also move a little with the blend shapes.
 """
 
@@ -14,19 +14,19 @@ from hiu_tf.conventions.skeleton import MODEL_TO_KEYPOINTS, NUM_JOINTS
 from hiu_tf.geometry.rotation import cross_matrix, rotation_and_jacobian, rotation_matrix
 from hiu_tf.hand.model import NUM_SHAPE, HandModel
 
-#: Joints 1..20 as [finger, place from the palm]; the first three of each are joints of the hand model.
+#: Key points 1..20 as [finger, position from the palm]; the first three of each finger are joints of the hand model.
 FINGERS = np.arange(1, NUM_JOINTS).reshape(5, 4)
-#: Row of theta [15, 3] that turns each of these joints, [5, 3].
+#: Row of theta [15, 3] that rotates each of these model joints, [5, 3].
 _THETA = MODEL_TO_KEYPOINTS[FINGERS[:, :3]] - 1
-#: Joint before each of FINGERS.
+#: Parent of each of FINGERS.
 _PARENTS = np.concatenate([np.zeros((5, 1), int), FINGERS[:, :3]], axis=1)
-#: Which joint of a finger (of 3) turns which (of 4), as places in [5, 3, 4].
+#: Whether rotating a finger's model joint (of 3) moves its key point (of 4), [5, 3, 4].
 _AFTER = np.broadcast_to(np.arange(4) > np.arange(3)[:, np.newaxis], (5, 3, 4))
 
 SHAPE, POSE = slice(0, NUM_SHAPE), slice(NUM_SHAPE, NUM_SHAPE + 45)
 ROTATION, TRANSLATION = slice(55, 58), slice(58, 61)
 NUM_PARAMETERS = 61
-#: The same as joints [30, 1] and columns of the derivatives [30, 3].
+#: The same pairs as indices: moved key points [30, 1] and columns of the derivatives [30, 3].
 _TURNED = np.broadcast_to(FINGERS[:, np.newaxis], _AFTER.shape)[_AFTER][:, np.newaxis]
 _TURNING = NUM_SHAPE + 3 * np.broadcast_to(_THETA[..., np.newaxis], _AFTER.shape)[_AFTER][:, np.newaxis] + np.arange(3)
 
@@ -48,7 +48,7 @@ class Hands:
     translation: np.ndarray
 
     def moved(self, step: np.ndarray) -> Hands:
-        """The hands after a step [N, 61] of `Chain.derivatives`' parameters."""
+        """Returns the hands after a step [N, 61] in the parameters of `Chain.derivatives`."""
         return Hands(
             self.shape + step[:, SHAPE],
             self.pose + step[:, POSE].reshape(-1, 15, 3),
@@ -57,11 +57,11 @@ class Hands:
         )
 
     def part(self, rows) -> Hands:
-        """Some of the hands."""
+        """Returns a subset of the hands."""
         return Hands(**{name: value[rows] for name, value in vars(self).items()})
 
     def where(self, chosen: np.ndarray, other: Hands) -> Hands:
-        """These hands where `chosen` [N], the others elsewhere."""
+        """Returns these hands where `chosen` [N] is true, else those of `other`."""
         pairs = zip(vars(self).values(), vars(other).values())
         return Hands(*(np.where(chosen.reshape(-1, *[1] * (a.ndim - 1)), a, b) for a, b in pairs))
 
@@ -77,20 +77,20 @@ class Chain:
         self._by_shape = self._moves.transpose(2, 0, 1).reshape(NUM_SHAPE, -1)
 
     def joints(self, hands: Hands) -> np.ndarray:
-        """[N, 21, 3] metres, camera frame."""
+        """Joints [N, 21, 3] in metres, camera frame."""
         return self.posed(hands)[0]
 
     def posed(self, hands: Hands) -> tuple[np.ndarray, np.ndarray]:
-        """Joints [N, 21, 3], and the frame from each joint of a finger to its next [N, 5, 4, 3, 3].
+        """Joints [N, 21, 3], and the rotation of each bone of each finger [N, 5, 4, 3, 3].
 
-        The first frame of a finger is that from the wrist, R.
+        The first bone of a finger starts at the wrist and has the rotation R.
         """
         return self._posed(hands, rotation_matrix(hands.pose))
 
     def derivatives(self, hands: Hands) -> tuple[np.ndarray, np.ndarray]:
         """Joints [N, 21, 3] and their derivatives [N, 21, 3, 61].
 
-        The parameters are beta, theta, a small rotation of the camera frame that is applied after R, and T.
+        The parameters are beta, theta, a small rotation in the camera frame applied after R, and T.
         """
         local, jacobian = rotation_and_jacobian(hands.pose)
         joints, frames = self._posed(hands, local)
@@ -98,7 +98,7 @@ class Chain:
         table[..., SHAPE] = self._moved_by_shape(frames)
         table[..., ROTATION] = -cross_matrix(joints - hands.translation[:, np.newaxis])
         table[..., TRANSLATION] = np.eye(3)
-        # Each joint turns what comes after it in its finger: the axes are those of d theta in the camera frame.
+        # Each joint rotates the key points after it in its finger; the axes are those of d theta in the camera frame.
         axes = (frames[:, :, :3] @ jacobian[:, _THETA])[:, :, :, np.newaxis]
         chain = joints[:, FINGERS]
         arms = (chain[:, :, np.newaxis] - chain[:, :, :3, np.newaxis])[..., np.newaxis]
@@ -121,7 +121,7 @@ class Chain:
         return joints, frames
 
     def _moved_by_shape(self, frames):
-        """Derivatives of the joints by beta, [N, 21, 3, 10]: sums over the bones before them."""
+        """Derivatives of the joints with respect to beta, [N, 21, 3, 10]: sums over the bones up to each joint."""
         table = np.empty((len(frames), NUM_JOINTS, 3, NUM_SHAPE))
         table[:, 0] = frames[:, 0, 0] @ self._moves[0]
         bones = frames @ (self._moves[FINGERS] - self._moves[_PARENTS])
@@ -130,6 +130,6 @@ class Chain:
 
 
 def _cross(a, b):
-    """Cross product over the last axis but one, broadcast."""
+    """Cross product over the second-to-last axis, broadcast."""
     (ax, ay, az), (bx, by, bz) = np.moveaxis(a, -2, 0), np.moveaxis(b, -2, 0)
     return np.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], axis=-2)

@@ -1,6 +1,6 @@
-"""What is known about a hand, and how far a posed hand is from it: residuals and their derivatives. NumPy, batched.
+"""Evidence about hands, and residuals of posed hands against it, with derivatives. NumPy, batched.
 
-Every residual is divided by the deviation that is expected of it, so that the sum of squares is a log likelihood.
+Every residual is divided by its expected standard deviation, so that the sum of squares is a log likelihood.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from hiu_tf.hand.model import NUM_SHAPE, HandModel
 
 @dataclass(frozen=True)
 class Deviations:
-    """One standard deviation of each kind of evidence.
+    """Expected standard deviation of each kind of evidence.
 
     Attributes:
       joints_2d: of 2D joints, as a share of the longer side of the hand's box.
-      directions: of unit vectors along bones, about radians.
-      joints_3d: of 3D joints about the wrist, metres.
-      pose: radians that are added to the model's own deviations of natural poses.
-      limits: radians beyond a joint's limit.
+      directions: of unit vectors along bones, roughly in radians.
+      joints_3d: of 3D joints relative to the wrist, metres.
+      pose: radians added in quadrature to the hand model's deviations of natural poses.
+      limits: of joint angles beyond their limits, radians.
       shape: of beta.
     """
 
@@ -39,7 +39,7 @@ class Deviations:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is known about N right hands, in one camera frame each. Weights are >= 0; 0 means not known.
+    """Evidence about N right hands, each in its own camera frame. Weights are >= 0; 0 means unknown.
 
     Attributes:
       joints_2d: [N, 21, 2] pixels, joints_2d_weight: [N, 21].
@@ -59,12 +59,12 @@ class Evidence:
     joints_3d_weight: np.ndarray
 
     def part(self, rows) -> Evidence:
-        """The evidence of some of the hands."""
+        """Returns the evidence for a subset of the hands."""
         return Evidence(**{name: value[rows] for name, value in vars(self).items()})
 
 
 class Residuals:
-    """Residuals of hands of one model against evidence and prior."""
+    """Residuals of posed hands against evidence and prior, for one hand model."""
 
     def __init__(self, hand: HandModel, deviations: Deviations = Deviations()):
         self.chain, self.deviations = Chain(hand), deviations
@@ -72,7 +72,7 @@ class Residuals:
         self._limits, self._low, self._high = _limits(deviations.limits)
 
     def __call__(self, evidence: Evidence, hands: Hands) -> tuple[np.ndarray, np.ndarray]:
-        """Residuals [N, M] and their derivatives [N, M, 61] by the parameters of `Chain.derivatives`."""
+        """Residuals [N, M] and their derivatives [N, M, 61] with respect to the parameters of `Chain.derivatives`."""
         joints, table = self.chain.derivatives(hands)
         parts = [self._joints_2d(evidence, joints, table), self._directions(evidence, joints, table)]
         if evidence.joints_3d_weight.any():
@@ -102,7 +102,7 @@ class Residuals:
         return _weighted(error, table - table[:, :1], np.sqrt(known.joints_3d_weight) / self.deviations.joints_3d)
 
     def _naturalness(self, hands):
-        """The Gaussian of natural poses in its own directions, and that of beta."""
+        """Residuals of the Gaussian priors of theta (along its principal directions) and beta."""
         count = len(hands.shape)
         parameters = np.concatenate([hands.shape, hands.pose.reshape(count, -1)], axis=1) - self._prior_mean
         return parameters @ self._prior[:, : len(self._prior_mean)].T, np.broadcast_to(
@@ -110,7 +110,7 @@ class Residuals:
         )
 
     def _beyond_limits(self, hands):
-        """Flexion, abduction and twist beyond what joints allow."""
+        """Residuals of flexion, abduction and twist beyond the limits of the joints."""
         angles = hands.pose.reshape(-1, 45) @ self._limits[:, POSE].T
         beyond = np.maximum(angles - self._high, 0) + np.minimum(angles - self._low, 0)
         return beyond, self._limits * (beyond != 0)[..., np.newaxis]
@@ -123,14 +123,14 @@ def directions_of(joints: np.ndarray) -> np.ndarray:
 
 
 def _weighted(error, moves, scale):
-    """[N, K, C] and [N, K, C, 61] times [N, K], as rows."""
+    """Multiplies [N, K, C] and [N, K, C, 61] by [N, K] and flattens K and C to rows."""
     count = len(error)
     error, moves = error * scale[..., np.newaxis], moves * scale[..., np.newaxis, np.newaxis]
     return error.reshape(count, -1), moves.reshape(count, -1, NUM_PARAMETERS)
 
 
 def _prior(hand, deviations):
-    """Rows [55, 61] that weigh beta and theta by what is natural, and the mean [55] of both."""
+    """Rows [55, 61] that map beta and theta to deviations from the prior, and the prior's mean [55]."""
     spread = np.sqrt(np.square(hand.pose_deviations.astype(float)) + deviations.pose**2)
     rows = np.zeros((NUM_SHAPE + 45, NUM_PARAMETERS))
     rows[:NUM_SHAPE, SHAPE] = np.eye(NUM_SHAPE) / deviations.shape
@@ -139,7 +139,10 @@ def _prior(hand, deviations):
 
 
 def _limits(deviation):
-    """Rows [45, 61]: flexion, abduction, twist of each joint, in deviations; their lower and upper limits [45]."""
+    """Rows [45, 61] that give flexion, abduction and twist of each joint; their lower and upper limits [45].
+
+    All three are in units of the standard deviation.
+    """
     rows, limits = np.zeros((15, 3, NUM_PARAMETERS)), np.zeros((15, 3, 2))
     for finger in anatomy.FINGERS_MM:
         joints = anatomy.pose_rows(finger)

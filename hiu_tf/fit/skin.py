@@ -1,4 +1,4 @@
-"""The mesh of posed hands by linear blend skinning. NumPy; the hand layer's twin where there is no TensorFlow."""
+"""The mesh of posed hands by linear blend skinning. NumPy twin of the hand layer, for use without TensorFlow."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from hiu_tf.fit.chain import FINGERS, Chain, Hands
 from hiu_tf.geometry.rotation import rotation_matrix
 from hiu_tf.hand.model import HandModel
 
-#: Joints of the hand model that turn each finger's first three joints, [5, 3].
+#: Joints of the hand model for the first three key points of each finger, [5, 3].
 _TURNING = MODEL_TO_KEYPOINTS[FINGERS[:, :3]]
 
 
@@ -21,13 +21,13 @@ class Skin:
         self._joint_moves = np.einsum("jv,vcs->sjc", hand.joint_regressor, hand.shape_directions)
 
     def __call__(self, hands: Hands) -> np.ndarray:
-        """Vertices [N, V, 3] float32, metres, camera frame: what `hand.layer.pose_hand` gives for the same parameters."""
+        """Vertices [N, V, 3] float32, metres, camera frame, equal to those of `hand.layer.pose_hand`."""
         count = len(hands.shape)
         joints, frames = self._chain.posed(hands)
         rotations, positions = np.empty((count, NUM_MODEL_JOINTS, 3, 3)), np.empty((count, NUM_MODEL_JOINTS, 3))
         rotations[:, 0], positions[:, 0] = hands.rotation, joints[:, 0]
         rotations[:, _TURNING], positions[:, _TURNING] = frames[:, :, 1:], joints[:, FINGERS[:, :3]]
-        # Blended about the wrist: half a metre of depth would take float32's digits.
+        # Blends relative to the wrist: half a metre of depth would cost float32 precision.
         positions -= hands.translation[:, np.newaxis]
         rest = self._hand.joints + np.tensordot(hands.shape, self._joint_moves, axes=1)
         offsets = positions - np.einsum("njab,njb->nja", rotations, rest)

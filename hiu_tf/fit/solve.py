@@ -1,4 +1,4 @@
-"""Levenberg-Marquardt for many hands at once, and where it starts. NumPy."""
+"""Levenberg-Marquardt for many hands at once, and its starting points. NumPy."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from hiu_tf.fit.chain import Chain, Hands
 from hiu_tf.fit.evidence import Evidence, Residuals
 from hiu_tf.hand.poses import gesture_pose
 
-#: Gestures that a fit without a better idea starts from.
+#: Gestures from which a fit without an initial guess starts.
 STARTS = ("relaxed", "open", "fist")
 _PALM = [Joint.WRIST, Joint.INDEX1, Joint.MIDDLE1, Joint.RING1, Joint.LITTLE1]
-#: Residuals beyond this many deviations pull with constant force (Huber): one wrong joint must not bend the hand.
+#: Threshold of the Huber loss in standard deviations, which limits the influence of a single wrong joint.
 _OUTLIER = 3.0
 _DAMPING, _EASE, _STIFFEN = 1e-2, 0.3, 8.0
 
 
 def refine(residuals: Residuals, evidence: Evidence, hands: Hands, steps: int = 20) -> tuple[Hands, np.ndarray]:
-    """Moves N hands towards their evidence.
+    """Fits N hands to their evidence from a given start.
 
     Args:
       residuals: of the hand model.
       evidence: of N hands.
-      hands: where to start.
-      steps: Levenberg-Marquardt steps; each solves 61 equations a hand.
+      hands: initial parameters.
+      steps: number of Levenberg-Marquardt steps; each solves 61 equations per hand.
 
     Returns:
-      The hands, and their costs [N]: half the sum of squared deviations, robust.
+      The fitted hands, and their costs [N]: half the sum of squared residuals, with Huber's robust loss.
     """
     damping = np.full(len(hands.shape), _DAMPING)
     error, moves = residuals(evidence, hands)
@@ -55,7 +55,7 @@ def refine(residuals: Residuals, evidence: Evidence, hands: Hands, steps: int = 
 
 
 def fit(residuals: Residuals, evidence: Evidence, steps: int = 20) -> tuple[Hands, np.ndarray]:
-    """Fits hands from several starts and keeps the best of each. Returns hands and costs [N] as `refine` does."""
+    """Fits hands from several starts and keeps the best fit of each hand. Returns hands and costs [N] like `refine`."""
     best = None
     for gesture in STARTS:
         hands, cost = refine(residuals, evidence, start(residuals.chain, evidence, gesture_pose(gesture)), steps)
@@ -67,7 +67,7 @@ def fit(residuals: Residuals, evidence: Evidence, steps: int = 20) -> tuple[Hand
 
 
 def start(chain: Chain, evidence: Evidence, pose: np.ndarray) -> Hands:
-    """Hands of mean shape in one pose [15, 3], turned and moved onto the evidence's palm."""
+    """Hands of mean shape in one pose [15, 3], rotated and translated to match the palm of the evidence."""
     count = len(evidence.box)
     bones = _unit(chain.points[_PALM[1:]] - chain.points[0])
     u, _, vt = np.linalg.svd(np.einsum("nbi,bj->nij", _palm_directions(evidence), bones))
@@ -78,7 +78,7 @@ def start(chain: Chain, evidence: Evidence, pose: np.ndarray) -> Hands:
 
 
 def _palm_directions(evidence):
-    """Unit vectors [N, 4, 3] from the wrist to the four finger roots: by 3D joints, or else by directions."""
+    """Unit vectors [N, 4, 3] from the wrist to the four finger roots, by 3D joints or else by directions of bones."""
     by_joints = _unit(evidence.joints_3d[:, _PALM[1:]] - evidence.joints_3d[:, :1])
     known = evidence.joints_3d_weight[:, _PALM].min(axis=1) > 0
     by_bones = evidence.directions[:, [joint - 1 for joint in _PALM[1:]]]  # bone b ends in joint b + 1
@@ -86,7 +86,7 @@ def _palm_directions(evidence):
 
 
 def _place(joints, evidence):
-    """T [N, 3] that draws joints [N, 21, 3] (wrist at the origin) where they are seen, at their size."""
+    """T [N, 3] for which joints [N, 21, 3] (wrist at the origin) project to the place and size of the 2D joints."""
     camera = evidence.intrinsics[:, np.newaxis]
     seen = (evidence.joints_2d - camera[..., :2, 2]) / camera[..., [0, 1], [0, 1]]
     weight = evidence.joints_2d_weight / np.maximum(evidence.joints_2d_weight.sum(axis=1, keepdims=True), 1e-9)
@@ -96,7 +96,7 @@ def _place(joints, evidence):
 
 
 def _spread(points, weight):
-    """Weighted mean [N, 2] of points [N, 21, 2] and their deviation from it [N]."""
+    """Weighted mean [N, 2] and standard deviation [N] of points [N, 21, 2]."""
     middle = np.einsum("nj,njc->nc", weight, points)
     return middle, np.sqrt(np.einsum("nj,njc->n", weight, np.square(points - middle[:, np.newaxis])))
 

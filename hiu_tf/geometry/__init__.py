@@ -1,1 +1,1 @@
-"""Windows, cameras, alignment, meshes in NumPy; `tensor/` has what networks and pipelines need in TensorFlow."""
+"""Windows, cameras, alignment and meshes in NumPy; `tensor/` has the TensorFlow versions for networks and pipelines."""

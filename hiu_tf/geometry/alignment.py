@@ -1,13 +1,13 @@
-"""Aligning predicted to labelled 3D points before errors are measured. NumPy, batched."""
+"""Alignment of predicted with labelled 3D points before errors are computed. NumPy, batched."""
 
 import numpy as np
 
 
 def procrustes(points: np.ndarray, target: np.ndarray, reflection: bool = False) -> np.ndarray:
-    """Points [B, N, 3] after the similarity (rotation, scale, translation) that brings each set closest to
-    its target [B, N, 3] in the least-squares sense (Umeyama, 1991).
+    """Aligns points [B, N, 3] with their targets [B, N, 3] by the similarity (rotation, scale, translation) of least
+    squares (Umeyama, 1991), and returns the aligned points.
 
-    With `reflection` a mirror image is allowed too, as FreiHAND's official script does.
+    With `reflection` a mirror image is allowed too, as in FreiHAND's official script.
     """
     mean, target_mean = points.mean(axis=1, keepdims=True), target.mean(axis=1, keepdims=True)
     centred, target_centred = points - mean, target - target_mean

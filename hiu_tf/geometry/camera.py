@@ -1,4 +1,4 @@
-"""Pinhole cameras, and the virtual camera that the network lives in. NumPy.
+"""Pinhole cameras, and the virtual camera in which the network predicts. NumPy.
 
 Pixels: (0, 0) is the centre of the first pixel. Camera frame: x right, y down, z forward, metres.
 """
@@ -9,12 +9,12 @@ import numpy as np
 
 #: Half the field of view of the crop's camera (12.6 degrees, docs/paper.md).
 HALF_FOV_DEG = 12.6
-#: Depth in front of which points are drawn; nearer ones are clamped so that nothing divides by 0.
+#: Minimum depth for projection, metres; nearer points are clamped to it to avoid a division by 0.
 MIN_DEPTH = 0.05
 
 
 def virtual_intrinsics(size: int) -> np.ndarray:
-    """K [3, 3] of the fixed virtual camera of a size x size crop: a hand in a 1.5x crop is about 0.6 m away."""
+    """K [3, 3] of the fixed virtual camera of a size x size crop. In it a hand in a 1.5x crop is about 0.6 m away."""
     focal = 0.5 * size / math.tan(math.radians(HALF_FOV_DEG))
     centre = 0.5 * (size - 1)
     return np.array([[focal, 0, centre], [0, focal, centre], [0, 0, 1]], np.float32)
@@ -30,13 +30,13 @@ def project(points: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
 
 
 def ray(pixel, intrinsics: np.ndarray) -> np.ndarray:
-    """The point [3] at depth 1 that K [3, 3] draws at `pixel` (x, y)."""
+    """The point [3] at depth 1 that K [3, 3] projects to `pixel` (x, y)."""
     xy = (np.asarray(pixel, float) - intrinsics[:2, 2]) / np.diag(intrinsics)[:2]
     return np.array([*xy, 1.0])
 
 
 def look_at_rotation(intrinsics: np.ndarray, pixel) -> np.ndarray:
-    """The smallest rotation [3, 3] that puts the ray through `pixel` on the optical axis (no roll)."""
+    """The smallest rotation [3, 3] that turns the ray through `pixel` onto the optical axis (no roll)."""
     through = ray(pixel, intrinsics)
     x, y, z = through / np.linalg.norm(through)
     k = 1 / (1 + z)

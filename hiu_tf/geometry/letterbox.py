@@ -1,4 +1,4 @@
-"""A whole picture as the detector's square input: shrunk to fit, in the middle, black around it. NumPy + OpenCV."""
+"""Letterbox: a whole picture scaled to fit the detector's square input, centred, with black bars. NumPy + OpenCV."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Letterbox:
-    """Where a picture lies in the square.
+    """Position of a picture in the square.
 
     Attributes:
       scale: pixels of the square per pixel of the picture.
-      offset: (x, y) of the picture's first pixel's corner in the square, pixels.
+      offset: (x, y) of the picture's top left corner in the square, pixels.
       size: side of the square, pixels.
     """
 
@@ -32,7 +32,7 @@ class Letterbox:
 
 
 def letterbox(picture: np.ndarray, size: int) -> tuple[np.ndarray, Letterbox]:
-    """(the square [size, size, 3] uint8, where the picture lies in it)."""
+    """Makes the square [size, size, 3] uint8. Returns it and the picture's position in it."""
     height, width = picture.shape[:2]
     scale = size / max(height, width)
     shape = max(1, round(width * scale)), max(1, round(height * scale))

@@ -14,9 +14,9 @@ def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
 
 
 def close_holes(faces: np.ndarray) -> np.ndarray:
-    """Faces [F, 3] with a fan added over every hole, such as the open wrist of MANO; closed meshes stay as they are.
+    """Faces [F, 3] plus a fan of faces over every hole, such as MANO's open wrist; closed meshes stay unchanged.
 
-    A hole is a loop of edges that only one face has; its fan starts at one of its own vertices.
+    A hole is a loop of edges that belong to only one face. Its fan starts at one of the loop's vertices.
     """
     edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
     present = set(map(tuple, edges.tolist()))

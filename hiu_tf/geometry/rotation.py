@@ -7,7 +7,7 @@ _SMALL = 1e-6  # squared angle below which the series replaces the quotient
 
 
 def cross_matrix(vectors: np.ndarray) -> np.ndarray:
-    """[..., 3] -> [..., 3, 3], the matrix whose product with x is the cross product of the vector and x."""
+    """Cross-product matrices: v [..., 3] -> M [..., 3, 3] with M x = cross(v, x)."""
     matrix = np.zeros((*vectors.shape, 3))
     matrix[..., 2, 1], matrix[..., 0, 2], matrix[..., 1, 0] = vectors[..., 0], vectors[..., 1], vectors[..., 2]
     return matrix - np.swapaxes(matrix, -1, -2)

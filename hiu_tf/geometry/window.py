@@ -1,4 +1,4 @@
-"""Where the network looks: box -> window -> similarity -> virtual camera. NumPy; nothing else decides on a crop.
+"""Windows: box -> window -> similarity -> virtual camera. NumPy. All crops of the project are defined here.
 
 Pixel (0, 0) is the centre of the first pixel. A box (x, y, width, height) spans the points from (x, y) to
 (x + width, y + height). `tensor/window.py` is the twin for batches in a graph.
@@ -14,21 +14,21 @@ import numpy as np
 from hiu_tf.conventions.skeleton import Joint
 from hiu_tf.geometry.camera import look_at_rotation, project, ray, virtual_intrinsics
 
-#: Side of a window relative to the longer side of the hand's box: in evaluation, and at run time. Training
-#: draws scales around it. A model's card says which scale the model was measured with.
+#: Side of a window relative to the longer side of the hand's box, in evaluation and at run time. Training
+#: draws random scales around it. A model's card says with which scale the model was measured.
 SCALE = 1.5
-#: No hand's box counts as smaller than this, in pixels of its picture.
+#: Minimum side of a hand's box in pixels of its picture; smaller boxes are treated as this large.
 MIN_SIDE = 4.0
 
 
 @dataclass(frozen=True)
 class Window:
-    """A square of a picture that is drawn as a crop of size x size pixels.
+    """A square of a picture that is resampled to a crop of size x size pixels.
 
     Attributes:
       centre: (x, y) pixels of the picture.
-      side: of the square, pixels of the picture.
-      size: of the crop, pixels.
+      side: side of the square, pixels of the picture.
+      size: side of the crop, pixels.
       mirrored: whether the crop shows the picture's mirror image, as it does for left hands.
       angle: radians by which the (mirrored) picture is turned, from x towards y.
     """
@@ -41,7 +41,7 @@ class Window:
 
     @property
     def affine(self) -> np.ndarray:
-        """[2, 3]: picture pixels -> crop pixels."""
+        """Affine transformation [2, 3]: picture pixels -> crop pixels."""
         scale, middle = self.size / self.side, 0.5 * (self.size - 1)
         a, b = scale * math.cos(self.angle), scale * math.sin(self.angle)
         turn = np.array([[a, -b], [b, a]]) * [[-1.0 if self.mirrored else 1.0, 1.0]]
@@ -58,16 +58,16 @@ class Window:
         return (points - affine[:, 2]) @ np.linalg.inv(affine[:, :2]).T
 
     def rotation_to_camera(self, K: np.ndarray) -> np.ndarray:
-        """[3, 3], a reflection too where the window mirrors: virtual camera of the crop -> axes of the camera K."""
+        """Matrix [3, 3]: virtual camera of the crop -> axes of the camera K. Includes a reflection if mirrored."""
         flip = np.diag([-1.0 if self.mirrored else 1.0, 1.0, 1.0])
         return look_at_rotation(K, self.centre).T @ flip @ _about_axis(-self.angle)
 
     def camera_axes(self) -> np.ndarray:
-        """The same where K is not known: the axes of a camera that looks at the middle of the window."""
+        """The same for unknown K: the axes of a camera that looks at the middle of the window."""
         return np.diag([-1.0 if self.mirrored else 1.0, 1.0, 1.0]) @ _about_axis(-self.angle)
 
     def to_camera(self, points: np.ndarray, wrist: np.ndarray, K: np.ndarray) -> np.ndarray:
-        """Points [..., 3] of the virtual camera -> those of the camera K, metres.
+        """Converts points [..., 3] from the virtual camera to the camera K, metres.
 
         The wrist [3] keeps its pixel, its depth scales with the focal length, and the hand turns with the ray
         through the window's centre.
@@ -91,9 +91,9 @@ def box_of(points: np.ndarray) -> tuple[float, float, float, float]:
 
 
 def around_hand(joints: np.ndarray, window: Window, scale: float = SCALE) -> Window:
-    """The upright window around 2D joints [21, 2] (picture pixels): wrist to middle finger points up in the crop.
+    """The upright window around 2D joints [21, 2] (picture pixels): in the crop, wrist to middle finger points up.
 
-    Its box is the tight one of the joints as the turned crop shows them.
+    The window surrounds the tight box of the joints in the turned crop.
     """
     upright = replace(window, angle=0.0)
     x, y = np.diff(upright.to_crop(joints[[Joint.WRIST, Joint.MIDDLE1]]), axis=0)[0]

@@ -1,1 +1,1 @@
-"""The hand: a MANO-type model, our own licence-free one, and the layer that poses it."""
+"""Hand models: the MANO-type model, our own licence-free hand, and the layer that poses them."""

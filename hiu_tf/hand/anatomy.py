@@ -1,8 +1,7 @@
 """The anatomy of the procedural right hand, as data.
 
-Frame: the hand's own (that of MANO, so that theta transfers): wrist at the origin, fingers along
--x, palm facing -y, thumb towards +z. Millimetres in this file, because the sources are; everything
-leaves the builder in metres.
+Hand frame (as in MANO, so that theta transfers): wrist at the origin, fingers along -x, palm facing -y,
+thumb towards +z. This file uses millimetres, as its sources do; the builder converts everything to metres.
 
 Bone lengths are adult means: A. Buryanov and V. Kotiuk, "Proportions of Hand Segments",
 Int. J. Morphol. 28(3), 2010 (X-ray, 66 adults). The length of the carpus, the breadths and the
@@ -42,9 +41,9 @@ FINGERS_MM = {
     ),
 }
 
-#: Turns the hand's own frame to a camera (x right, y down, z forward): fingers up, palm to the viewer.
+#: Rotation from the hand frame to a camera frame (x right, y down, z forward): fingers up, palm to the viewer.
 UPRIGHT = np.array([[0.0, 0, 1], [1, 0, 0], [0, 1, 0]])
-#: RGB in [0, 1] that pictures and mesh files multiply a model's relative colours by.
+#: Base colour, RGB in [0, 1]: pictures and mesh files multiply it by the model's relative colours.
 SKIN_COLOR = np.array([0.87, 0.66, 0.54])
 
 #: Tapered capsules of the palm: start, end, radius at start, radius at end (mm).
@@ -71,7 +70,7 @@ LIMITS_DEG = {
 
 @dataclass(frozen=True)
 class ShapeDirection:
-    """One direction of shape: relative change, at one standard deviation, of each part.
+    """One shape direction: relative change of each part at one standard deviation.
 
     `palm` scales (length x, thickness y, breadth z); `fingers` gives (length, thickness) per
     finger; `taper` thins each bone towards the tip.
@@ -87,7 +86,7 @@ def _all(length: float, thickness: float) -> dict[str, tuple[float, float]]:
     return {name: (length, thickness) for name in FINGERS_MM}
 
 
-# Palm length is not among them: it is what size leaves after the fingers, breadth and thickness.
+# Palm length has no direction of its own: it follows from size, fingers, breadth and thickness.
 SHAPE_DIRECTIONS = (
     ShapeDirection("size", (0.055, 0.055, 0.055), _all(0.055, 0.055)),
     ShapeDirection("finger length", (-0.01, 0, 0), _all(0.05, 0)),
@@ -129,7 +128,7 @@ def joint_axes(name: str) -> np.ndarray:
 
 
 def pose_rows(name: str) -> slice:
-    """Rows of theta [15, 3] that turn one finger's joints, from the palm to the tip."""
+    """Rows of theta [15, 3] of one finger's joints, from the palm to the tip."""
     first = MODEL_JOINT_NAMES.index(f"{name}1") - 1
     return slice(first, first + 3)
 

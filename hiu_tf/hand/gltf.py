@@ -1,4 +1,4 @@
-"""A posed hand as one GLB file with its skeleton, so that Blender and three.js show it posed and can bend it.
+"""Writes a posed hand as a GLB file with its skeleton, so that Blender and three.js show it posed and can bend it.
 
 Needs `pip install hiu-tf[mesh]` (pygltflib).
 """
@@ -17,16 +17,16 @@ from hiu_tf.geometry.mesh import vertex_normals
 from hiu_tf.hand.anatomy import SKIN_COLOR
 from hiu_tf.hand.model import HandModel
 
-#: Bones that may carry a vertex in glTF.
+#: Maximum number of bones per vertex in glTF.
 _INFLUENCES = 4
 
 
 def write_glb(path: str | Path, hand: HandModel, shape, pose, rotation, translation) -> None:
     """Writes one hand as a skinned mesh with vertex colours.
 
-    glTF has y up and z towards the viewer; a root node turns our camera frame (y down, z forward) into
-    it. Skinning there is linear: the pose blend shapes, which keep the knuckles' volume, are left out
-    (at most a few millimetres), and a vertex keeps its four strongest bones.
+    glTF has y up and z towards the viewer; a root node rotates our camera frame (y down, z forward) to
+    it. glTF has only linear skinning: the pose blend shapes, which preserve the volume of the knuckles, are
+    left out (at most a few millimetres), and a vertex keeps its four strongest bones.
 
     Args:
       path: the .glb to write.
@@ -68,12 +68,12 @@ def _checked(name, value, shape):
 
 
 def _arrays(hand, vertices, joints):
-    """What the file stores, in the order of its accessors: (values, kind)."""
+    """Arrays of the file in the order of its accessors: (values, kind)."""
     strongest = np.argsort(-hand.weights, axis=1)[:, :_INFLUENCES]
     weights = np.take_along_axis(hand.weights, strongest, axis=1)
     normals = vertex_normals(vertices, hand.faces)
     bind = np.tile(np.eye(4, dtype=np.float32), (NUM_MODEL_JOINTS, 1, 1))
-    bind[:, 3, :3] = -joints  # column-major, as glTF wants it
+    bind[:, 3, :3] = -joints  # column-major, as in glTF
     return [
         (hand.faces.reshape(-1).astype(np.uint16), "SCALAR"),
         (vertices.astype(np.float32), "VEC3"),
@@ -97,7 +97,7 @@ def _skin(gltf):
 
 
 def _nodes(gltf, joints, pose, rotation, translation):
-    """0 turns the axes, 1 carries the mesh, 2... are the joints; each joint node holds its turn against its parent."""
+    """Nodes: 0 rotates the axes, 1 holds the mesh, 2... are the joints with rotations relative to their parents."""
     turns = Rotation.from_rotvec(np.concatenate([rotation[np.newaxis], pose])).as_quat()  # x, y, z, w as in glTF
     offsets = joints - np.where(MODEL_PARENTS[:, np.newaxis] < 0, -translation, joints[MODEL_PARENTS])
     nodes = [
@@ -113,7 +113,7 @@ def _nodes(gltf, joints, pose, rotation, translation):
 
 
 def _add_arrays(gltf, document, arrays):
-    """One buffer; one view and one accessor per array."""
+    """Adds one buffer, with a view and an accessor per array."""
     kinds = {np.dtype(np.uint8): gltf.UNSIGNED_BYTE, np.dtype(np.uint16): gltf.UNSIGNED_SHORT, np.dtype(np.float32): gltf.FLOAT}  # fmt: skip
     content = b""
     for number, (values, kind) in enumerate(arrays):
@@ -123,7 +123,7 @@ def _add_arrays(gltf, document, arrays):
             gltf.BufferView(buffer=0, byteOffset=len(content), byteLength=len(data), target=target)
         )
         accessor = gltf.Accessor(bufferView=number, componentType=kinds[values.dtype], count=len(values), type=kind)
-        if number == 1:  # glTF demands the bounds of positions
+        if number == 1:  # glTF requires the bounds of positions
             accessor.min, accessor.max = values.min(axis=0).tolist(), values.max(axis=0).tolist()
         document.accessors.append(accessor)
         content += data + b"\0" * (-len(data) % 4)

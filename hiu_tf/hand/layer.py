@@ -1,7 +1,7 @@
 """The hand layer: beta, theta, R, T -> vertices and 21 joints (supplement 1.1; SMPL-style skinning).
 
 Joints come from posing the rest joints J(beta) along the kinematic chain. They are never regressed
-from the posed mesh: the supplement warns of exactly that (docs/hand.md).
+from the posed mesh, against which the supplement warns (docs/hand.md).
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from hiu_tf.geometry.tensor.mesh import batch_vertex_normals
 from hiu_tf.geometry.tensor.rotation import rotation_matrix
 from hiu_tf.hand.model import HandModel
 
-#: What theta may be given as.
+#: Formats in which theta may be given.
 POSE_FORMATS = ("axis_angle", "matrix", "coefficients")
-#: The chain by levels: all first joints of the fingers, then all second, then all third ones.
+#: The kinematic chain by levels: the first joints of all fingers, then the second, then the third.
 _LEVELS = (np.arange(1, 16, 3), np.arange(2, 16, 3), np.arange(3, 16, 3))
 _TO_MODEL_ORDER = np.argsort(np.concatenate([[0], *_LEVELS]))
 
@@ -40,21 +40,21 @@ def pose_hand(
     Args:
       hand: the model's arrays.
       shape: beta [B, 10].
-      pose: theta of the 15 finger joints relative to the flat rest pose, as `pose_format` says:
+      pose: theta of the 15 finger joints relative to the flat rest pose, in the format `pose_format`:
         axis_angle [B, 15, 3] or [B, 45]; matrix [B, 15, 3, 3]; coefficients [B, N <= 45] of the rows
         of `hand.pose_basis` (MANO's PCA).
       rotation: R about the wrist, hand frame -> camera frame: axis-angle [B, 3] or matrix [B, 3, 3].
       translation: T [B, 3], metres, added last.
       add_mean: whether theta is relative to `hand.pose_mean` (MANO's flat_hand_mean=False).
-      bone_transforms, normals: whether to give these as well.
+      bone_transforms, normals: whether to return these as well.
 
     Returns:
-      {"vertices": [B, V, 3], "joints_3d": [B, 21, 3]}, metres, float32, camera frame; on demand
-      {"bone_transforms": [B, 16, 4, 4]}, the frame of each joint in the camera frame (its own
-      rotation, its position), and {"normals": [B, V, 3]}, unit, outwards.
+      {"vertices": [B, V, 3], "joints_3d": [B, 21, 3]}, metres, float32, camera frame; if asked for also
+      {"bone_transforms": [B, 16, 4, 4]}, rotation and position of each joint in the camera frame, and
+      {"normals": [B, V, 3]}, unit, outwards.
 
     Raises:
-      ValueError: unknown format, or a mean added to matrices.
+      ValueError: unknown format, or add_mean with matrices.
     """
     shape, rotation, translation = (tf.cast(x, tf.float32) for x in (shape, rotation, translation))
     local = finger_rotations(hand, pose, pose_format, add_mean)
@@ -62,7 +62,7 @@ def pose_hand(
     rest = _rest_joints(hand, shape)
     rotations, joints = _kinematic_chain(rest, root, local)
     bent = _blend_shapes(hand, shape, local)
-    # Moved last: products of numbers of the hand's size keep digits that half a metre of depth would take (int8, float16).
+    # T is added last: before, coordinates are as small as the hand, which keeps precision in int8 and float16.
     unmoved = _skin(hand, bent, rotations, joints - _rotate(rotations, rest))
     vertices, joints = (points + translation[:, tf.newaxis] for points in (unmoved, joints))
     tips = tf.gather(vertices, hand.tips, axis=1)
@@ -93,7 +93,7 @@ def finger_rotations(hand: HandModel, pose, pose_format: str = "axis_angle", add
 
 
 class HandLayer(keras.layers.Layer):
-    """`pose_hand` as a Keras layer; float32 inside whatever the precision policy.
+    """`pose_hand` as a Keras layer; computes in float32 under any precision policy.
 
     Args:
       hand: the model's arrays.
@@ -111,14 +111,14 @@ class HandLayer(keras.layers.Layer):
 
 
 def _rest_joints(hand, shape):
-    """J(beta), [B, 16, 3]: the regressor is applied to the template and the directions once and for all."""
+    """J(beta), [B, 16, 3]. The regressor is applied once to the template and the shape directions."""
     directions = np.einsum("jv,vcn->njc", hand.joint_regressor, hand.shape_directions).astype(np.float32)
     moved = tf.matmul(shape, directions.reshape(len(directions), -1))
     return hand.joints.astype(np.float32) + tf.reshape(moved, [-1, *directions.shape[1:]])
 
 
 def _blend_shapes(hand, shape, local):
-    """Shaped and bent template as planes x, y, z of [B, V] each: one matrix product for both blend shapes."""
+    """Template with shape and pose blend shapes, as planes x, y, z of [B, V] each, by one matrix product."""
     directions = np.concatenate([hand.shape_directions, hand.pose_directions], axis=-1)
     matrix = np.ascontiguousarray(directions.transpose(2, 1, 0).reshape(directions.shape[-1], -1))
     features = tf.reshape(local - tf.eye(3), [-1, hand.pose_directions.shape[-1]])
@@ -146,8 +146,8 @@ def _kinematic_chain(rest, root, local):
 def _skin(hand, vertices, rotations, offsets):
     """Linear blend skinning in planes of [B, V]: vertices (x, y, z), bones [B, 16, 3, 3] and [B, 16, 3].
 
-    Each entry of the blended 3x4 transforms is a plain matrix product with the weights. A batched
-    product of small matrices is the shorter way to write it and far slower in training.
+    Computes each entry of the blended 3x4 transforms by a matrix product with the weights. A batched
+    product of small matrices would be shorter code, but far slower in training.
     """
     entries = tf.unstack(tf.reshape(tf.concat([rotations, offsets[..., tf.newaxis]], -1), [-1, 16, 12]), axis=-1)
     blended = [tf.matmul(entry, np.ascontiguousarray(hand.weights.T)) for entry in entries]

@@ -1,14 +1,14 @@
-"""A hand model by its name: our own, or anybody's .npz."""
+"""Loads a hand model by name: our own, or any .npz."""
 
 from hiu_tf.hand.model import HandModel, load_hand_model, mirror_hand
 from hiu_tf.hand.procedural import procedural_hand
 
 
 def load_hand(name: str = "procedural") -> HandModel:
-    """The right hand that is meant by "procedural" or by the path of an .npz; a left one is mirrored.
+    """Loads a right hand: "procedural" or the path of an .npz. A left hand is mirrored.
 
     Raises:
-      HandModelError: the file cannot be used.
+      HandModelError: the file is not a valid hand model.
     """
     if name == "procedural":
         return procedural_hand()

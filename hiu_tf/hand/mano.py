@@ -1,9 +1,9 @@
-"""MANO v1.2 files -> `HandModel`, without chumpy and without running anything that a file asks for.
+"""MANO v1.2 files -> `HandModel`, without chumpy and without executing code named in a file.
 
 `MANO_RIGHT.pkl` and `MANO_LEFT.pkl` are Python 2 pickles of NumPy arrays, chumpy objects and one
 SciPy sparse matrix, read by restricted_pickle.py.
 
-The files are licensed for non-commercial research and may not be passed on; so are conversions of them.
+The files and conversions of them are licensed for non-commercial research and may not be passed on.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ from hiu_tf.hand.restricted_pickle import as_array, read_bytes, unpickle
 
 NUM_VERTICES, NUM_FACES = 778, 1538
 LICENCE = "MANO: non-commercial research, no redistribution (mano.is.tue.mpg.de)"
-#: md5 of the right hand of the v1.2 release, as FreiHAND's set-up program checks it.
+#: md5 of the right hand of the v1.2 release, from FreiHAND's set-up program.
 RIGHT_MD5 = "fd5a9d35f914987cf1cc04ffe338caa1"
-#: Middle finger's first joint to wrist, metres: 93 mm. Far from it the file is in other units or another model.
+#: Plausible distance from the wrist to the middle finger's first joint, metres (93 mm in MANO). Outside it the file
+#: has other units or holds another model.
 _PALM_LENGTH = (0.08, 0.11)
 
-#: What the release holds: key -> shape; N is free.
+#: Arrays of the release: key -> shape; N is free.
 FIELDS = {
     "v_template": (NUM_VERTICES, 3),
     "f": (NUM_FACES, 3),
@@ -37,7 +38,7 @@ FIELDS = {
     "hands_components": (POSE_SIZE, POSE_SIZE),
     "hands_coeffs": ("N", POSE_SIZE),
 }
-#: Models that people mistake for MANO, by their number of vertices.
+#: Models that are often confused with MANO, by number of vertices.
 _OTHER_MODELS = {6890: "SMPL or SMPL+H (a whole body)", 10475: "SMPL-X (a whole body)", 5023: "FLAME (a head)"}
 
 
@@ -46,14 +47,14 @@ def read_mano(path: str | Path, tips: str = "freihand", other_hand: str | Path |
 
     Args:
       path: MANO_RIGHT.pkl or MANO_LEFT.pkl.
-      tips: whose fingertip vertices, a key of `MANO_TIP_VERTICES`.
-      other_hand: MANO_RIGHT.pkl, to tell for certain whether a left file has the sign error.
+      tips: source of the fingertip vertices, a key of `MANO_TIP_VERTICES`.
+      other_hand: MANO_RIGHT.pkl, to detect reliably whether a left file has the sign error.
 
     Returns:
-      (the `HandModel`, a list of sentences about what was found and mended).
+      (the `HandModel`, a list of sentences that say what was found and repaired).
 
     Raises:
-      HandModelError: the file is not there, is not such a file, or asks for something dangerous.
+      HandModelError: the file is missing, is no MANO file, or names forbidden functions.
     """
     data, notes = _read_fields(path)
     side = _side(data, path)
@@ -82,7 +83,7 @@ def read_mano(path: str | Path, tips: str = "freihand", other_hand: str | Path |
 
 
 def _read_fields(path):
-    """Every field of the file as a plain array, checked, and what is known of the file."""
+    """Reads and checks every field of the file as a plain array. Returns the fields and notes about the file."""
     content = read_bytes(Path(path))
     data = unpickle(content, path)
     if not isinstance(data, dict):
@@ -95,7 +96,7 @@ def _read_fields(path):
         raise HandModelError(f"{path} lacks {', '.join(missing)}: it is not a MANO v1.2 file")
     arrays = {name: _checked(as_array(data[name], name, path), name, shape, path) for name, shape in FIELDS.items()}
     _check_kinematic_tree(arrays["kintree_table"], path)
-    known = hashlib.md5(content).hexdigest() == RIGHT_MD5  # recognises a release, protects nothing
+    known = hashlib.md5(content).hexdigest() == RIGHT_MD5  # identifies a release; not for security
     return arrays, ["the file is the right hand of the MANO v1.2 release"] if known else []
 
 
@@ -125,7 +126,7 @@ def _check_kinematic_tree(table, path):
 
 
 def _side(data, path):
-    """Fingers point along -x in the right hand and along +x in the left one."""
+    """The hand's side: fingers point along -x in the right hand and along +x in the left one."""
     joints = data["J_regressor"] @ data["v_template"]
     palm = joints[4] - joints[0]
     length = np.linalg.norm(palm)
@@ -135,10 +136,10 @@ def _side(data, path):
 
 
 def _mend_left_shape(data, right):
-    """Some releases store the left hand's shape directions with the sign of x of the right hand's.
+    """Repairs shape directions of a left hand that have the right hand's sign of x, as in some releases.
 
-    With the right file at hand they are compared. Without, the first direction decides: it is size, so
-    it must move points away from the middle along x just as it does along z.
+    If the right hand's file is given, both are compared. Otherwise the first direction decides: it is size, so
+    that it must move points away from the middle along x just as it does along z.
     """
     directions = data["shapedirs"]
     if right is not None:

@@ -25,7 +25,7 @@ class HandModelError(UserError):
 
 @dataclass(frozen=True)
 class HandModel:
-    """A hand: V vertices, F faces, 16 joints. Metres, radians, hand frame.
+    """A hand model with V vertices, F faces and 16 joints. Metres, radians, hand frame.
 
     Attributes:
       vertices: [V, 3] rest pose.
@@ -98,7 +98,7 @@ class HandModel:
 
     @cached_property
     def closed_faces(self) -> np.ndarray:
-        """Faces with the wrist capped, [F', 3]: an open wrist would leave a hole in masks."""
+        """Faces with a closed wrist, [F', 3]: an open wrist would leave a hole in masks."""
         return close_holes(self.faces)
 
     @property
@@ -128,7 +128,7 @@ def array_shapes(num_vertices: int, num_faces: int) -> dict[str, tuple[int, ...]
 
 _INTEGER = ("faces", "parents", "tips")
 _TEXT = ("side", "name", "licence")
-#: Of our own hand these are stored as float16, which makes the file a third; MANO keeps its digits.
+#: Arrays of our own hand that are stored as float16, which cuts the file to a third. MANO is stored in full precision.
 COMPACT = ("pose_directions", "shape_directions")
 
 
@@ -150,7 +150,7 @@ def load_hand_model(path: str | Path) -> HandModel:
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as data:
             arrays = dict(data)
-    except Exception as error:  # zipfile, zlib and NumPy raise what a damaged file makes of their fields
+    except Exception as error:  # zipfile, zlib and NumPy raise many kinds of exceptions on damaged files
         raise HandModelError(f"hand model: cannot read {path}: {error}") from error
     version = str(arrays.pop("schema_version", "none"))
     if version != str(SCHEMA_VERSION):
@@ -163,7 +163,7 @@ def load_hand_model(path: str | Path) -> HandModel:
 
 
 def _as_stored(name, array):
-    """float32 or int32; refuses what a cast would bend into shape."""
+    """Converts to float32 or int32; refuses arrays of other kinds of numbers."""
     kinds, target = ("iu", np.int32) if name in _INTEGER else ("f", np.float32)
     if array.dtype.kind not in kinds or array.ndim < 1 or (kinds == "iu" and array.size and array.max() > 2**31 - 1):
         raise HandModelError(f"hand model: {name} has type {array.dtype} and shape {array.shape}")
@@ -171,7 +171,7 @@ def _as_stored(name, array):
 
 
 def mirror_hand(model: HandModel) -> HandModel:
-    """The other hand: posing it with mirrored parameters gives the mirror image (x -> -x) of posing `model`."""
+    """The hand model of the other side. Posed with mirrored parameters it is the mirror image (x -> -x) of `model`."""
     flip = np.array([-1, 1, 1], np.float32)
     signs = np.tile(np.outer(flip, flip).reshape(-1), NUM_MODEL_JOINTS - 1)  # of vec(M R M - I)
     turn = np.tile([1, -1, -1], NUM_MODEL_JOINTS - 1).astype(np.float32)  # of axis-angles

@@ -1,15 +1,15 @@
 """Natural hand poses: a sampler within anatomical limits. NumPy only.
 
-A pose is first said in words that people use: how far each finger is curled (0 straight, 1 in the
-fist), how far the fingers are spread, where the thumb is. Then angles follow, with noise, clipped
-to the limits of each joint.
+A pose is first described by a few intuitive numbers: how far each finger is curled (0 straight, 1 in the
+fist), how far the fingers are spread, where the thumb is. Joint angles are computed from these, with
+noise, and clipped to the limits of each joint.
 """
 
 import numpy as np
 
 from hiu_tf.hand import anatomy
 
-#: Curl of (index, middle, ring, little), then thumb (opposition, bend), then spread.
+#: Gesture -> curl of (index, middle, ring, little), thumb (opposition, bend), spread.
 GESTURES = {
     "open": ((0.05, 0.05, 0.05, 0.08), (0.1, 0.1), 0.8),
     "flat": ((0.0, 0.0, 0.0, 0.0), (0.0, 0.0), 0.0),
@@ -34,7 +34,7 @@ _FULL_CURL_DEG = (82.0, 98.0, 62.0)
 
 
 def sample_pose(rng: np.random.Generator) -> np.ndarray:
-    """One natural pose, axis-angle [15, 3] in the order of the model joints 1..15."""
+    """Draws a natural pose, axis-angle [15, 3] in the order of the model joints 1..15."""
     curls, (opposition, bend), spread = _sample_words(rng)
     axis_angle = np.zeros((15, 3))
     for name, curl in zip(_CURLED, curls):
@@ -54,7 +54,7 @@ def gesture_pose(name: str) -> np.ndarray:
 
 
 def pose_statistics(count: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean [45], principal directions [45, 45] (rows) and deviation along each [45] of the sampler."""
+    """Mean [45], principal directions [45, 45] (rows) and standard deviations [45] of sampled poses."""
     rng = np.random.default_rng(seed)
     poses = np.stack([sample_pose(rng).reshape(-1) for _ in range(count)])
     mean = poses.mean(axis=0)
@@ -66,7 +66,7 @@ def _sample_words(rng):
     gestures = list(GESTURES.values())
     first, second = (gestures[i] for i in rng.integers(len(gestures), size=2))
     kind = rng.random()
-    if kind < 0.25:  # every finger by itself
+    if kind < 0.25:  # every finger independently
         return rng.beta(0.6, 0.7, size=4), (rng.uniform(-0.2, 1.0), rng.uniform(0, 0.8)), rng.uniform(-0.3, 1.0)
     mix = 0.0 if kind < 0.7 else rng.random()
     curls = (1 - mix) * np.array(first[0]) + mix * np.array(second[0])

@@ -1,6 +1,6 @@
 """Our own right hand.
 
-Ours needs no licence form and no download: tools/build_hand.py builds it, the package ships it as one .npz.
+It needs no licence form and no download: tools/build_hand.py builds it, and the package ships it as one .npz.
 """
 
 from functools import lru_cache
@@ -13,5 +13,5 @@ PROCEDURAL_HAND = Path(__file__).with_name("procedural_right.npz")
 
 @lru_cache(maxsize=1)
 def procedural_hand() -> HandModel:
-    """The embedded default hand model."""
+    """Loads the hand model that ships with the package."""
     return load_hand_model(PROCEDURAL_HAND)

@@ -1,7 +1,7 @@
-"""Reads Python 2 pickles of arrays without running anything that they ask for.
+"""Reads Python 2 pickles of arrays without executing code named in them.
 
-A pickle can name any function of any module. The reader here knows a handful of harmless names, builds
-arrays of numbers itself, replaces chumpy and SciPy by shells that only keep their data, and refuses the rest.
+A pickle can name any function of any module. This reader allows a few harmless names, builds numeric arrays
+itself, replaces objects of chumpy and SciPy by shells that only keep their data, and refuses everything else.
 """
 
 import io
@@ -16,7 +16,7 @@ _LARGEST = 60_000_000  # bytes: enough to tell SMPL from MANO
 
 
 def read_bytes(path: Path) -> bytes:
-    """The file's content; refuses what is plainly no pickle."""
+    """Reads the file; refuses content that is clearly not a pickle."""
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -40,7 +40,7 @@ _NOT_PICKLES = {
 
 
 class _Shell:
-    """Stands for a class that a file names: keeps what its object was pickled with, and does nothing."""
+    """Placeholder for a class named in a file. Keeps the pickled data and executes nothing."""
 
     def __init__(self, *args):
         self.state = {}
@@ -66,7 +66,7 @@ class _Dtype(_Shell):
 
 
 class _Array(_Shell):
-    """NumPy's own unpickling would take object arrays with pointers of the file's choice: numbers only."""
+    """Array of numbers only. NumPy's own unpickling would also accept object arrays with arbitrary pointers."""
 
     value = None
 
@@ -89,7 +89,7 @@ class _Reconstruct:
 
 
 class _Encode:
-    """Bytes in a protocol-2 pickle are written as text and an encoding."""
+    """Bytes, which protocol-2 pickles store as text and an encoding."""
 
     __slots__ = ()
 
@@ -100,15 +100,15 @@ class _Encode:
 
 
 class _Refused(Exception):
-    """The pickle names something that it has no business with."""
+    """The pickle names a function or class that is not allowed."""
 
 
-# The one in Python: the one in C reserves memory for whatever memo index a file states.
+# The Python version: the C version allocates memory for any memo index that a file states.
 class _Unpickler(pickle._Unpickler):
-    """Knows numbers, sets, and the shells; refuses every other name."""
+    """Unpickler that allows numbers, sets and the shells, and refuses every other name."""
 
     def find_class(self, module, name):
-        """The object that a pickle may use under that name."""
+        """Returns the allowed object for a name in the pickle, or raises."""
         full = f"{module}.{name}"
         if full in _HARMLESS:
             return _HARMLESS[full]
@@ -130,7 +130,7 @@ _HARMLESS = {
 
 
 def unpickle(content: bytes, path):
-    """The object of a pickle, with shells in place of arrays and of other packages' objects."""
+    """Unpickles an object, with shells in place of arrays and of objects of other packages."""
     try:
         return _Unpickler(io.BytesIO(content), encoding="latin1").load()
     except _Refused as refused:
@@ -147,7 +147,7 @@ def unpickle(content: bytes, path):
 
 
 def as_array(value, name: str, path) -> np.ndarray:
-    """The shell of an array, a chumpy object or a sparse matrix -> array."""
+    """Converts the shell of an array, a chumpy object or a sparse matrix to an array."""
     try:
         return np.asarray(_value(value))
     except (KeyError, IndexError, TypeError, ValueError, AttributeError, RecursionError, MemoryError) as error:
@@ -155,7 +155,7 @@ def as_array(value, name: str, path) -> np.ndarray:
 
 
 def _value(node):
-    """A plain chumpy object keeps its array in x; a Select picks entries of another one and reshapes them."""
+    """Value of a chumpy object. A plain one keeps its array in x; a Select indexes and reshapes another one."""
     if isinstance(node, _Array):
         return node.value
     if isinstance(node, _Csc):

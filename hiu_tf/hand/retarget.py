@@ -1,8 +1,8 @@
-"""Theta, R, T of one hand model -> those of another, such as from our hand to MANO and back. NumPy.
+"""Converts theta, R, T from one hand model to another, such as from our hand to MANO and back. NumPy.
 
-Two models with the same 16 joints differ in their rest pose: equal theta bends them differently. What
-is kept here is where the bones point. Each joint gets a frame from the rest skeleton alone (along the
-bone; sideways), and the target's frames are turned to where the source's frames are.
+Two models with the same 16 joints differ in their rest pose, so that equal theta poses them differently. The
+conversion preserves the directions of the bones. Each joint gets a frame from the rest skeleton alone (along the
+bone; sideways), and the target's frames are rotated to the orientations of the source's frames.
 """
 
 import numpy as np
@@ -21,11 +21,11 @@ def retarget(parameters: dict[str, np.ndarray], source: HandModel, target: HandM
       source, target: two hands of the same side.
 
     Returns:
-      The same three for `target`: its finger bones point where the source's do, its wrist is where the
-      source's is. Shape is a model's own and has no counterpart.
+      pose, rotation, translation for `target`: its finger bones have the source's directions, its wrist has the
+      source's position. Shape cannot be converted: its directions are specific to each model.
 
     Raises:
-      ValueError: one is a right hand and the other a left one.
+      ValueError: one is a right hand and the other a left hand.
     """
     if source.side != target.side:
         raise ValueError(f"a {source.side} hand cannot become a {target.side} one: see mirror_hand")
@@ -42,7 +42,7 @@ def retarget(parameters: dict[str, np.ndarray], source: HandModel, target: HandM
 
 
 def _rest_frames(hand):
-    """Columns (along the bone, sideways, the normal of both) per joint at rest, [16, 3, 3]."""
+    """Frame of each joint at rest, [16, 3, 3]; columns: along the bone, sideways, normal to both."""
     joints = hand.joints.astype(float)
     at = dict(zip(MODEL_JOINT_NAMES, joints))
     tips = dict(zip(FINGERS, hand.vertices[hand.tips].astype(float)))
@@ -52,7 +52,7 @@ def _rest_frames(hand):
     for j, name in enumerate(MODEL_JOINT_NAMES[1:], start=1):
         finger, k = name[:-1], int(name[-1])
         end = tips[finger] if k == 3 else at[f"{finger}{k + 1}"]
-        # The thumb opposes the palm: its sideways is towards the index finger.
+        # The thumb opposes the palm: its sideways direction is towards the index finger.
         frames[j] = _frame(end - joints[j], at["index1"] - at["thumb1"] if finger == "thumb" else across)
     return frames
 

@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 from hiu_tf.conventions.skeleton import FINGERS, MODEL_JOINT_NAMES, MODEL_PARENTS, NUM_MODEL_JOINTS
 from hiu_tf.hand import anatomy
 
-_FINGER_ORDER = ("index", "middle", "little", "ring", "thumb")  # of the 16 model joints
+_FINGER_ORDER = ("index", "middle", "little", "ring", "thumb")  # order of the 16 model joints
 
 
 def rest_joints() -> tuple[np.ndarray, np.ndarray]:
@@ -23,8 +23,8 @@ def rest_joints() -> tuple[np.ndarray, np.ndarray]:
 def skinning_weights(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     """Weights [V, 16] that fall off smoothly with the distance to each joint's bones.
 
-    Distances are measured in bone radii, so that a thick thumb base blends over a longer stretch
-    than a little fingertip; three sweeps over the mesh smooth what is left.
+    Distances are relative to bone radii, so that a thick thumb base blends over a longer distance
+    than a small fingertip. Three smoothing passes over the mesh follow.
     """
     distance = np.full((len(vertices), NUM_MODEL_JOINTS), np.inf)
     for joint, start, end, radius in _bones():
@@ -46,7 +46,7 @@ def shape_directions(vertices: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 def joint_displacements() -> np.ndarray:
-    """How the 16 joints themselves move with each shape direction, [16, 3, 10]."""
+    """Displacement of the 16 joints by each shape direction, [16, 3, 10]."""
     joints, _ = rest_joints()
     return np.stack([_moved_joints(joints, d) - joints for d in anatomy.SHAPE_DIRECTIONS], axis=-1)
 
@@ -75,11 +75,11 @@ def joint_regressor(vertices: np.ndarray, directions: np.ndarray) -> np.ndarray:
 
 
 def pose_directions(vertices: np.ndarray, weights: np.ndarray, samples: int = 14) -> np.ndarray:
-    """Pose blend shapes [V, 3, 135] that give linear skinning back the volume it loses.
+    """Pose blend shapes [V, 3, 135] that restore the volume lost by linear skinning.
 
-    For each joint, rotations within its limits are skinned twice: linearly, and with the rotation
-    blended on the sphere (no collapse). The difference, taken back to the rest frame, is fitted
-    linearly to vec(R - I).
+    For each joint, rotations within its limits are skinned twice: linearly, and with spherically blended
+    rotations (no collapse). The difference, transformed to the rest frame, is fitted as a linear function
+    of vec(R - I).
     """
     joints, _ = rest_joints()
     directions = np.zeros((len(vertices), 3, 9 * (NUM_MODEL_JOINTS - 1)))
@@ -112,7 +112,7 @@ def tip_vertices(vertices: np.ndarray) -> np.ndarray:
 
 
 def _volume_correction(local, share, rotation):
-    """Rest-frame displacement that turns linear skinning of one joint into spherical skinning."""
+    """Rest-frame displacement that corrects linear skinning of one joint to spherical skinning."""
     matrix = rotation.as_matrix()
     blended = (1 - share)[:, None, None] * np.eye(3) + share[:, None, None] * matrix
     spherical = Rotation.from_rotvec(share[:, None] * rotation.as_rotvec()).apply(local)

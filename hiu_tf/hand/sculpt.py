@@ -1,4 +1,4 @@
-"""The skin of the procedural hand: a smooth union of tapered capsules, turned into a mesh.
+"""The skin of the procedural hand: a mesh of the smooth union of tapered capsules.
 
 Fingers blend into the palm but never into each other. Used by tools/build_hand.py alone.
 """
@@ -70,7 +70,7 @@ def _finger_distance(points, name):
 
 
 def _capsule(points, start, end, r0, r1):
-    """Distance to a capsule whose radius runs linearly from r0 to r1."""
+    """Distance to a capsule whose radius changes linearly from r0 to r1."""
     start, axis = np.asarray(start, float), np.asarray(end, float) - np.asarray(start, float)
     t = np.clip((points - start) @ axis / (axis @ axis), 0.0, 1.0)
     return np.linalg.norm(points - start - t[:, None] * axis, axis=1) - (r0 + (r1 - r0) * t)

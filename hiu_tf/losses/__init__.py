@@ -1,1 +1,1 @@
-"""What the network is trained to minimise: supervised and self-supervised, per sample, weighted."""
+"""Training losses, supervised and self-supervised: weighted, per sample."""

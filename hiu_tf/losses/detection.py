@@ -1,4 +1,4 @@
-"""Losses of the detector, each a sum over a batch divided by the number of hands."""
+"""Losses of the detector. Each is a sum over the batch divided by the number of hands."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import tensorflow as tf
 
 from hiu_tf.codecs.centres import CENTRE, DIRECTION, LEFT, OFFSET, PRIOR_LOGIT, SIZE
 
-#: Of the penalty-reduced focal loss (Law and Deng 2018): how much easy cells and cells near a centre count less.
+#: Exponents of the penalty-reduced focal loss (Law and Deng 2018): they down-weight easy cells and cells near centres.
 _FOCUS, _NEAR = 2.0, 4.0
 
 
 def detection_losses(targets: dict, maps: tf.Tensor) -> dict[str, tf.Tensor]:
-    """{name: scalar}.
+    """Computes the losses: {name: scalar}.
 
     Args:
-      targets: of `centres.encode`, [B, G, G, ...].
-      maps: [B, G, G, 8] of the network.
+      targets: targets of `centres.encode`, batched: [B, G, G, ...].
+      maps: [B, G, G, 8], output of the network.
     """
     hands = tf.maximum(tf.reduce_sum(tf.cast(targets["centre"] == 1.0, tf.float32)), 1.0)
     size = tf.exp(targets["box"][..., 2:])

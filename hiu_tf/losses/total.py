@@ -1,8 +1,8 @@
 """The losses of all tasks and stacks as (error, weight of the label), and their weighted means.
 
-A label's weight of 0 means that the sample has no such label. The weighted sum of errors is divided by the sum of
-weights, so that such a sample has no influence at all. Weights follow from the labels alone: their sum over all
-replicas and parts of a batch is known before anything is predicted.
+A label weight of 0 means that the sample does not have the label. The weighted sum of errors is divided by the sum of
+weights, so that such a sample has no influence. Weights depend only on the labels, so that their sum over all
+replicas and parts of a batch is known before the forward pass.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from hiu_tf.tasks.base import Loss, Task
 
 
 def sample_weights(losses: Mapping[str, Loss], labels: dict) -> dict[str, tf.Tensor]:
-    """What each sample weighs in each loss, [B]: the sum over its entries."""
+    """Weight of each sample in each loss, [B]: the sum of the label weights over its entries."""
     return {name: _over_entries(loss.label_weight(labels)) for name, loss in losses.items()}
 
 
 def sample_errors(
     losses: Mapping[str, Loss], labels: dict, stacks: list[dict], both_sides: bool = True
 ) -> dict[str, tf.Tensor]:
-    """Each loss of each stack and sample: its weighted sum over entries, [K, B].
+    """Error of each loss, stack and sample: the weighted sum over entries, {loss: [K, B]}.
 
     Args:
-      losses: by name.
-      labels: targets and weights, `without_unlabelled`.
-      stacks: predictions of each of K stacks, reconstructed.
-      both_sides: whether self-supervision moves the dense branch as well (the paper), or the mesh alone.
+      losses: name -> loss.
+      labels: targets and weights, after `without_unlabelled`.
+      stacks: reconstructed predictions of each of K stacks.
+      both_sides: whether self-supervision sends gradients to the dense branch too (the paper), or to the mesh alone.
     """
     fixed = stacks if both_sides else [_fix_dense_side(predictions) for predictions in stacks]
     return {
@@ -39,12 +39,12 @@ def sample_errors(
 
 
 def loss_values(errors: dict[str, tf.Tensor], totals: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-    """Each loss: weighted mean over samples and entries, mean over stacks.
+    """Value of each loss: weighted mean over samples and entries, mean over stacks.
 
     Args:
-      errors: of `sample_errors`, of some of the samples of a batch.
-      totals: the sum of weights of the whole batch over all replicas. Values of parts of a batch then add
-        up to the value of the whole.
+      errors: output of `sample_errors` for a batch or a part of it.
+      totals: sums of weights of the whole batch over all replicas, so that the values of the parts add up to the
+        value of the whole batch.
     """
     return {
         name: tf.math.divide_no_nan(tf.reduce_sum(error), totals[name]) / error.shape[0]
@@ -53,7 +53,7 @@ def loss_values(errors: dict[str, tf.Tensor], totals: dict[str, tf.Tensor]) -> d
 
 
 def without_unlabelled(labels: dict, tasks: Iterable[Task]) -> dict:
-    """The labels with 0 where they weigh nothing, whatever stood there: 0 times the gradient of NaN would be NaN."""
+    """Sets labels of weight 0 to 0. A NaN there would make the gradient NaN, even when multiplied by 0."""
     known = {name: label for task in tasks for name, label in task.labels.items() if name in labels}
     return labels | {
         name: tf.where(tf.reshape(labels[weight], shape) > 0, labels[name], 0.0)
@@ -62,13 +62,13 @@ def without_unlabelled(labels: dict, tasks: Iterable[Task]) -> dict:
 
 
 def _fix_dense_side(predictions):
-    """Predicted mask and read-off joints as constants."""
+    """Stops the gradient of the predicted mask and of the joints decoded from heat maps."""
     return predictions | {name: tf.stop_gradient(predictions[name]) for name in DENSE_SIDE if name in predictions}
 
 
 def _weighted(loss, labels, predictions):
     error, weight = loss.error(labels, predictions), loss.label_weight(labels)
-    # Where the weight is 0 the error may be anything, even not finite: it must not reach the sum.
+    # An error of weight 0 may be anything, even not finite: it must not reach the sum.
     return _over_entries(tf.where(weight > 0, error, tf.zeros_like(error)) * weight)
 
 

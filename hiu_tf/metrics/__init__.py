@@ -1,1 +1,1 @@
-"""Error measures in NumPy."""
+"""Metrics in NumPy."""

@@ -1,22 +1,22 @@
-"""Hand or none: how well scores tell the two apart; and what a detector finds. NumPy."""
+"""Metrics of hand scores (hand or no hand) and of a detector's boxes. NumPy."""
 
 from __future__ import annotations
 
 import numpy as np
 from scipy.stats import rankdata
 
-#: Intersection over union from which on a box is found.
+#: Minimum intersection over union for a box to match a hand.
 FOUND = 0.5
 
 
 def separation_auc(hands: np.ndarray, none: np.ndarray) -> float:
-    """The chance that a picture with a hand [N] scores more than one without [M]; ties count half (Mann-Whitney)."""
+    """ROC AUC: probability that a picture with a hand [N] scores higher than one without [M]; ties count half."""
     ranks = rankdata(np.concatenate([hands, none]))[: len(hands)]
     return float((ranks.sum() - len(hands) * (len(hands) + 1) / 2) / (len(hands) * len(none)))
 
 
 def best_threshold(hands: np.ndarray, none: np.ndarray) -> float:
-    """The score at which the shares of hands kept and of pictures without one refused have the largest sum."""
+    """The threshold with the largest sum of true positive rate (hands) and true negative rate (pictures without)."""
     places = np.unique(np.concatenate([hands, none]))
     places = np.concatenate([places[:1], (places[1:] + places[:-1]) / 2])
     kept = 1 - np.searchsorted(np.sort(hands), places) / len(hands)
@@ -25,12 +25,12 @@ def best_threshold(hands: np.ndarray, none: np.ndarray) -> float:
 
 
 def assigned(found: np.ndarray, scores: np.ndarray, hands: np.ndarray) -> np.ndarray:
-    """Which hand each box shows, the surest boxes first: [F] numbers of rows of `hands`, -1 where none is left.
+    """Matches predicted boxes with hands, in descending order of score: [F] row of `hands`, -1 for no match.
 
     Args:
-      found: [F, 4] boxes (x, y, width, height).
+      found: [F, 4] predicted boxes (x, y, width, height).
       scores: [F].
-      hands: [N, 4] boxes.
+      hands: [N, 4] labelled boxes.
     """
     shown, free = np.full(len(found), -1), np.ones(len(hands), bool)
     shared = overlaps(found, hands)
@@ -50,12 +50,12 @@ def overlaps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def average_precision(scores: np.ndarray, right: np.ndarray, hands: int) -> float:
-    """Area below precision over recall, precision made monotonic (as COCO has it, at every recall).
+    """Area under the precision-recall curve, with monotonic precision as in COCO, but at every recall.
 
     Args:
-      scores: [F] of everything that was found.
-      right: [F] bool, whether it shows a hand.
-      hands: how many there are.
+      scores: [F] scores of all predicted boxes.
+      right: [F] bool, whether the box matches a hand.
+      hands: number of labelled hands.
     """
     order = np.argsort(-np.asarray(scores), kind="stable")
     hits = np.cumsum(np.asarray(right)[order])

@@ -1,4 +1,4 @@
-"""Quality of masks."""
+"""Metrics of masks."""
 
 import cv2
 import numpy as np
@@ -15,13 +15,13 @@ def iou(predicted: np.ndarray, labelled: np.ndarray) -> np.ndarray:
 
 def mean_iou(predicted: np.ndarray, labelled: np.ndarray) -> np.ndarray:
     """IoU of the hand and of the background, [B, 2]; the mean of both is the mIoU."""
-    # What is not the hand: the cut at 0.5 must fall on the same side for both.
+    # The background is the complement of the thresholded hand, so that values of exactly 0.5 count once.
     a, b = predicted > 0.5, labelled > 0.5
     return np.stack([iou(a, b), iou(~a, ~b)], axis=1)
 
 
 def boundary_f(predicted: np.ndarray, labelled: np.ndarray) -> np.ndarray:
-    """F-score of outlines, [B]: the share of each that lies within 0.8% of the picture's diagonal of the other.
+    """F-score of outlines, [B]: a pixel matches within 0.8% of the picture's diagonal of the other outline.
 
     1 where neither mask has an outline, 0 where one has none (Perazzi et al. 2016).
     """

@@ -1,7 +1,7 @@
 """One metric of a table: which prediction is compared with which label, by which protocol.
 
-Every metric is the mean over columns (joints, vertices) of the mean over samples of what each error adds
-to it. That makes per-sample tables, breakdowns and bootstraps the same numbers again, only in other sums.
+Each error contributes a number to its metric (`Metric.contributions`). The metric is the mean of these over samples,
+then over columns (joints, vertices). Per-sample tables, breakdowns and bootstraps average the same contributions.
 2D metrics are in pixels of a crop of 256: crops of another size are scaled to it first.
 """
 
@@ -20,14 +20,14 @@ _CROP = 256
 
 @dataclass(frozen=True)
 class Metric:
-    """One number of the table.
+    """One row of the table of metrics.
 
     Attributes:
       name: of the metric.
-      protocol: how predictions are compared.
+      protocol: how predictions are compared with labels.
       of: key of the prediction.
       label, needs: keys of the label and of its weight.
-      statistic: "auc", "mean" of the errors (or of a mask's quality), or "sample mean": of samples' means.
+      statistic: "auc"; "mean" of the errors (or of the masks' quality); or "sample mean": mean of the samples' means.
     """
 
     name: str
@@ -39,17 +39,17 @@ class Metric:
 
     @property
     def higher_is_better(self) -> bool:
-        """Whether more is better."""
+        """Whether a higher value is better."""
         return self.statistic == "auc" or isinstance(self.protocol, MaskProtocol)
 
     @property
     def unit(self) -> str:
-        """Of the number."""
+        """Unit of the metric's value."""
         return "0..1" if self.higher_is_better else self.protocol.unit
 
     @property
     def words(self) -> str:
-        """The metric's protocol in a sentence."""
+        """Describes the metric and its protocol in a sentence."""
         source = {keys.JOINTS_2D_PROJECTED: "projected from 3D: ", keys.RENDERED_MASK: "rendered from the mesh: "}
         if isinstance(self.protocol, MaskProtocol):
             what = self.protocol.words
@@ -66,7 +66,7 @@ class Metric:
             quality = self.protocol.measure(predicted[self.of], labels[self.label])
             return np.where(weight[:, np.newaxis] > 0, quality, np.nan)
         found, truth = predicted[self.of], labels[self.label]
-        if self.protocol.joints is None:  # meshes are put into their wrists
+        if self.protocol.joints is None:  # meshes are compared relative to their wrists
             found, truth = (
                 np.concatenate([part[keys.JOINTS_3D][:, :1], points], axis=1)
                 for part, points in ((predicted, found), (labels, truth))
@@ -78,25 +78,25 @@ class Metric:
         return self.protocol.errors(scale * found, scale * truth, weight, box, visible)
 
     def contributions(self, errors: np.ndarray) -> np.ndarray:
-        """What each error adds to the metric, [B, columns]."""
+        """Contribution of each error to the metric, [B, columns]."""
         if self.statistic == "auc":
             return self.protocol.areas(errors)
         return mean(errors, axis=1)[:, np.newaxis] if self.statistic == "sample mean" else errors
 
     def value(self, errors: np.ndarray) -> float:
-        """The metric of all errors; NaN without any."""
+        """Value of the metric over all errors; NaN without any."""
         return float(mean(mean(self.contributions(errors), axis=0)))
 
 
 def mean(values: np.ndarray, axis: int | None = None) -> np.ndarray:
-    """Mean of what is not NaN; NaN where nothing is."""
+    """Mean without NaN entries; NaN if there are no others."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         return np.nanmean(values, axis=axis)
 
 
 def _box_side(points, weight):
-    """Longer side of the labelled joints' box, [B]; 0 for one joint alone, NaN for none."""
+    """Longer side of the box of the labelled joints, [B]; 0 for a single joint, NaN for none."""
     labelled = np.where(weight[..., np.newaxis] > 0, points, np.nan)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)

@@ -12,8 +12,8 @@ def distances(predicted: np.ndarray, labelled: np.ndarray, weight: np.ndarray) -
 def pck_auc(errors: np.ndarray, low: float, high: float, steps: int) -> float:
     """Area under the PCK curve, normalised to [0, 1].
 
-    As in the tool kits of the field (docs/paper.md): per point, thresholds linspace(low, high,
-    steps), share of errors <= threshold, trapezoid rule, then the mean over points.
+    As in the common tool kits (docs/paper.md): for each point, the share of errors <= threshold at
+    linspace(low, high, steps) and the trapezoid rule; then the mean over points.
 
     Args:
       errors: [B, N], NaN where not labelled.

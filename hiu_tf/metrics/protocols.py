@@ -1,6 +1,6 @@
-"""What a protocol is: how predictions are compared with labels, as data. Its words stand beside every metric.
+"""Protocols: how predictions are compared with labels, as data. Every metric is printed with its protocol.
 
-One column of a paper's table can hide four protocols: roots, scales, ranges and steps differ.
+Results in one column of a paper's table may follow several protocols, which differ in roots, scales, ranges and steps.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ class PointProtocol:
       name: of the protocol.
       dimensions: 2 (pixels) or 3 (metres in, millimetres out).
       origin: who uses it, on which set.
-      data: split, hand and crop that its published numbers are of.
+      data: split, hand and crop of the published numbers.
       low, high, steps, first: PCK at linspace(low, high, steps)[first:], area by the trapezoid rule.
-      root: joint that is moved to the label's, CENTROID of the joints that count, or None.
-      scale: bone (parent, child) whose predicted length is made the label's; CENTROID: the mean distance
-        to the centroid is; None: predictions keep their size.
-      alignment: SIMILARITY or SIMILARITY_OR_MIRROR (Procrustes of the points that count), or None.
-      joints: which ones count; None: all points but the first, which is a root and no point of the mesh.
-      visible_only: whether joints that the set calls hidden do not count.
+      root: joint that is translated to the label's; CENTROID: that of the counted joints; None: no translation.
+      scale: bone (parent, child) by whose length predictions are scaled to the label; CENTROID: by the mean distance
+        to the centroid; None: no scaling.
+      alignment: SIMILARITY or SIMILARITY_OR_MIRROR (Procrustes on the counted points), or None.
+      joints: the counted joints; None: all points but the first, which is the root and not a vertex of the mesh.
+      visible_only: whether joints that the set labels as hidden are not counted.
       strict: error < threshold instead of <=.
       rule: "trapezoid" over the thresholds, or the "mean" of the curve.
-      per: errors are divided by this quantity of each sample ("head" of 0.7 head sizes, "box" side), or None.
-      least: samples with fewer joints that count are left out.
+      per: quantity of each sample by which errors are divided ("head": 0.7 head sizes; "box": its side), or None.
+      least: samples with fewer counted joints are left out.
     """
 
     name: str
@@ -62,26 +62,26 @@ class PointProtocol:
 
     @property
     def unit(self) -> str:
-        """Of errors and thresholds."""
+        """Unit of errors and thresholds."""
         return {"head": "of 0.7 head sizes", "box": "of the box's side"}.get(
             self.per, "px" if self.dimensions == 2 else "mm"
         )
 
     @property
     def thresholds(self) -> np.ndarray:
-        """Where the curve is computed."""
+        """Thresholds of the PCK curve."""
         return np.linspace(self.low, self.high, self.steps)[self.first :]
 
     @property
     def words(self) -> str:
-        """The protocol in a sentence, to be printed with every metric of its curve."""
+        """Describes the protocol in a sentence, which is printed with every metric of its curve."""
         t, sign = self.thresholds, "<" if self.strict else "<="
         curve = f"PCK (error {sign} t) at {len(t)} t from {t[0]:.4g} to {t[-1]:.4g} {self.unit}, {self.rule} rule"
         return f"{self.how}, {curve}, mean over joints"
 
     @property
     def how(self) -> str:
-        """What is compared, moved and scaled before errors are measured."""
+        """Describes what is compared, and the translation, scaling and alignment before errors are computed."""
         parts = [f"{self.origin}; {self.dimensions}D"]
         parts += [self.data] if self.data else []
         parts.append(self._points)
@@ -105,22 +105,22 @@ class PointProtocol:
 
     @property
     def _needed(self):
-        """Points without whose labels a sample says nothing."""
+        """Points whose labels a sample needs in order to be counted."""
         if self.alignment:
             return slice(None)
         root = [] if self.root in (None, CENTROID) else [self.root]
         return root + ([] if self.scale in (None, CENTROID) else list(self.scale))
 
     def errors(self, predicted, labelled, weight, size=None, visible=None) -> np.ndarray:
-        """Errors [N, J] in `unit`, NaN where a joint does not count.
+        """Errors [N, J] in `unit`, NaN for joints that are not counted.
 
-        A sample counts if the labels have what its joints are moved, scaled, aligned and divided by.
+        A sample is counted only if it has all labels that root, scale, alignment and `per` need.
 
         Args:
           predicted, labelled: [N, P, dimensions], P the 21 joints (or a root and V vertices).
-          weight: [N, P], 0 where a joint is not labelled: whatever stands there is not looked at.
-          size: [N], what errors are divided by, with `per`.
-          visible: [N, P], 0 where a joint is hidden; only visible_only asks. None: none is.
+          weight: [N, P], 0 for unlabelled joints, whose values are ignored.
+          size: [N], divisor of the errors, for protocols with `per`.
+          visible: [N, P], 0 for hidden joints, for protocols with visible_only. None: all are visible.
         """
         joints = slice(1, None) if self.joints is None else list(self.joints)
         is_labelled = weight > 0
@@ -138,7 +138,7 @@ class PointProtocol:
         elif self.scale is not None:
             found = found * _length(labelled, self.scale) / np.maximum(_length(found, self.scale), 1e-12)
         truth = labelled
-        # Both are moved into their roots: the root itself then has an error of exactly 0, as in the tool kits.
+        # Both are made relative to their roots, so that the root itself has an error of exactly 0, as in the tool kits.
         if self.root == CENTROID:
             found, truth = found - _centre(found[:, joints], mask), truth - _centre(truth[:, joints], mask)
         elif self.root is not None:
@@ -151,9 +151,9 @@ class PointProtocol:
         return np.where(counted & (counted.sum(axis=1, keepdims=True) >= self.least), distance, np.nan)
 
     def areas(self, errors: np.ndarray) -> np.ndarray:
-        """What each error adds to the area under the curve, 0..1; NaN where there is none.
+        """Contribution of each error to the area under the curve, 0..1; NaN for NaN errors.
 
-        The area is the mean over joints of the mean over samples of these.
+        The area is the mean of these over samples, then over joints.
         """
         t = self.thresholds
         missed = np.searchsorted(t, errors, side="right" if self.strict else "left")  # thresholds below the error
@@ -167,7 +167,7 @@ class PointProtocol:
     def metrics(self, errors: np.ndarray) -> dict[str, float | list[float]]:
         """Mean and median error over joints, area under the curve, and the curve, of errors [N, J].
 
-        Means and medians are taken for each joint first, then over joints, as the tool kits do.
+        Means and medians are computed for each joint first, then averaged over joints, as in the tool kits.
         """
         columns = [column[~np.isnan(column)] for column in errors.T]
         columns = [column for column in columns if len(column)]
@@ -185,13 +185,13 @@ class PointProtocol:
 
 @dataclass(frozen=True)
 class MaskProtocol:
-    """How predicted and labelled masks are compared. Masks are cut at 0.5.
+    """How predicted and labelled masks are compared. Masks are thresholded at 0.5.
 
     Attributes:
       name: of the protocol.
-      measure: [N, H, W] twice -> quality [N, columns], 0..1.
+      measure: (predicted [N, H, W], labelled [N, H, W]) -> quality [N, columns], 0..1.
       origin: who uses it.
-      what: the measure in words.
+      what: description of the measure.
     """
 
     name: str
@@ -201,7 +201,7 @@ class MaskProtocol:
 
     @property
     def words(self) -> str:
-        """The protocol in a sentence."""
+        """Describes the protocol in a sentence."""
         return f"{self.origin}; masks cut at 0.5, {self.what}, mean over samples"
 
 
@@ -227,7 +227,7 @@ PIXELS_0_30 = PointProtocol(
 OF_BOX = PointProtocol("box", 2, _OURS, 0, 0.2, 21, per="box")
 ROOT = PointProtocol("root", 3, _OURS, 0, 50, 100, root=0, least=NUM_JOINTS)
 ALIGNED = PointProtocol("aligned", 3, _OURS, 0, 50, 100, alignment=SIMILARITY, least=NUM_JOINTS)
-#: What makes a protocol of joints one of the vertices of a mesh.
+#: Changes that turn a protocol for joints into one for the vertices of a mesh.
 ALL_VERTICES = {"joints": None, "least": 1}
 
 

@@ -1,7 +1,6 @@
-"""The training's measures of quality as Keras metrics: batch by batch, any number of replicas.
+"""Validation metrics of training as Keras metrics, updated batch by batch on any number of replicas.
 
-Each equals the offline metric of the same name (metrics/metric.py) on the same data; a test holds
-them together.
+Each equals the offline metric of the same name (metrics/metric.py) on the same data, which a test checks.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ class Joints2DAUC(keras.metrics.Metric):
         return _mean(areas, tf.cast(self.count > 0, tf.float32))
 
     def reset_state(self):
-        """Back to nothing."""
+        """Resets the counts to 0."""
         for variable in self.variables:
             variable.assign(tf.zeros(variable.shape))
 
@@ -74,9 +73,9 @@ class MaskIoU(_SampleMean):
 
 
 class Joints3DError(_SampleMean):
-    """Mean distance of the 3D joints in millimetres, wrists in the origin or after similarity Procrustes.
+    """Mean distance of the 3D joints in millimetres, relative to the wrist or after similarity Procrustes.
 
-    Of hands all joints of which are labelled.
+    Counts only hands with labels for all joints.
     """
 
     def __init__(self, name: str, aligned: bool):
@@ -84,7 +83,7 @@ class Joints3DError(_SampleMean):
         self.aligned = aligned
 
     def update_state(self, targets, predicted):
-        """Adds a batch."""
+        """Adds a batch of labels and predictions (keys.py)."""
         found, truth = predicted[keys.JOINTS_3D], targets[keys.JOINTS_3D]
         if self.aligned:
             found = _procrustes(found, truth)
@@ -95,7 +94,7 @@ class Joints3DError(_SampleMean):
 
 
 def _procrustes(points, target):
-    """geometry.alignment.procrustes without reflection, in TensorFlow."""
+    """TensorFlow version of geometry.alignment.procrustes, without reflection."""
     mean, target_mean = (tf.reduce_mean(p, axis=1, keepdims=True) for p in (points, target))
     centred = points - mean
     s, u, v = tf.linalg.svd(tf.linalg.matmul(target - target_mean, centred, transpose_a=True))

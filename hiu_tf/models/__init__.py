@@ -1,1 +1,1 @@
-"""The network: stem, encoder, decoders, task attention, regressor, and the stacks of them."""
+"""The networks: stem, encoder, decoders, task attention, regressor, and their stacks."""

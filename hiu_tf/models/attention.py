@@ -1,7 +1,7 @@
-"""Task attention module, and what it is compared with: which task's features to listen to, channel by channel (supplement 1.1).
+"""Task attention module (supplement 1.1), and the other kinds of fusion that it is compared with.
 
-Three average poolings, point-wise convolutions, and a softmax over the tasks that is separate for
-each channel (docs/paper.md).
+The module weights the features of the tasks per channel: one average pooling per task, point-wise convolutions,
+and for each channel a softmax over the tasks (docs/paper.md).
 """
 
 import functools
@@ -20,10 +20,10 @@ class TaskMixture(layers.Layer):
     """Sum over tasks of softmax(scores) * features: T x [B, H, W, C] and [B, 1, 1, T * C] -> [B, H, W, C]."""
 
     def call(self, inputs):
-        """Mixes; inputs are (list of features, scores)."""
+        """Fuses the features; inputs are (list of features, scores)."""
         features, scores = inputs
         split = tf.split(scores, len(features), axis=-1)
-        # A softmax written out keeps everything in four dimensions, which phones' GPUs want.
+        # The softmax is written out to keep all tensors in four dimensions, as GPUs of phones require.
         peak = functools.reduce(tf.maximum, split)
         shares = [tf.exp(score - peak) for score in split]
         total = functools.reduce(operator.add, shares)
@@ -31,7 +31,10 @@ class TaskMixture(layers.Layer):
 
 
 def fuse(features, finest, config: ModelConfig, name: str):
-    """T tasks' feature maps and the encoder's finest level [B, S/4, S/4, C] -> tam_ft [B, S/4, S/4, C]."""
+    """Fuses the feature maps of T tasks (or takes the encoder's finest level, as config.fusion says) to tam_ft.
+
+    All are [B, S/4, S/4, C].
+    """
     if config.fusion == "none":
         return convolution(finest, config.feature_channels, 1, config, f"{name}_bypass")
     if config.fusion == "mean":
@@ -49,8 +52,8 @@ def task_attention(features, config: ModelConfig, name: str):
     x = layers.Concatenate(name=f"{name}_concat")(pooled)
     for k, channels in enumerate((tasks * width, width, width, width, tasks * width), start=1):
         x = layers.Conv2D(channels, 1, use_bias=False, kernel_initializer="he_normal", name=f"{name}_point{k}")(x)
-        x = batch_norm(x, config, f"{name}_point{k}_bn", epsilon=1e-3)  # of 1x1 maps: few numbers, small variances
+        x = batch_norm(x, config, f"{name}_point{k}_bn", epsilon=1e-3)  # 1x1 maps have few values and small variances
         x = layers.ReLU(name=f"{name}_point{k}_relu")(x)
-    # All tasks count alike at first.
+    # All tasks have equal weights at first.
     scores = layers.Conv2D(tasks * width, 1, kernel_initializer="zeros", name=f"{name}_scores")(x)
     return TaskMixture(name=f"{name}_mix")([features, scores])

@@ -1,4 +1,4 @@
-"""Convolution blocks that every part of the network is made of."""
+"""Convolution blocks that all parts of the network use."""
 
 import tf_keras as keras
 from tf_keras import layers
@@ -7,7 +7,7 @@ from hiu_tf.config.schema import ModelConfig
 
 
 def batch_norm(x, config: ModelConfig, name: str, epsilon: float = 1e-5, silent: bool = False):
-    """Batch normalisation; over all replicas where the network says so. `silent`: its output starts as 0."""
+    """Batch normalisation, synchronised if the config says so. `silent`: its initial output is 0."""
     return layers.BatchNormalization(
         momentum=config.batch_norm_momentum,
         epsilon=epsilon,
@@ -20,7 +20,7 @@ def batch_norm(x, config: ModelConfig, name: str, epsilon: float = 1e-5, silent:
 def convolution(x, channels: int, size: int, config: ModelConfig, name: str, stride=1, activation=True, silent=False):
     """Convolution without bias, batch normalisation, ReLU (unless activation is False).
 
-    A `silent` one starts as 0: what is added to something else then lets it through unchanged at first.
+    The initial output of a `silent` one is 0: added to a shortcut, it leaves the shortcut unchanged at first.
     """
     x = layers.Conv2D(
         channels,
@@ -36,7 +36,7 @@ def convolution(x, channels: int, size: int, config: ModelConfig, name: str, str
 
 
 def spatial(x, channels: int, config: ModelConfig, name: str, stride=1):
-    """A 3x3 convolution, or (config.convolution "separable") a 3x3 for each channel and a 1x1 that mixes them."""
+    """A 3x3 convolution, or with config.convolution "separable" a 3x3 depthwise and a 1x1 convolution."""
     if config.convolution == "full":
         return convolution(x, channels, 3, config, name, stride)
     x = _depthwise(x, config, f"{name}_depth", stride)
@@ -46,10 +46,9 @@ def spatial(x, channels: int, config: ModelConfig, name: str, stride=1):
 def bottleneck(x, channels: int, stride: int, config: ModelConfig, name: str):
     """ResNet's 1x1, 3x3, 1x1 block; a strided shortcut averages before its 1x1 (ResNet-D).
 
-    With separable convolutions the 3x3 stays within each channel, as in MobileNet's inverted residuals: a
-    bottleneck_ratio above 1 then widens in the middle. The branch starts silent, so that a new network is as
-    shallow as its shortcuts: with all branches speaking, gradients grow a thousandfold from stack to stack
-    (docs/paper.md).
+    With separable convolutions the 3x3 is depthwise, as in MobileNet's inverted residuals; a bottleneck_ratio
+    above 1 then widens the middle. The initial output of the residual branch is 0, so that an untrained network
+    consists of its shortcuts alone. Otherwise gradients grow a thousandfold from stack to stack (docs/paper.md).
     """
     middle = max(1, round(channels * config.bottleneck_ratio))
     y = convolution(x, middle, 1, config, f"{name}_reduce")
@@ -87,7 +86,7 @@ def _depthwise(x, config, name, stride):
 
 
 def vector_head(features, coarsest, size: int, name: str):
-    """Numbers [B, size] of two feature maps' means: a head for what is said of the whole hand; near 0 at first."""
+    """Head that predicts numbers [B, size] for the whole hand from two pooled feature maps; initially near 0."""
     pooled = [
         layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_pool{k}")(x)
         for k, x in enumerate((features, coarsest))

@@ -1,4 +1,4 @@
-"""What a network costs, counted from its graph."""
+"""Parameters, MACs and memory of a network, counted from its graph."""
 
 from collections import Counter
 
@@ -16,7 +16,7 @@ _FLOAT_BYTES = 4
 
 
 def network_cost(config: ModelConfig) -> Cost:
-    """Builds the network and counts."""
+    """Builds the network and counts its cost."""
     network = build_hiu(config)
     needed = inference_network(network, find_tasks(config.tasks))
     return Cost(
@@ -29,7 +29,7 @@ def network_cost(config: ModelConfig) -> Cost:
 
 
 def macs(network: keras.Model) -> int:
-    """Multiply-accumulates of all convolutions for one picture; a shared part counts once for each call."""
+    """MACs (multiply-accumulates) of all convolutions for one picture. A shared part counts once per call."""
     return sum(
         calls * (macs(part) if isinstance(part, keras.Model) else _macs(part)) for part, calls in _calls(network)
     )
@@ -44,7 +44,7 @@ def activation_bytes(network: keras.Model) -> int:
 
 
 def _calls(network):
-    """Each layer, and how often this network calls it: a shared one may be called by other networks too."""
+    """Each layer and its number of calls in this network. Calls of a shared layer by other networks do not count."""
     counts = Counter(key.rpartition("_ib-")[0] for key in network._network_nodes)
     return [(layer, counts[layer.name]) for layer in network.layers]
 

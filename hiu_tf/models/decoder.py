@@ -20,7 +20,7 @@ def decoder(levels, out_channels: int, out_size: int, config: ModelConfig, name:
         x = spatial(x, config.feature_channels, config, f"{name}_head{k}")
     if config.head_stride == 2:
         x = _enlarge(x, 2, f"{name}_head_resize")
-    # Maps are mostly 0: starting there saves the steps that would unlearn random ones.
+    # Target maps are mostly 0, so that an initial prediction near 0 saves training steps.
     start = keras.initializers.RandomNormal(stddev=0.001)
     x = layers.Conv2D(
         out_channels, config.predict_kernel, padding="same", kernel_initializer=start, name=f"{name}_predict"
@@ -29,7 +29,7 @@ def decoder(levels, out_channels: int, out_size: int, config: ModelConfig, name:
 
 
 def _top_down(levels, config, name):
-    """Coarse to fine; each step adds to the encoder's level of that resolution, nothing at first."""
+    """Top-down path, coarse to fine. Each step (initially 0) is added to the encoder's level of that resolution."""
     width = config.feature_channels
     laterals = [convolution(x, width, 1, config, f"{name}_lateral{k}") for k, x in enumerate(levels)]
     x = laterals[-1]

@@ -1,4 +1,4 @@
-"""The detector's network: EfficientNet-Lite0 to S/16 and one decoder that says `centres.CHANNELS` maps at S/4."""
+"""The detector's network: EfficientNet-Lite0 to S/16 and one decoder that predicts `centres.CHANNELS` maps at S/4."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hiu_tf.models.stem import stem
 
 
 def build_detector(config: DetectorConfig) -> keras.Model:
-    """A model from squares [B, S, S, 3] float32 RGB in [0, 1] to maps [B, S/4, S/4, 8] float32 (codecs/centres.py)."""
+    """Builds a model from squares [B, S, S, 3] float32 RGB in [0, 1] to maps [B, S/4, S/4, 8] (codecs/centres.py)."""
     parts = ModelConfig(
         encoder="efficientnet_lite0",
         encoder_stages=5,

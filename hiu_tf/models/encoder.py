@@ -8,7 +8,7 @@ from hiu_tf.config.schema import ModelConfig
 from hiu_tf.models import efficientnet
 from hiu_tf.models.blocks import convolution, residual_groups
 
-#: Where each group of keras.applications' ResNet-50 ends, and what comes before the first.
+#: Layers of keras.applications' ResNet-50: the last one of each group, and the input of the first with its channels.
 _RESNET50_LEVELS = ("conv2_block3_out", "conv3_block4_out", "conv4_block6_out", "conv5_block3_out")
 _RESNET50_START, _RESNET50_CHANNELS = "pool1_pool", 64
 _BODY = "resnet50"
@@ -25,7 +25,7 @@ def encoder(x, config: ModelConfig, name: str):
 
 
 def load_encoder(network: keras.Model, encoder_name: str, path: str) -> int:
-    """Starts the encoder of a network from weights that were trained elsewhere; returns how many parts were set.
+    """Initialises the encoder of a network with pretrained weights. Returns the number of parts set.
 
     Raises:
       UserError, OSError, ValueError: the file cannot be read or holds another network.
@@ -35,7 +35,7 @@ def load_encoder(network: keras.Model, encoder_name: str, path: str) -> int:
 
 
 def load_resnet50(network: keras.Model, path: str) -> int:
-    """Starts the encoders of a network from ResNet-50's weights; returns how many encoders there are.
+    """Initialises the encoders of a network with ResNet-50's weights. Returns the number of encoders.
 
     Args:
       network: from `build_hiu` with encoder "resnet50".

@@ -21,12 +21,12 @@ def build_hiu(config: ModelConfig) -> keras.Model:
     """Builds HIU-DMTL as a functional model (supplement 1.1).
 
     Returns:
-      A model from image [B, S, S, 3] float32 RGB in [0, 1] to a list with one dictionary per stack,
-      the last of which is the answer. Keys are those of the tasks' `raw` (shapes: conventions/keys.py);
-      everything is float32.
+      A model from image [B, S, S, 3] float32 RGB in [0, 1] to a list with one dictionary of raw outputs per
+      stack; the last stack is used for prediction. Keys are those of the tasks' `raw` (shapes:
+      conventions/keys.py). All outputs are float32.
 
     Raises:
-      ConfigError: there is no such task, or one that another setting needs is missing.
+      ConfigError: unknown task, or a task that another setting needs is missing.
     """
     size, tasks = config.image_size, find_tasks(config.tasks)
     dense = [task for task in tasks if isinstance(task.head, Maps)]
@@ -56,16 +56,16 @@ def build_hiu(config: ModelConfig) -> keras.Model:
 
 
 def inference_network(network: keras.Model, tasks: Iterable[Task] = PAPER) -> keras.Model:
-    """The part of a network that prediction needs, [B, S, S, 3] -> dictionary of the last stack's raw outputs.
+    """The part of a network that prediction needs: [B, S, S, 3] -> dictionary of the last stack's raw outputs.
 
-    Earlier stacks keep what feeds the last one. Heads of tasks that export nothing (POF) are left out.
+    Earlier stacks keep only the layers that feed the last one. Heads of tasks that export nothing (POF) are left out.
     """
     read = [key for task in tasks if task.outputs for key in task.raw]
     return keras.Model(network.input, {key: network.output[-1][key] for key in read}, name="hiu_inference")
 
 
 def _require_tasks(config, names, dense):
-    """Settings that need a task find it."""
+    """Checks that the tasks needed by other settings are present."""
     if not dense and config.fusion != "none":
         raise ConfigError(f"network.fusion {config.fusion} needs a task with maps among network.tasks, got {names}")
     if "joints" in config.regressor_extra and "heatmaps" not in names:
@@ -73,20 +73,20 @@ def _require_tasks(config, names, dense):
 
 
 def _seen_by_regressor(features, levels, maps, config):
-    """The paper's features, and what config.regressor_extra adds."""
+    """Inputs of the regressor: the paper's features, and the inputs in config.regressor_extra."""
     extra = {"encoder": levels[-1], "joints": maps[keys.HEATMAPS]}
     return {"features": features} | {name: extra[name] for name in config.regressor_extra}
 
 
 def _regressor(k, before, shapes, config):
-    """The regressor of stack k: one for all, or one for each."""
+    """The regressor of stack k: shared by all stacks, or one per stack."""
     if config.regressor == "shared":
         return before[0] if before else build_regressor(shapes, config)
     return build_regressor(shapes, config, f"stack{k}_regressor")
 
 
 def _next_input(both, fused, maps, config, name):
-    """What the next stack sees (config.cascade)."""
+    """Input of the next stack (config.cascade)."""
     if config.cascade == "fused":
         return fused
     if config.cascade == "stem_and_fused":

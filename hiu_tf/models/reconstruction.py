@@ -1,4 +1,4 @@
-"""From the network's raw outputs to predictions: what each task reads, and the silhouette of the mesh."""
+"""From the network's raw outputs to predictions: each task decodes its own; the mesh's silhouette can be rendered."""
 
 from collections.abc import Iterable
 
@@ -19,11 +19,11 @@ def reconstruct(
     tasks: Iterable[Task] = PAPER,
     render: bool = False,
 ) -> dict[str, tf.Tensor]:
-    """One stack's outputs in float32, and what the tasks read off them.
+    """Converts one stack's raw outputs to float32 and decodes the tasks' predictions from them.
 
     Args:
-      outputs: of one stack of the network.
-      hand: the model that parameters pose.
+      outputs: raw outputs of one stack of the network.
+      hand: the hand model that the parameters pose.
       image_size: S.
       tasks: of the network.
       render: whether to render the mesh's silhouette too, keys.RENDERED_MASK [B, S, S].

@@ -1,6 +1,7 @@
 """Regressor head: shape, pose, rotation, translation of the hand (supplement 1.1).
 
-One module for all stacks (or one for each). It says absolute values at every stack; nothing is fed back.
+One module is shared by all stacks (or each has its own). It predicts absolute values at every stack; predictions are
+not fed back.
 """
 
 import math
@@ -17,11 +18,11 @@ from hiu_tf.geometry.tensor.rotation import compose
 from hiu_tf.models.blocks import convolution, residual_groups
 
 NUM_PARAMETERS = 10 + 45 + 3 + 3
-#: The view that the raw output 0 means: fingers up, thumb side to the camera. Palm and back are then
-#: 90 degrees away and the singular angle of the axis-angle, 180 degrees, is the rare view from the
-#: little finger's side.
+#: The rotation for the raw output 0: fingers up, thumb side to the camera. Views of palm and back are then
+#: 90 degrees away, and the singular angle of the axis-angle, 180 degrees, is the rare view from the little
+#: finger's side.
 REFERENCE_VIEW = np.array([math.pi / math.sqrt(2), math.pi / math.sqrt(2), 0.0], np.float32)
-#: Where the raw output 0 puts the wrist, and metres per unit of raw output.
+#: Position of the wrist for the raw output 0, and metres per unit of raw output.
 REFERENCE_POSITION = np.array([0.0, 0.06, 0.65], np.float32)
 POSITION_SCALE = np.array([0.1, 0.1, 0.2], np.float32)
 _HALF_TURN = 0.5  # radians per unit of raw output for joint angles
@@ -29,13 +30,13 @@ _HALF_TURN = 0.5  # radians per unit of raw output for joint angles
 
 @keras.saving.register_keras_serializable("hiu_tf")
 class HandParameters(layers.Layer):
-    """Raw regressor output [B, 1, 1, 61] -> shape, pose, rotation, translation in their units."""
+    """Raw regressor output [B, 1, 1, 61] -> shape, pose (radians), rotation (axis-angle), translation (metres)."""
 
     def __init__(self, **kwargs):
         super().__init__(**{**kwargs, "dtype": "float32"})
 
     def call(self, raw):
-        """Returns the dictionary of the four."""
+        """Returns the four as a dictionary."""
         raw = tf.reshape(tf.cast(raw, tf.float32), [-1, NUM_PARAMETERS])
         shape, pose, rotation, translation = tf.split(raw, [10, 45, 3, 3], axis=-1)
         return {
@@ -48,27 +49,27 @@ class HandParameters(layers.Layer):
 
 @keras.saving.register_keras_serializable("hiu_tf")
 class ReadJoints(layers.Layer):
-    """Heat maps [B, H, H, 21] -> [B, 1, 1, 63]: x and y in [-1, 1] of the crop, and score; no gradient flows back."""
+    """Heat maps [B, H, H, 21] -> [B, 1, 1, 63]: x and y in [-1, 1] of the crop, and score; stops the gradient."""
 
     def __init__(self, **kwargs):
         super().__init__(**{**kwargs, "dtype": "float32"})
 
     def call(self, heatmaps):
-        """Reads each map by Equation 1."""
+        """Decodes each map by Equation 1."""
         heatmaps = tf.stop_gradient(tf.cast(heatmaps, tf.float32))
         middle = 0.5 * (heatmaps.shape[1] - 1)
         place = (heatmap.decode(heatmaps, heatmaps.shape[1]) - middle) / middle
         seen = heatmap.scores(heatmaps)[..., tf.newaxis]
-        # The place of a joint that no map shows is not known: 0, as its score says.
+        # The position of a joint with an empty map is unknown: it is set to 0, like its score.
         read = tf.concat([place * tf.minimum(seen / heatmap.READABLE, 1.0), seen], axis=-1)
         return tf.reshape(read, [-1, 1, 1, 3 * heatmaps.shape[-1]])
 
 
 def build_regressor(input_shapes: dict[str, tuple], config: ModelConfig, name: str = "regressor") -> keras.Model:
-    """The head as a model of its own, so that stacks can share it.
+    """Builds the head as a separate model, so that stacks can share it.
 
     Args:
-      input_shapes: of "features" [S/4, S/4, C] and of what config.regressor_extra adds.
+      input_shapes: shapes of "features" [S/4, S/4, C] and of the inputs in config.regressor_extra.
 
     Returns:
       A model from a list of these inputs to the dictionary of hand parameters.

@@ -1,8 +1,8 @@
 """Reads the arrays of a PyTorch weight file (.pth, format before 1.6) without PyTorch and without running its pickle.
 
-Such a file is a row of pickles (magic number, version, system, state dictionary, keys of storages), then the raw
-storages. The state dictionary names a handful of functions; each is replaced by a shell that only keeps its
-arguments, and any other name is refused.
+Such a file is a sequence of pickles (magic number, version, system, state dictionary, keys of storages), then the raw
+storages. The state dictionary names a few functions; each is replaced by a placeholder that only keeps its
+arguments. Any other name is refused.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ _LARGEST = 500_000_000
 
 
 class TorchFileError(UserError):
-    """A file that is no legacy PyTorch weight file, is damaged, or asks for something it has no business with."""
+    """A file that is not a legacy PyTorch weight file, is damaged, or names forbidden functions."""
 
 
 def read_torch_file(path: str | Path) -> dict[str, np.ndarray]:
-    """Name -> array of every tensor in a state dictionary.
+    """Reads a state dictionary: name -> array.
 
     Raises:
       TorchFileError: the file cannot be read, is damaged, or is of another format.
@@ -51,7 +51,7 @@ def _arrays(file):
     if _Unpickler(file).load() != _MAGIC:
         raise TorchFileError("is no PyTorch file of the format before 1.6")
     _Unpickler(file).load()  # version
-    _Unpickler(file).load()  # sizes of C's types where it was written
+    _Unpickler(file).load()  # sizes of C types on the writing machine
     tensors = _Unpickler(file).load()
     storages = {key: None for key in _Unpickler(file).load()}
     kinds = {tensor.key: tensor.kind for tensor in tensors.values()}
@@ -70,7 +70,7 @@ class _Tensor:
         self.offset, self.shape, self.stride = int(offset), tuple(shape), tuple(stride)
 
     def of(self, numbers):
-        """The tensor's numbers, copied."""
+        """Returns a copy of the tensor's numbers, taken from its storage."""
         last = self.offset + sum((size - 1) * step for size, step in zip(self.shape, self.stride))
         if min((self.offset, *self.shape, *self.stride)) < 0 or last >= len(numbers):
             raise TorchFileError("a tensor lies outside its storage")
@@ -78,12 +78,12 @@ class _Tensor:
         return np.lib.stride_tricks.as_strided(numbers[self.offset :], self.shape, strides, writeable=False).copy()
 
 
-# The one in Python: the one in C reserves memory for whatever memo index a file states.
+# The Python version: the C version allocates memory for any memo index that a file states.
 class _Unpickler(pickle._Unpickler):
-    """Knows tensors and ordered dictionaries; refuses every other name."""
+    """Unpickler that allows tensors and ordered dictionaries, and refuses every other name."""
 
     def find_class(self, module, name):
-        """The object that the pickle may use under that name."""
+        """Returns the allowed object for a name in the pickle, or raises."""
         if (module, name) == ("collections", "OrderedDict"):
             return collections.OrderedDict
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):

@@ -1,4 +1,4 @@
-"""Measures a detector: what it finds of the hands of scenes, and what it finds where there is none."""
+"""Metrics of a detector on scenes with and without hands: recall, precision, AP, direction, side."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ import numpy as np
 from hiu_tf.metrics.detection import assigned, average_precision, overlaps
 from hiu_tf.tables import markdown_table
 
-#: Relative to the square: boxes below it are small hands.
+#: Hands with a smaller box, relative to the square, count as small.
 SMALL = 0.1
 
 
 @dataclass
 class Tally:
-    """What was found in the pictures of one set.
+    """Detections in the pictures of one set, compared with the labels.
 
     Attributes:
-      scores, right: of every box that was found, [F]: whether it shows a hand.
-      hands, small: how many hands there are that count, and how many of them are small.
-      scores_of_hands: [N] score of the box that shows each hand, 0 where none does; small_hands: [N] whether it is small.
+      scores, right: [F] score of every detected box, and whether it matches a hand.
+      scores_of_hands, small_hands: [N] for each labelled hand: score of its matching box (0 if missed), and whether
+        it is small.
       best_of_pictures: highest score in each picture.
-      angles: degrees between found and labelled directions; sides: whether the side was said rightly.
+      angles: degrees between predicted and labelled directions of matched hands.
+      sides: whether the predicted side of matched hands is correct.
     """
 
     scores: list = field(default_factory=list)
@@ -34,7 +35,7 @@ class Tally:
     sides: list = field(default_factory=list)
 
     def add(self, found, hands: np.ndarray, size: float) -> None:
-        """Counts one picture: what was found (`codecs.centres.Found`), its hands [N, 8], its longer side."""
+        """Adds one picture: its detections (`codecs.centres.Found`), labelled hands [N, 8] and longer side."""
         counted, ignored = hands[hands[:, 7] > 0], hands[hands[:, 7] <= 0]
         boxes, scores = np.reshape([f.box for f in found], (-1, 4)), np.array([f.score for f in found])
         shown = assigned(boxes, scores, counted[:, :4])
@@ -58,7 +59,7 @@ class Tally:
             self.sides.append((found.left > 0.5) == (hand[6] == 1))
 
     def metrics(self, least: float) -> dict:
-        """Recall, precision and the rest at the score `least`."""
+        """Recall, precision and the other metrics at the score threshold `least`."""
         scores, right = np.array(self.scores), np.array(self.right, bool)
         hands, small = np.array(self.scores_of_hands), np.array(self.small_hands, bool)
         share = lambda values: float(np.mean(values)) if len(values) else float("nan")
@@ -76,7 +77,7 @@ class Tally:
 
 
 def best_score(tallies: list[Tally]) -> float:
-    """The score at which recall and precision over all sets have the largest harmonic mean."""
+    """The score threshold with the largest F1 (harmonic mean of recall and precision) over all sets."""
     scores = np.concatenate([t.scores for t in tallies])
     right = np.concatenate([t.right for t in tallies]).astype(bool)
     hands = sum(len(t.scores_of_hands) for t in tallies)
@@ -87,7 +88,7 @@ def best_score(tallies: list[Tally]) -> float:
 
 
 def table(rows: dict[str, dict]) -> str:
-    """As Markdown."""
+    """Formats the metrics of each set as a Markdown table."""
     columns = list(next(iter(rows.values())))
     show = lambda v: "-" if v != v else f"{v:.3f}" if isinstance(v, float) else str(v)
     return markdown_table(["set", *columns], ([name, *(show(row[c]) for c in columns)] for name, row in rows.items()))

@@ -1,4 +1,4 @@
-"""Models and records joined for measuring: what hiu evaluate runs."""
+"""Runs models on records and collects their metrics, for hiu evaluate."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _BATCH, _SEED = 32, 0
 
 
 class Part(NamedTuple):
-    """Which samples of each set are measured."""
+    """Which samples of each set are evaluated."""
 
     root: str
     sets: list[str]
@@ -27,7 +27,7 @@ class Part(NamedTuple):
 
 
 def open_model(path: str):
-    """(predict, side of its crops) of the folder of a run, a .tflite file or a SavedModel folder."""
+    """Opens a run's folder, a .tflite file or a SavedModel folder. Returns (predict, side of its crops)."""
     from hiu_tf.evaluation.predictors import exported_predictor, network_predictor
     from hiu_tf.training.folder import RECIPE, load_run
 
@@ -38,7 +38,7 @@ def open_model(path: str):
 
 
 def run_predictors(run, every_stack: bool = False) -> dict:
-    """A run as "trained", the same network with random weights, and with `every_stack` each of its stacks."""
+    """Predictors of a run: "trained", a baseline with "random weights", and with `every_stack` one for each stack."""
     import tf_keras as keras
 
     from hiu_tf.evaluation.predictors import network_predictor
@@ -54,7 +54,7 @@ def run_predictors(run, every_stack: bool = False) -> dict:
 
 
 def measure_sets(predictors: dict, size: int, part: Part, metrics, with_mean: bool = True) -> dict:
-    """{set: (samples, {predictor: measured})}; the mean label of a training split is one more predictor."""
+    """{set: (samples, {predictor: measured})}. With `with_mean` adds a baseline: the mean label of the train split."""
     from tqdm import tqdm
 
     from hiu_tf.evaluation.evaluate import measure
@@ -62,7 +62,7 @@ def measure_sets(predictors: dict, size: int, part: Part, metrics, with_mean: bo
     from pipelines.mixing import data_folder
     from pipelines.records import has_split, read_index
 
-    for name in part.sets:  # refuse one that is missing before hours of measuring
+    for name in part.sets:  # refuse a missing set before hours of evaluation
         read_index(data_folder(part.root, name), part.split)
     found = {}
     for name in tqdm(part.sets, desc="evaluate", unit="set"):
@@ -87,7 +87,7 @@ def results_of(measured: dict, metrics) -> dict:
 
 
 def tell_apart(predict, size: int, part: Part, none: str) -> str:
-    """Markdown: the score's separation of each set's hands from the windows without any in the set `none`."""
+    """Markdown: how well the score separates each set's hands from the windows without a hand in the set `none`."""
     from hiu_tf.conventions import keys
     from hiu_tf.metrics.detection import best_threshold, separation_auc
     from hiu_tf.tables import markdown_table
@@ -106,7 +106,7 @@ def tell_apart(predict, size: int, part: Part, none: str) -> str:
 
 
 def write_csv(path: Path, measured: dict, metrics) -> None:
-    """Every sample of every set: its metrics by the first predictor, and its confidence."""
+    """Writes a row per sample of every set: metrics and confidence of the first predictor."""
     from hiu_tf.evaluation.analysis import sample_values
     from hiu_tf.runtime.results import write_text
 
@@ -123,7 +123,7 @@ def write_csv(path: Path, measured: dict, metrics) -> None:
 
 
 def write_page(path: Path, title: str, measured: dict, metrics, comparisons: dict) -> None:
-    """The HTML page of everything that was measured."""
+    """Writes the HTML page of all results."""
     from hiu_tf.evaluation.page import add_dataset, add_published
     from hiu_tf.html import Page
 
@@ -138,7 +138,7 @@ def write_page(path: Path, title: str, measured: dict, metrics, comparisons: dic
 
 
 def batches(folder, size: int, part: Part):
-    """Labelled batches of one set's part, as arrays."""
+    """Yields labelled batches of one set's part, as arrays."""
     from hiu_tf.conventions import keys
     from hiu_tf.evaluation.corruption import corrupted
     from pipelines.build import evaluation_data
@@ -153,7 +153,7 @@ def batches(folder, size: int, part: Part):
 
 
 def _readable(batches, folder, split):
-    """The batches; where they cannot be read, or hold what is no number, in which shard and record."""
+    """Yields the batches. Errors for unreadable records and NaN name the shard and the record."""
     import tensorflow as tf
 
     from pipelines.records import RecordError, damaged_shards

@@ -1,4 +1,4 @@
-"""The product measured: records' whole pictures go through `Predictor`, as `hiu predict` sends them."""
+"""Evaluates the whole product: the records' pictures go through `Predictor`, as in `hiu predict`."""
 
 from __future__ import annotations
 
@@ -6,29 +6,29 @@ import numpy as np
 
 from hiu_tf.tables import markdown_table
 
-#: What the predictor is told: name of the row -> whether it gets the box, and the side.
+#: Row of the table -> whether the predictor is given the labelled box, and the labelled side.
 ROWS = {"box and side": (True, True), "box": (True, False), "whole picture": (False, False)}
 
 
 class Product:
-    """A predictor of `evaluation.evaluate.measure` that looks at the picture a crop was cut from, not at the crop.
+    """A predictor for `evaluation.evaluate.measure` that uses the whole picture instead of the crop cut from it.
 
-    Its answers are moved into the evaluation's crop, so that the metrics are those of the other predictors. There is
-    no rendered mask among them.
+    Its predictions are transformed to the crop, so that the metrics are comparable with those of other predictors.
+    They include no rendered mask.
 
     Args:
-      predictor: of the runtime.
-      pictures: what `pictures_of` yields, in the order of the crops.
-      gives_box, gives_side: what the predictor is told.
+      predictor: a `Predictor` of the runtime.
+      pictures: output of `pictures_of`, in the order of the crops.
+      gives_box, gives_side: whether the predictor is given the labelled box and side.
     """
 
     def __init__(self, predictor, pictures, gives_box: bool, gives_side: bool):
         self._predictor, self._pictures = predictor, iter(pictures)
         self._box, self._side = gives_box, gives_side
-        self.sides = []  # of each hand whose side is known: whether it was said
+        self.sides = []  # for each hand with a labelled side: whether the prediction is correct
 
     def __call__(self, crops: np.ndarray) -> dict[str, np.ndarray]:
-        """Answers for the next pictures, one for each crop [B, S, S, 3]."""
+        """Predictions for the next pictures, one for each crop [B, S, S, 3]."""
         answers = [self._one(*next(self._pictures), crops.shape[1]) for _ in crops]
         return {name: np.stack([answer[name] for answer in answers]) for name in answers[0]}
 
@@ -43,13 +43,13 @@ class Product:
             picture, box if self._box else None, side if self._side else None, min_score=0.0
         )
         shown = lambda hand: overlap(box_of(hand.joints_2d), box)
-        # A hand that was not found is answered as a user who knows nothing would: through the whole picture.
+        # If no hand was detected, the whole picture is taken as its box.
         whole = (0, 0, picture.shape[1], picture.shape[0])
         found = max(hands, key=shown) if hands else self._predictor.predict(picture, whole)[0]
         if side and not self._side:
             self.sides.append(found.side == side)
         window = around_box(box, size, mirrored=side == "left")
-        axes = window.camera_axes()  # orthogonal: its transpose leads from the picture into the crop
+        axes = window.camera_axes()  # orthogonal: the transpose maps from the picture to the crop
         answer = {
             keys.JOINTS_2D: window.to_crop(found.joints_2d),
             keys.SCORES: found.joint_scores,
@@ -63,7 +63,7 @@ class Product:
 
 
 def pictures_of(folder, part):
-    """(picture [H, W, 3] uint8, box, "right", "left" or None) of each record of `hiu_tf.programs._measure.Part`, in order."""
+    """Yields (picture [H, W, 3] uint8, box, "right", "left" or None) for each record of a `_measure.Part`, in order."""
     import tensorflow as tf
 
     from hiu_tf.conventions import keys
@@ -81,7 +81,11 @@ def pictures_of(folder, part):
 
 
 def measure_product(path: str, part, metrics, fit: bool = True) -> tuple[dict, dict]:
-    """What `hiu_tf.programs._measure.measure_sets` gives, one predictor for each of ROWS; and {set: {row: share of right sides}}."""
+    """Evaluates the product with one predictor for each of ROWS.
+
+    Returns:
+      The results, as `_measure.measure_sets` returns them, and {set: {row: share of correctly predicted sides}}.
+    """
     from tqdm import tqdm
 
     from hiu_tf.evaluation.evaluate import measure
@@ -99,7 +103,7 @@ def measure_product(path: str, part, metrics, fit: bool = True) -> tuple[dict, d
 
 
 def side_table(sides: dict) -> str:
-    """As Markdown."""
+    """Formats the shares of correct sides as a Markdown table."""
     rows = [row for row, (_, gives_side) in ROWS.items() if not gives_side]
     show = lambda shares, row: f"{shares[row]:.3f}" if row in shares else "-"
     cells = ([name, *(show(shares, row) for row in rows)] for name, shares in sides.items())

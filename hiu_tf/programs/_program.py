@@ -1,4 +1,4 @@
-"""What all programs share: a user's mistake ends in one clear line and an exit code, not a traceback."""
+"""Shared by all programs: argument types, and errors of users as one clear line and an exit code, not a traceback."""
 
 import argparse
 import os
@@ -26,7 +26,7 @@ def whole(text: str) -> int:
 
 
 def names(text: str) -> list[str]:
-    """An argparse type: different names with commas between them."""
+    """An argparse type: distinct names separated by commas."""
     found = [name.strip() for name in text.split(",")]
     if not all(found) or len(set(found)) < len(found):
         raise argparse.ArgumentTypeError(f"takes different names with commas between them, got {text!r}")
@@ -34,7 +34,7 @@ def names(text: str) -> list[str]:
 
 
 def program(main) -> int:
-    """Runs main(); 0 is success, 1 a failure that the user can mend, 2 (argparse) bad usage, 75 worth another try."""
+    """Runs main(). Exit codes: 0 success, 1 an error that the user can fix, 2 bad usage (argparse), 75 try again."""
     try:
         return main()
     except KeyboardInterrupt:
@@ -48,7 +48,7 @@ def program(main) -> int:
 
 
 def end_with_parent() -> None:
-    """Ends this process when its parent is gone: a killed program leaves no workers behind."""
+    """Ends this process when its parent ends, so that a killed program leaves no workers behind."""
     parent = os.getppid()
 
     def watch():
@@ -60,6 +60,6 @@ def end_with_parent() -> None:
 
 
 def _is_full(error):
-    """TensorFlow says in its own errors that a disk is full or that nothing may be written there."""
+    """Whether a TensorFlow error means that the disk is full or not writable."""
     words = str(error).lower()
     return any(text in words for text in ("no space left", "file too large", "read-only file system", "disk quota"))

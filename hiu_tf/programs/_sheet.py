@@ -1,4 +1,4 @@
-"""Contact sheets: samples with their labels, so that a wrong order or a shifted mask is seen at once."""
+"""Contact sheets of samples with their labels, which reveal wrong key point orders or shifted masks at a glance."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ _TILE, _TEXT_HEIGHT, _COLUMNS, _SHOWN_REGION = 240, 34, 6, 1.8
 
 
 def write_sheet(name: str, source: str, split: str, options: tuple, count: int, target: Path) -> None:
-    """Draws `count` samples spread over the split."""
+    """Draws `count` samples, evenly spread over the split."""
     from pipelines.datasets import open_split
     from pipelines.schema import Sample
 
@@ -30,7 +30,7 @@ def write_batch(batch, target: Path) -> None:
 
 
 def draw_target(picture: np.ndarray, sample: dict) -> np.ndarray:
-    """Five panels of one training sample; labels that do not count are not drawn."""
+    """Draws five panels of one training sample; labels of weight 0 are not drawn."""
     from hiu_tf.conventions import keys
     from hiu_tf.runtime.draw import draw_mask, draw_skeleton
     from hiu_tf.tasks.pof import draw_field
@@ -56,7 +56,7 @@ def _write(sheet, target):
 
 
 def tiles(pictures: list[np.ndarray], columns: int = _COLUMNS) -> np.ndarray:
-    """Equal pictures in rows."""
+    """Arranges pictures of equal size in rows."""
     columns = min(columns, len(pictures))
     empty = [np.full_like(pictures[0], 255)] * (-len(pictures) % columns)
     rows = [pictures[i : i + columns] for i in range(0, len(pictures), columns)]
@@ -65,7 +65,7 @@ def tiles(pictures: list[np.ndarray], columns: int = _COLUMNS) -> np.ndarray:
 
 
 def draw_sample(sample) -> np.ndarray:
-    """The hand's surroundings with mask, skeleton (thin where hidden) and what is known, RGB."""
+    """Draws the hand with its surroundings, mask, skeleton (thin for hidden joints) and a caption, RGB."""
     from hiu_tf.runtime.draw import draw_mask, draw_skeleton
 
     picture = cv2.imdecode(np.frombuffer(sample.image, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]

@@ -3,11 +3,11 @@
     hiu ablate --grid pipelines/recipes/grids/few_labels.yaml --data data --out runs/few_labels
     hiu ablate --grid GRID --data data --out OUT --seeds 3 --set train.steps=4000
 
-A grid is a YAML file: a recipe, the sets to measure on, and the arms, each a name and the settings that
-differ. Each arm and seed is a run of hiu train in a folder of its own, measured by
-hiu evaluate. Runs that are finished are kept: after an interruption the same command goes on. The
+A grid is a YAML file: a recipe, the sets to evaluate on, and the arms, each a name and the settings that
+differ from the recipe. Each arm and seed is a run of hiu train in a folder of its own, evaluated by
+hiu evaluate. Finished runs are kept: after an interruption the same command resumes the grid. The
 tables have the columns of the paper's Table 5, with published numbers where they are known; --table prints
-them from what is there.
+them from the existing results.
 """
 
 import argparse
@@ -20,9 +20,9 @@ from pathlib import Path
 
 from hiu_tf.programs._program import names, positive, program
 
-#: Where a run's metrics lie, and whose they are there.
+#: File of a run's metrics, and the name of the trained network in it.
 METRICS, TRAINED = "metrics.json", "trained"
-#: What was asked of a run: its recipe, and what it is measured on.
+#: File with the settings of a run: its recipe, and the sets it is evaluated on.
 REQUEST = "request.json"
 
 
@@ -32,11 +32,11 @@ class Grid:
 
     Attributes:
       recipe: path relative to the grid file.
-      sets: names under --data to measure on.
+      sets: names under --data to evaluate on.
       arms: name -> overrides of the recipe.
-      split, fold: which part of the sets is measured on.
+      split, fold: the part of the sets to evaluate on.
       published: arm -> the paper's numbers in the order of `COLUMNS`.
-      every_stack: arms whose every stack is measured.
+      every_stack: arms of which every stack is evaluated.
     """
 
     recipe: str
@@ -60,10 +60,10 @@ COLUMNS = {
 
 
 def load_grid(path: str) -> Grid:
-    """The grid in a YAML file.
+    """Reads a grid from a YAML file.
 
     Raises:
-      ConfigError: it cannot be read or holds anything else.
+      ConfigError: the file cannot be read or is not a grid.
     """
     import dacite
     import yaml
@@ -77,10 +77,10 @@ def load_grid(path: str) -> Grid:
 
 
 def run_arm(grid: Grid, recipe: Path, name: str, overrides: list[str], data: str, folder: Path) -> None:
-    """Trains and measures one arm with one seed, unless that is done.
+    """Trains and evaluates one arm with one seed, unless this is already done.
 
     Raises:
-      UserError: the folder holds a run by another recipe, or a program failed.
+      UserError: the folder contains a run of another recipe, or a program failed.
     """
     from hiu_tf.config.load import load_recipe
     from hiu_tf.errors import UserError
@@ -110,7 +110,7 @@ def run_arm(grid: Grid, recipe: Path, name: str, overrides: list[str], data: str
 
 
 def read_metrics(folder: Path) -> dict[str, dict]:
-    """{row of the table: {set: {metric: value}}} of one measured run: the run itself, then its stacks."""
+    """{row of the table: {set: {metric: value}}} of one evaluated run: the run itself, then its stacks."""
     if not (folder / METRICS).exists():
         return {}
     rows = {}
@@ -122,7 +122,7 @@ def read_metrics(folder: Path) -> dict[str, dict]:
 
 
 def paper_table(results: dict[str, list[dict]], dataset: str, published: dict) -> str:
-    """The paper's columns: {row: one {set: {metric: value}} per seed}, published numbers below their row."""
+    """Table with the paper's columns from {row: one {set: {metric: value}} per seed}; published numbers below rows."""
     from hiu_tf.tables import markdown_table
 
     lines = []
@@ -137,7 +137,7 @@ def paper_table(results: dict[str, list[dict]], dataset: str, published: dict) -
 
 
 def table(results: dict[str, list[dict]], dataset: str) -> str:
-    """Every metric: {row: one {set: {metric: value}} per seed} as Markdown, mean and range over seeds."""
+    """Table of every metric from {row: one {set: {metric: value}} per seed}, as Markdown: mean and range over seeds."""
     from hiu_tf.evaluation.metrics import METRICS
     from hiu_tf.tables import markdown_table
 
@@ -150,7 +150,7 @@ def table(results: dict[str, list[dict]], dataset: str) -> str:
 
 
 def _rows(grid, arms, out, seeds):
-    """{row: runs} of what has been measured: each arm, then its stacks."""
+    """{row: runs} of the finished evaluations: each arm, then its stacks."""
     results = {}
     for name in arms:
         runs = [read_metrics(_folder(out, name, seed)) for seed in range(1, seeds + 1)]
@@ -172,7 +172,7 @@ def _cell(values):
 
 
 def parse_args(argv):
-    """The command line."""
+    """Parses the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--grid", required=True, help="YAML file, see pipelines/recipes/grids")
     parser.add_argument("--recipe", help="another recipe than the grid's own")
@@ -210,7 +210,7 @@ def main(argv=None) -> int:
         overrides = [*arms[name], *args.set, f"train.seed={seed}"]
         run_arm(grid, recipe, name, overrides, args.data, _folder(args.out, name, seed))
     rows = _rows(grid, arms, args.out, args.seeds)
-    # Published numbers are of other data: they stand once, and say so.
+    # Published numbers belong to other data: they are printed once, with a note.
     tables = [paper_table(rows, dataset, grid.published if dataset == grid.sets[0] else {}) for dataset in grid.sets]
     tables += ["Every metric:", *(table(rows, dataset) for dataset in grid.sets)]
     Path(args.out).mkdir(parents=True, exist_ok=True)

@@ -30,7 +30,7 @@ _SIZES = {"hand": "0", "render": "64,128,256", "input": "128,256", "train": "0",
 
 
 def tables(args) -> list[list[dict]]:
-    """The tables of one part, each a list of rows."""
+    """Measures one part and returns its tables, each a list of rows."""
     from hiu_tf.programs.timed import hand, input, predict, render, train
 
     batches = whole_numbers(args.batches or _BATCHES[args.part], "--batches")
@@ -49,7 +49,7 @@ def tables(args) -> list[list[dict]]:
 
 
 def parse_args(argv):
-    """The command line."""
+    """Parses the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", choices=tuple(_BATCHES), help="what to time")
     parser.add_argument("--hand", default="procedural", help='"procedural" or an .npz (default: procedural)')

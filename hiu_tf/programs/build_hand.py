@@ -21,7 +21,7 @@ from hiu_tf.programs._program import program
 
 
 def build(num_vertices: int) -> HandModel:
-    """All arrays of the procedural hand, metres."""
+    """Builds all arrays of the procedural hand, metres."""
     skin_mm, faces = sculpt.build_skin(num_vertices)
     vertices = skin_mm / 1000
     weights = rig.skinning_weights(vertices, faces)

@@ -3,8 +3,8 @@
     hiu convert-mano mano_v1_2/models/MANO_RIGHT.pkl --out mano_right.npz
     hiu train --set hand=mano_right.npz ...
 
-Neither chumpy nor a licence server is needed, and nothing that the file asks for is run. Get the file
-at mano.is.tue.mpg.de; it and what is made from it are for non-commercial research and may not be passed on.
+It needs neither chumpy nor a licence server, and executes no code from the file. Get the file at
+mano.is.tue.mpg.de. The file and everything made from it are for non-commercial research and may not be passed on.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from hiu_tf.programs._program import program
 
 
 def parse_args(argv):
-    """The command line."""
+    """Parses the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", help="MANO_RIGHT.pkl or MANO_LEFT.pkl")
     parser.add_argument("--out", required=True, help="the .npz to write")

@@ -1,4 +1,4 @@
-"""Everything once, small: makes data, trains, evaluates, exports, predicts, and shows the result.
+"""Runs a small example of everything: makes data, trains, evaluates, exports, predicts, and shows the result.
 
     hiu demo                                           # rendered hands alone; `make demo` sets everything up first
     hiu demo --real photographs/ --photos pictures/    # REAL=... PHOTOS=... make demo
@@ -25,7 +25,7 @@ RECIPES = Path(pipelines.__file__).parent / "recipes"
 
 
 def make_data(root: Path, real: str | None) -> list[str]:
-    """Writes the records; returns the names of the sets."""
+    """Writes the records. Returns the names of the sets."""
     from hiu_tf.programs.prepare import prepare
 
     for split, count in (("train", RENDERED_TRAIN), ("val", RENDERED_VAL)):
@@ -39,7 +39,7 @@ def make_data(root: Path, real: str | None) -> list[str]:
 
 
 def train_network(root: Path, run: Path, real: bool, steps: int):
-    """Trains by the demo's recipe; returns the run."""
+    """Trains by the demo's recipe. Returns the run."""
     from hiu_tf.config.load import load_recipe
     from hiu_tf.config.presets import model_config
     from hiu_tf.training.distribution import strategy
@@ -55,7 +55,7 @@ def train_network(root: Path, run: Path, real: bool, steps: int):
 
 
 def write_held_out(root: Path, folder: Path) -> None:
-    """Some rendered pictures that training has not seen, as JPEG files."""
+    """Writes some rendered pictures that are not in the training data, as JPEG files."""
     import tensorflow as tf
 
     from pipelines.records import parse, read_index
@@ -68,7 +68,7 @@ def write_held_out(root: Path, folder: Path) -> None:
 
 
 def contact_sheet(predictions: Path, target: Path) -> None:
-    """All overlays of a folder (and a frame of each clip) as one picture."""
+    """Joins all overlays of a folder (and a frame of each clip) to one picture."""
     import cv2
     import numpy as np
 
@@ -90,7 +90,7 @@ def contact_sheet(predictions: Path, target: Path) -> None:
 
 
 def parse_args(argv):
-    """The command line."""
+    """Parses the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", default="demo", help="folder for everything (default: demo)")
     parser.add_argument("--real", help="folder of real hands with COCO key points")

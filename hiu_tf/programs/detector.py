@@ -1,11 +1,11 @@
-"""Trains, measures and exports the network that finds hands.
+"""Trains, evaluates and exports the hand detector.
 
     hiu detector train --recipe pipelines/recipes/hand_detector.yaml --data data --out runs/detector
     hiu detector train --recipe pipelines/recipes/hand_detector.yaml --data data --show scenes.png
     hiu detector evaluate --model runs/detector --recipe pipelines/recipes/hand_detector.yaml --data data
     hiu detector export --run runs/detector --out savedmodels/hand_detector
 
-The same command goes on after an interruption.
+After an interruption the same command resumes the training.
 """
 
 import argparse
@@ -20,7 +20,7 @@ _ANY = 1e-6  # score of whatever `hiu predict` answers; a hand that it does not 
 
 
 def parse_args(argv):
-    """The command line."""
+    """Parses the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
     train = commands.add_parser("train", help="train it by a recipe")
@@ -116,7 +116,7 @@ def _evaluate(args):
 
 
 def _as_rows(found, least):
-    """What was found, as scenes_sheet draws it."""
+    """Converts detections to rows for scenes_sheet."""
     import numpy as np
 
     rows = [[*f.box, *f.direction, f.left > 0.5, 1] for f in found if f.score >= least]
@@ -124,7 +124,7 @@ def _as_rows(found, least):
 
 
 def _product(detector, hand_model):
-    """The same of the whole product: a hand is where its joints were read."""
+    """As `_finder`, for the whole product: a hand's box and direction come from its predicted joints."""
     from hiu_tf.codecs.centres import Found
     from hiu_tf.conventions.skeleton import Joint
     from hiu_tf.geometry.window import box_of
@@ -143,7 +143,7 @@ def _product(detector, hand_model):
 
 
 def _finder(path):
-    """(picture -> everything that is found, side of the square, least score that the card names or None)."""
+    """(picture -> all detections, side of the square, the card's score threshold or None)."""
     if path.suffix == ".tflite":
         from hiu_tf.runtime.detector import Detector
 

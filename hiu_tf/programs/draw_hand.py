@@ -1,4 +1,4 @@
-"""Draws a hand model: natural poses from three sides, and what each shape direction does.
+"""Draws a hand model: natural poses from three sides, and the effect of each shape direction.
 
     python tools/draw_hand.py --out docs/images
     python tools/draw_hand.py --hand mano_right.npz --out pictures
@@ -100,7 +100,7 @@ def _grid(cells, columns):
 
 
 def parse_args(argv):
-    """The command line."""
+    """Parses the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--hand", default="procedural", help='"procedural" or an .npz (default: procedural)')
     parser.add_argument("--out", default=".", help="folder for the two pictures (default: here)")

@@ -1,4 +1,4 @@
-"""Measures a model on labelled records: tables, JSON, CSV, a page; beside baselines, or beside another model.
+"""Evaluates a model on labelled records, compared with baselines or another model: tables, JSON, CSV, a page.
 
     hiu evaluate --run runs/first --data data --sets synthetic,digits --json metrics.json --html page.html
     hiu evaluate --model savedmodels/hiu_mobile --data data --sets synthetic --csv samples.csv
@@ -6,23 +6,23 @@
     hiu evaluate --run runs/first --data data --corrupt all
     hiu evaluate --model savedmodels/hiu_mobile --data data --sets photos --through predict
 
-The baselines of a run: the same network with random weights, and the mean label of the training split. --model takes
-the folder of a run, a .tflite file or a SavedModel folder. --compare says with a paired bootstrap whether a
-difference is more than the draw of the samples. --corrupt shows how metrics fall on bad pictures. --through predict
-sends the whole pictures through what `hiu predict` runs: told box and side, told the box, told nothing.
+The baselines of a run are the same network with random weights, and the mean label of the training split. --model
+takes the folder of a run, a .tflite file or a SavedModel folder. --compare tests by a paired bootstrap whether a
+difference is more than sampling noise. --corrupt shows how much metrics drop on corrupted pictures. --through predict
+sends whole pictures through the steps of `hiu predict`, given box and side, the box alone, or neither.
 
-FreiHAND's server wants a pred.json of its evaluation pictures (a model with MANO's 778 vertices):
+To write the pred.json of the evaluation pictures for FreiHAND's server (needs a model with MANO's 778 vertices):
 
     hiu evaluate --model MODEL --freihand FreiHAND_pub_v2 --pred pred.json
 
-Other people's predictions, by a benchmark's official protocol (LABELS holds evaluation_xyz.json and
+To evaluate other people's predictions by a benchmark's official protocol (LABELS contains evaluation_xyz.json and
 evaluation_verts.json; the predictions are a pred.json, or an .npz with xyz and verts):
 
     hiu evaluate --protocol freihand --reference LABELS --predictions pred.json --json scores.json
 
-By other protocols both are an .npz with joints [N, 21, 2 or 3] (pixels or metres); the labels may add
-weight and visible [N, 21] (0: not labelled, hidden) and size [N] (of a head or box). --protocol help lists them. With
---run or --model, --protocols adds named ones to the table.
+For other protocols, labels and predictions are .npz files with joints [N, 21, 2 or 3] (pixels or metres); the labels
+may add weight and visible [N, 21] (0: not labelled, hidden) and size [N] (of a head or box). --protocol help lists the
+protocols. With --run or --model, --protocols adds named ones to the table.
 
     hiu evaluate --protocol zhou --reference labels.npz --predictions predictions.npz
 """
@@ -48,7 +48,7 @@ from hiu_tf.programs._program import names, positive, program
 
 
 def evaluate_run(run, part: Part, every_stack: bool = False) -> dict:
-    """{data set: {predictor: {metric: value}}} of a `training.folder.Run` and the baselines on each set."""
+    """{data set: {predictor: {metric: value}}} for a `training.folder.Run` and its baselines."""
     from hiu_tf.evaluation.metrics import metrics_of
 
     metrics = metrics_of(run.tasks)
@@ -75,7 +75,7 @@ def evaluate_freihand(reference: str, predictions: str) -> dict[str, float]:
 
 
 def evaluate_points(name: str, reference: str, predictions: str) -> dict:
-    """Figures of other people's key points by a named protocol."""
+    """Metrics of other people's key points by a named protocol."""
     from hiu_tf.evaluation.benchmarks import POINT_PROTOCOLS, measure, read_points
 
     protocol = POINT_PROTOCOLS[name]
@@ -84,7 +84,7 @@ def evaluate_points(name: str, reference: str, predictions: str) -> dict:
 
 
 def list_protocols() -> str:
-    """Every protocol and its words."""
+    """Lists every protocol with its description."""
     from hiu_tf.evaluation.benchmarks import POINT_PROTOCOLS
     from hiu_tf.evaluation.freihand import WORDS
 
@@ -120,7 +120,7 @@ def _range(text):
 
 
 def parse_args(argv):
-    """The command line."""
+    """Parses the command line."""
     from hiu_tf.evaluation.corruption import CORRUPTIONS
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -190,7 +190,7 @@ def main(argv=None) -> int:
         print(list_protocols())
         return 0
     for target in filter(None, (args.json, args.csv, args.html, args.pred)):
-        Path(target).parent.mkdir(parents=True, exist_ok=True)  # not after an hour of measuring
+        Path(target).parent.mkdir(parents=True, exist_ok=True)  # fail before an hour of evaluation
     if args.protocol:
         return _measure_predictions(args)
     if args.freihand:
@@ -276,13 +276,13 @@ def _predictors(args):
 
 
 def _names(paths):
-    """The last parts of the paths, where these tell them apart; a version needs its model's name."""
+    """Short names of the paths: last parts, with the model's name before a version number; whole paths if ambiguous."""
     short = ["/".join(Path(path).parts[-2 if Path(path).name.isdecimal() else -1 :]) for path in paths]
     return short if len(set(short)) == len(short) else list(paths)
 
 
 def _add_corrupted(which, predictors, size, part, metrics, measured):
-    """The first predictor on corrupted pictures, beside itself on clean ones."""
+    """Adds results of the first predictor on corrupted pictures, beside those on clean ones."""
     from hiu_tf.evaluation.corruption import CORRUPTIONS
 
     name, predict = next(iter(predictors.items()))

@@ -1,13 +1,13 @@
-"""Exports a trained network: SavedModel (TF Serving layout) and TFLite files, each held against the network.
+"""Exports a trained network: SavedModel (TF Serving layout) and TFLite files, each compared with the network.
 
     hiu export --run runs/first --out savedmodels/mine
     hiu export --run runs/first --out savedmodels/mine --metrics metrics.json --data data --sets synthetic,digits
     hiu export --run runs/first --out savedmodels/mine --precisions float16
     hiu export --run runs/first --out savedmodels/mine --serving serving
 
-TFLite files: float32; float16 (half the size, the one that `hiu predict` takes); dynamic and int8 (a quarter). int8
-measures its ranges on training pictures of --data, or on rendered ones. Every file is compared with the network over
-held-out pictures; one that differs by more than its precision may is not published, and the program fails.
+TFLite files: float32; float16 (half the size, used by `hiu predict`); dynamic and int8 (a quarter). int8 measures
+its ranges on training pictures of --data, or on rendered ones. Every file is compared with the network over
+held-out pictures. A file that differs by more than the limit of its precision is not published, and the program fails.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _BATCH = 16
 
 @contextmanager
 def example_source(size: int, data: str | None, sets: list[str], pictures: int):
-    """(split, count) -> labelled batches of --data's sets, or of pictures that are rendered for it."""
+    """Makes a function (split, count) -> labelled batches, from the sets of --data or from newly rendered pictures."""
     from hiu_tf.exporting.run import CALIBRATION
     from hiu_tf.programs.prepare import prepare
     from pipelines.build import evaluation_data
@@ -50,7 +50,7 @@ def example_source(size: int, data: str | None, sets: list[str], pictures: int):
 
 
 def _read_metrics(path):
-    """Checked before anything is written."""
+    """Reads and checks the metrics before anything is written."""
     from hiu_tf.evaluation.summary import markdown
 
     try:
@@ -62,7 +62,7 @@ def _read_metrics(path):
 
 
 def _write_serving(model, out, name, size):
-    """Configs, manifests and warm-up records for the newest version."""
+    """Writes configs, manifests and warm-up records for the newest version."""
     import cv2
     import numpy as np
 
@@ -89,7 +89,7 @@ def _batch(text):
 
 
 def parse_args(argv):
-    """The command line."""
+    """Parses the command line."""
     from hiu_tf.exporting.run import CALIBRATION
     from hiu_tf.exporting.targets import SAVED, TARGETS
 

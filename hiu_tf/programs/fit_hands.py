@@ -1,14 +1,14 @@
-"""Fits the hand model to hands with 2D and 3D joints: records with meshes and parameters to train on.
+"""Fits the hand model to hands with 2D and 3D joints, and writes records with meshes and parameters for training.
 
     hiu prepare own_data --source photos/ --split train --out data/photos
     hiu fit data/photos --split train --out data/photos_fitted
     hiu fit data/freihand --split train --out data/freihand_fitted --measured --hand mano_right.npz
 
-beta, theta, R and T of each hand are moved by Levenberg-Marquardt until its joints are drawn on the 2D labels and
-its bones point where the 3D labels say, within what hands can do. A sample whose fit is good gets mesh, parameters
-and fitted 3D joints; the others keep the labels that they have. Other splits are copied as they are. Beside the
-records: fits.csv (each sample: error, angle, why it has no mesh), fits.png (good ones, then the worst kept), and
-poses.npz, the poses and views alone: `hiu prepare synthetic --option poses=data/` renders hands in them.
+Levenberg-Marquardt fits beta, theta, R and T of each hand so that its joints project to the 2D labels and its bones
+have the directions of the 3D labels, within anatomical limits. A sample with a good fit gets mesh, parameters and
+fitted 3D joints; the others keep their labels. Other splits are copied unchanged. Beside the records it writes
+fits.csv (each sample: error, angle, why it has no mesh), fits.png (good fits, then the worst of the kept ones), and
+poses.npz with poses and views alone, in which `hiu prepare synthetic --option poses=data/` renders hands.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ _AT_ONCE = 64
 
 
 def fit_records(folder: Path, split: str, out: Path, hand, measured: bool) -> list:
-    """Fits every sample of a split and writes records of all of them. Returns the fits.
+    """Fits every sample of a split and writes records of all samples. Returns the fits.
 
     Raises:
-      RecordError: the folder holds no such split, or `out` is the folder itself.
+      RecordError: the folder has no such split, or `out` is the folder itself.
     """
     import tensorflow as tf
     from tqdm import tqdm
@@ -52,7 +52,7 @@ def fit_records(folder: Path, split: str, out: Path, hand, measured: bool) -> li
             refuse_other_set(out, samples[0].dataset)
             made_from = f"fits of {shard.name}, {hand.name}, measured {measured}"
             outcomes = [(fit.sample.sample_id, fit.sample.validate()) for fit in some]
-            (out / shard.with_suffix(".json").name).unlink(missing_ok=True)  # a note of older fits
+            (out / shard.with_suffix(".json").name).unlink(missing_ok=True)  # remove the note of older fits
             notes[shard.name] = write_shard(out / shard.name, outcomes, made_from)
             fits += some
     write_index(out, fits[0].sample.dataset, split, notes)
@@ -60,7 +60,7 @@ def fit_records(folder: Path, split: str, out: Path, hand, measured: bool) -> li
 
 
 def copy_other_splits(folder: Path, split: str, out: Path) -> list[str]:
-    """Copies the records of all other splits, but for those that `out` has. Returns their names."""
+    """Copies the records of all other splits, except those that `out` already has. Returns their names."""
     import json
 
     from pipelines.records import INDEX, has_split, write_index
@@ -80,7 +80,7 @@ def copy_other_splits(folder: Path, split: str, out: Path) -> list[str]:
 
 
 def write_table(fits: list, path: Path) -> None:
-    """One line a sample: error, angle, why there is no mesh."""
+    """Writes a line per sample: error, angle, why it has no mesh."""
     from hiu_tf.atomic import written_whole
 
     with written_whole(path) as scratch, scratch.open("w", newline="") as file:
@@ -91,7 +91,7 @@ def write_table(fits: list, path: Path) -> None:
 
 
 def write_poses(fits: list, path: Path) -> None:
-    """Pose [N, 15, 3] and rotation [N, 3, 3] of the right hands (mirrored left ones) that were kept."""
+    """Writes pose [N, 15, 3] and rotation [N, 3, 3] of the kept fits, as right hands (left ones mirrored)."""
     from hiu_tf.atomic import written_whole
 
     kept = [fit.sample for fit in fits if not fit.refused]
@@ -103,7 +103,7 @@ def write_poses(fits: list, path: Path) -> None:
 
 
 def draw_fit(fit, faces: np.ndarray) -> np.ndarray:
-    """The labels beside the fitted mesh, RGB."""
+    """Draws the labels beside the fitted mesh, RGB."""
     import cv2
 
     from hiu_tf.geometry.camera import project
@@ -123,7 +123,7 @@ def draw_fit(fit, faces: np.ndarray) -> np.ndarray:
 
 
 def write_fits(fits: list, faces: np.ndarray, count: int, path: Path) -> None:
-    """A sheet: kept fits spread over the set, then those with the largest error."""
+    """Draws a sheet: kept fits evenly spread over the set, then those with the largest error."""
     import cv2
 
     from hiu_tf.atomic import written_whole
@@ -139,7 +139,7 @@ def write_fits(fits: list, faces: np.ndarray, count: int, path: Path) -> None:
 
 
 def print_summary(fits: list) -> None:
-    """How many were kept, how well they fit, why others were not."""
+    """Prints how many fits were kept, how good they are, and why others were refused."""
     kept = [fit for fit in fits if not fit.refused]
     print(f"{len(kept)} of {len(fits)} hands have a mesh ({len(kept) / len(fits):.0%})")
     if kept:
@@ -156,7 +156,7 @@ def print_summary(fits: list) -> None:
 
 
 def parse_args(argv):
-    """The command line."""
+    """Parses the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("records", type=Path, help="folder of records with 2D and 3D joints")
     parser.add_argument("--split", default="train", help="which split to fit (default: train)")

@@ -1,11 +1,11 @@
-"""Fits R, T and theta of hands to masks by the differentiable renderer: what self-supervision can do alone.
+"""Fits R, T and theta of hands to masks with the differentiable renderer, to show what self-supervision alone can do.
 
     python tools/fit_mask.py --out docs/images
     python tools/fit_mask.py --out fits --starts 40 --levels 1
 
-From random wrong starts, each hand is moved by Adam until its mask is that of a target hand; once by the
-mask alone, once by mask and 2D joints. Prints the overlap (IoU) before and after, and writes fit_mask.png
-(targets, starts, results) and fit_mask.gif (one hand on its way).
+From random wrong starts, Adam fits each hand to the mask of a target hand; once by the mask alone, once by
+mask and 2D joints. Prints the overlap (IoU) before and after, and writes fit_mask.png (targets, starts,
+results) and fit_mask.gif (one hand during the fit).
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from hiu_tf.programs._program import positive, program
 
 _SIZE = 128
 _LEARNING_RATE = 0.02
-#: Wrong by: each finger joint from another natural pose, R by degrees, T by metres.
+#: Errors of the starts: finger joints of another natural pose, R by degrees, T by metres.
 _WRONG_TURN_DEG, _WRONG_PLACE = 25.0, (0.03, 0.03, 0.06)
 
 
 def random_hands(count: int, seed: int) -> dict[str, np.ndarray]:
-    """Natural poses in random views in the middle of the picture."""
+    """Draws hands in natural poses and random views in the middle of the picture."""
     from scipy.spatial.transform import Rotation
 
     from hiu_tf.hand.poses import sample_pose
@@ -39,7 +39,7 @@ def random_hands(count: int, seed: int) -> dict[str, np.ndarray]:
 
 
 def wrong_starts(truth: dict[str, np.ndarray], seed: int, far: float) -> dict[str, np.ndarray]:
-    """Other poses, turned and displaced."""
+    """Draws starts with other poses, rotated and displaced from the truth."""
     from scipy.spatial.transform import Rotation
 
     rng = np.random.default_rng(seed)
@@ -55,7 +55,7 @@ def wrong_starts(truth: dict[str, np.ndarray], seed: int, far: float) -> dict[st
 
 
 def fit(truth, start, with_joints: bool, levels: int, steps: int):
-    """Runs the fit; returns masks of the truth, and of the hands before and after every tenth step."""
+    """Runs the fit. Returns masks of the truth, and of the hands at the start and after every tenth step."""
     import tensorflow as tf
     import tf_keras as keras
     from tqdm import tqdm
@@ -112,7 +112,7 @@ def overlap(masks, targets) -> np.ndarray:
 
 
 def picture(mask, target) -> np.ndarray:
-    """Target blue, mask orange, both together light: [S, S, 3] uint8 RGB."""
+    """Draws the target blue, the mask orange and their overlap light: [S, S, 3] uint8 RGB."""
     colors = np.ones((*mask.shape, 3))
     colors -= target[..., None] * np.array([0.75, 0.45, 0.1])
     colors -= mask[..., None] * np.array([0.05, 0.35, 0.75])
@@ -120,7 +120,7 @@ def picture(mask, target) -> np.ndarray:
 
 
 def parse_args(argv):
-    """The command line."""
+    """Parses the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", default=".", help="folder for the pictures (default: here)")
     parser.add_argument("--starts", type=positive, default=20, help="how many hands (default 20)")

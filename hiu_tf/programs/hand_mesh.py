@@ -4,8 +4,9 @@
     hiu mesh hand.ply --prediction predictions/photo.json --number 2
     hiu mesh hand.glb --gesture fist --hand mano_right.npz
 
---prediction takes the JSON of `hiu predict`, of its hands the surest one or that of --number. A gesture is one of our own hand's; for another hand model
-its joint angles are converted, so that the bones point the same way.
+--prediction reads the JSON of `hiu predict` and takes the hand with the highest score, or that of --number. Gestures
+are defined for our own hand; for another hand model the joint angles are converted so that the bones keep their
+directions.
 """
 
 import argparse
@@ -22,7 +23,7 @@ _KEYS = ("shape", "pose", "rotation", "translation")
 
 
 def chosen_hand(args):
-    """The hand model and beta, theta, R, T of the one hand that was asked for."""
+    """Hand model and beta, theta, R, T of the hand that the arguments select."""
     from scipy.spatial.transform import Rotation
 
     from hiu_tf.hand import poses
@@ -42,7 +43,7 @@ def chosen_hand(args):
 
 
 def _read_prediction(path, number, hand):
-    """A left hand's parameters describe the right hand that is its mirror image."""
+    """Reads one hand of the JSON. The parameters of a left hand describe its mirror image, a right hand."""
     from hiu_tf.hand.model import mirror_hand, mirror_rotations
 
     try:
@@ -73,14 +74,14 @@ def _check(path, hand, content, found):
 
 
 def write_obj(path: Path, hand, **parameters) -> None:
-    """The posed mesh as Wavefront OBJ."""
+    """Writes the posed mesh as Wavefront OBJ."""
     from hiu_tf.runtime import results
 
     results.write_obj(path, {"hand": (_posed(hand, parameters), hand.faces)})
 
 
 def write_ply(path: Path, hand, **parameters) -> None:
-    """The posed mesh with vertex colours as PLY."""
+    """Writes the posed mesh with vertex colours as PLY."""
     from hiu_tf.atomic import written_whole
     from hiu_tf.hand.anatomy import SKIN_COLOR
 
@@ -96,7 +97,7 @@ def write_ply(path: Path, hand, **parameters) -> None:
 
 
 def write_glb(path: Path, hand, **parameters) -> None:
-    """The skinned mesh as GLB."""
+    """Writes the skinned mesh as GLB."""
     from hiu_tf.hand import gltf
 
     gltf.write_glb(path, hand, **parameters)
@@ -113,7 +114,7 @@ def _posed(hand, parameters):
 
 
 def parse_args(argv):
-    """The command line."""
+    """Parses the command line."""
     from hiu_tf.hand.poses import GESTURES
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

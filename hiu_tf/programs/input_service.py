@@ -1,11 +1,11 @@
-"""Input pipelines on other machines: a tf.data service of one dispatcher and any number of workers.
+"""Runs input pipelines on other machines: a tf.data service with one dispatcher and any number of workers.
 
     hiu input-service dispatcher --port 5050
     hiu input-service worker --dispatcher HOST:5050 --host THIS_MACHINE --port 5051
     hiu train --recipe RECIPE --data DATA --out RUN --set train.input_service=grpc://HOST:5050
 
-Workers read the same paths as the trainer asks for: --data must be mounted there too. Every worker sends
-batches in an order of its own, so a run with a service cannot be repeated exactly. Stop with Ctrl-C.
+Workers read the same paths as the trainer: --data must be mounted there too. Every worker sends batches in
+its own order, so that a run with a service is not exactly reproducible. Stop it with Ctrl-C.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def start(role: str, port: int, dispatcher: str | None = None, host: str = "loca
     if role == "dispatcher":
         server = service.DispatchServer(service.DispatcherConfig(port=port))
         return server, server.target
-    # The port is part of the address that the dispatcher hands on, so that 0 must become a number first.
+    # The dispatcher passes on the worker's address with its port: a port of 0 must be replaced first.
     port = port or _free_port()
     address = f"{host}:{port}"
     config = service.WorkerConfig(dispatcher.removeprefix("grpc://"), worker_address=address, port=port)
@@ -41,7 +41,7 @@ def _free_port():
 
 
 def parse_args(argv):
-    """The command line."""
+    """Parses the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("role", choices=("dispatcher", "worker"))
     parser.add_argument("--port", type=int, default=0, help="default: any free one")

@@ -1,14 +1,14 @@
-"""Starts several workers of a training on this machine, and all of them again when one is gone.
+"""Starts several workers of a training on this machine, and restarts all of them when one is lost.
 
     hiu launch --workers 2 -- --recipe pipelines/recipes/quickstart.yaml --data data --out runs/first
 
-What follows `--` are the arguments of hiu train. The workers speak to each other over loopback; each draws
-its own part of every set, and a step's batch is shared by all. On several machines start hiu train on each,
-with TF_CONFIG naming all of them and --out on a disk that they share:
+The arguments after `--` go to hiu train. The workers communicate over loopback. Each draws its own part of
+every set, and they share the batch of each step. For several machines, start hiu train on each with --out on
+a shared disk and a TF_CONFIG that names all of them:
 
     TF_CONFIG='{"cluster": {"worker": ["one:2222", "two:2222"]}, "task": {"type": "worker", "index": 0}}'
 
-A worker that loses another ends with an error; all must be started again and go on from the last checkpoint.
+A worker that loses another one ends with an error. Then restart all of them: they resume from the last checkpoint.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _LOOK_S = 0.5
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of this machine that nobody listens on."""
+    """Finds unused ports of this machine."""
     sockets = [socket.socket() for _ in range(count)]
     try:
         for each in sockets:
@@ -43,7 +43,7 @@ def free_ports(count: int) -> list[int]:
 
 @contextmanager
 def running(count: int, arguments: list[str]):
-    """Processes of hiu train, one for each worker; the first one's output is shown. None outlives the block."""
+    """Runs a process of hiu train per worker and shows the first one's output. Ends all of them with the block."""
     addresses = [f"127.0.0.1:{port}" for port in free_ports(count)]
     workers = []
     try:
@@ -62,20 +62,20 @@ def running(count: int, arguments: list[str]):
 
 
 def exit_codes(workers: list[subprocess.Popen]) -> list[int]:
-    """Codes of the workers that have ended, once all have or one has failed."""
+    """Waits until all workers have ended or one has failed. Returns the exit codes of those that ended."""
     while any(worker.poll() is None for worker in workers) and not any(worker.returncode for worker in workers):
         time.sleep(_LOOK_S)
-    time.sleep(_LOOK_S)  # who fails for the same reason has this long to say so
+    time.sleep(_LOOK_S)  # time for other workers to fail for the same reason
     return [worker.returncode for worker in workers if worker.poll() is not None]
 
 
 def worth_another_try(codes: list[int]) -> bool:
-    """Whether a worker was killed, or lost another; one that says what is wrong would say it again."""
+    """Whether a restart may help: a worker was killed or lost another. Other errors would occur again."""
     return any(code < 0 or code == LostWorker.exit_code for code in codes)
 
 
 def parse_args(argv):
-    """The command line."""
+    """Parses the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workers", type=positive, default=2, help="processes (default 2)")
     parser.add_argument(
@@ -89,7 +89,7 @@ def parse_args(argv):
 def main(argv=None) -> int:
     """Runs the program; returns the exit code."""
     args = parse_args(argv)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # an exit ends the workers, too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # exiting ends the workers, too
     for attempt in range(args.restarts + 1):
         with running(args.workers, args.arguments) as workers:
             codes = exit_codes(workers)

@@ -1,18 +1,18 @@
-"""Turns a data set into sharded TFRecords with an index.
+"""Converts a data set to sharded TFRecords with an index.
 
     hiu prepare synthetic --source 2000 --split train --out data/synthetic
     hiu prepare own_data --source photos/ --split train --out data/photos
     hiu prepare rhd --source RHD_published_v2 --split train --out data/rhd --option hand=both
 
-Look before you write, and look at what was read:
+Check a data set before writing, look at its samples, and verify written records:
 
     hiu prepare freihand --source FreiHAND_pub_v2 --split train --check
     hiu prepare stb --source STB --split test --sheet stb.png
     hiu prepare stb --verify --out data/stb
 
-`--source` is the folder of the data set; for synthetic it is the number of pictures to render. Each set's
-layout, splits and options stand in pipelines/datasets/NAME/README.md. Finished shards are kept: after an
-interruption the same command goes on where it stopped.
+`--source` is the folder of the data set; for synthetic it is the number of pictures to render. See
+pipelines/datasets/NAME/README.md for each set's layout, splits and options. Finished shards are kept: after an
+interruption the same command resumes where it stopped.
 """
 
 import argparse
@@ -33,7 +33,7 @@ _SAMPLES_PER_SHARD, _FEWEST_SHARDS = 1000, 8
 _TICK_S = 0.3
 _SHOWN = 20
 
-_done = None  # samples that all processes have finished together; each process gets it when it starts
+_done = None  # number of samples finished by all processes; passed to each process at its start
 
 
 def _start_worker(counter):
@@ -50,14 +50,14 @@ def _count():
 
 @lru_cache(maxsize=1)
 def _annotations(*what):
-    """Opened once in each process, not once for each shard: some files take seconds to read."""
+    """Opens the annotations once per process, not once per shard: some files take seconds to read."""
     from pipelines.datasets import open_split
 
     return open_split(*what)
 
 
 def write_part(name, source, split, options, out, part, parts) -> tuple[str, dict]:
-    """Writes one shard in a process of its own. Returns its name and note."""
+    """Writes one shard; runs in a worker process. Returns the shard's name and note."""
     from pipelines.records import RECORD_VERSION, write_shard
 
     opened = _annotations(name, source, split, options)
@@ -67,10 +67,10 @@ def write_part(name, source, split, options, out, part, parts) -> tuple[str, dic
 
 
 def prepare(name, source, split, out, parts=None, workers=1, options=(), max_bad=10) -> dict:
-    """Writes all shards of a split and its index. Returns counts, statistics, and what was skipped.
+    """Writes all shards of a split and its index. Returns counts, statistics, and skipped samples.
 
     Raises:
-      RecordError: more than `max_bad` samples are broken; shards stay, the index is not written.
+      RecordError: more than `max_bad` samples are broken. The shards are kept, but the index is not written.
     """
     from hiu_tf.atomic import locked
     from pipelines.datasets import open_split
@@ -107,18 +107,18 @@ def _prepare_parts(opened, what, parts, workers, max_bad):
                         + "\n  ".join(bad[:_SHOWN])
                     )
             bar.update(bar.total - bar.n)
-    except BaseException:  # Ctrl-C as well: nobody waits for the shards that are left
+    except BaseException:  # also on Ctrl-C: do not wait for the remaining shards
         for process in list(pool._processes.values()):
             process.terminate()
         pool.shutdown(wait=False, cancel_futures=True)
         raise
     pool.shutdown()
-    clear_leftovers(out)  # of workers of a killed program that ended after this one had started
+    clear_leftovers(out)  # left by workers of a killed program that ended after this one had started
     return write_index(Path(out), opened.name, split, shards)
 
 
 def check(name, source, split, options) -> bool:
-    """Reads every sample and prints what is in the split and everything that is wrong. True if nothing is."""
+    """Reads every sample and prints the content of the split and all errors. Returns True if there are none."""
     from pipelines.datasets import open_split
     from pipelines.fit import camera_errors
     from pipelines.schema import LeftOut, Sample
@@ -137,7 +137,7 @@ def check(name, source, split, options) -> bool:
 
 
 def print_content(content) -> None:
-    """Counts, statistics, and every sample that is missing with its reason."""
+    """Prints counts, statistics, and every missing sample with its reason."""
     counts = dict(content["counts"])
     print(f"{counts.pop('samples')} samples: " + ", ".join(f"{n} {label}" for label, n in counts.items() if n))
     for name, values in content["statistics"].items():
@@ -158,7 +158,7 @@ def _not_negative(text):
 
 
 def parse_args(argv):
-    """The command line."""
+    """Parses the command line."""
     from pipelines.datasets import READERS
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

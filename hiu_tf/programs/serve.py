@@ -1,11 +1,11 @@
-"""Serves an exported model by TF Serving: the server that is installed, or its container.
+"""Serves an exported model with TF Serving: by the installed server, or by its container.
 
     hiu serve savedmodels/hiu_mobile
     hiu serve savedmodels/mine --rest-port 9501 --grpc-port 9500
     hiu predict photo.jpg --server localhost:8501
 
-The container listens on this machine alone, a server that is installed on all its addresses (docs/serving.md says how
-to let others in safely). Ctrl-C ends it.
+The container listens on this machine alone, an installed server on all addresses of the machine (docs/serving.md says
+how to give others access safely). Stop it with Ctrl-C.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ _SERVER = "tensorflow_model_server"
 
 
 def command(model: Path, name: str, grpc_port: int, rest_port: int) -> list[str]:
-    """What is run: the server on the PATH, else Docker.
+    """Command line that starts the server: the one on the PATH, else Docker.
 
     Raises:
-      UserError: the folder holds no version of a model, or neither program is there.
+      UserError: the folder has no version of a model, or neither program is installed.
     """
     newest_served(model)
     if shutil.which(_SERVER):
@@ -43,7 +43,7 @@ def command(model: Path, name: str, grpc_port: int, rest_port: int) -> list[str]
 
 
 def parse_args(argv):
-    """The command line."""
+    """Parses the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path, help="folder of an exported model, with numbered versions")
     parser.add_argument("--name", default=SERVER_MODEL, help="of the model on the server (default %(default)s)")

@@ -5,9 +5,9 @@
         --set train.steps=4000 --set train.batch_size=8
     hiu train --recipe pipelines/recipes/demo.yaml --data data --show batch.png
 
-The same command goes on after an interruption. Look at RUN/report.html, or while it trains at
-`tensorboard --logdir RUN`. All GPUs of a machine train together; several machines do where TF_CONFIG names
-them (hiu launch starts such workers on one machine).
+After an interruption the same command resumes the run. See RUN/report.html for the result, and
+`tensorboard --logdir RUN` during training. All GPUs of a machine train together; several machines train
+together if TF_CONFIG names them (hiu launch starts such workers on one machine).
 """
 
 import argparse
@@ -22,7 +22,7 @@ from hiu_tf.programs._program import program
 
 
 def parse_args(argv):
-    """The command line."""
+    """Parses the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--recipe", required=True, help="YAML file, see pipelines/recipes")
     parser.add_argument("--data", required=True, help="folder that holds the recipe's records (hiu prepare)")
@@ -37,7 +37,7 @@ def parse_args(argv):
 
 
 def _with_steps(recipe, root):
-    """The recipe with the steps that its epochs mean, where it counts epochs."""
+    """Converts train.epochs, if set, to train.steps."""
     from pipelines.mixing import mixture
 
     if not recipe.train.epochs:
@@ -47,7 +47,7 @@ def _with_steps(recipe, root):
 
 
 def _explained(error, recipe, root):
-    """What TensorFlow's error means for who reads it: a disk, a worker, records; else itself."""
+    """Translates TensorFlow errors about a full disk, a lost worker or bad records; returns other errors unchanged."""
     import tensorflow as tf
 
     from hiu_tf.errors import LostWorker, UserError
@@ -67,7 +67,7 @@ def _explained(error, recipe, root):
 
 
 def run_stages(recipe, root: str, folder: Path) -> None:
-    """Trains every stage of the recipe in a folder of its own below `folder`, or the recipe itself in it."""
+    """Trains every stage of the recipe in its own folder below `folder`; without stages, the recipe in `folder`."""
     from hiu_tf.config.load import stages
 
     before = recipe.train.start_from
@@ -126,7 +126,7 @@ def main(argv=None) -> int:
     devices = strategy()
     recipe = load_recipe(args.recipe, args.set)
     size = model_config(recipe.model, recipe.network).image_size
-    for stage in stages(recipe).values():  # refuse missing records before anything else, not after a stage
+    for stage in stages(recipe).values():  # refuse missing records at the start, not after a stage
         training_data(stage, args.data, size)
         validation_data(stage, args.data, size)
     if args.show:

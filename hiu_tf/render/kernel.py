@@ -1,9 +1,9 @@
 """tensorflow-graphics' CPU rasteriser, compiled for the TensorFlow that is installed.
 
-The library in tensorflow-graphics' wheel loads on no TensorFlow above 2.8, but its three C++
-sources come with it. They are compiled once (about half a minute) into the user's cache and put
-where tensorflow-graphics looks first: the module `gen_rasterizer_op`. Its own Python code then
-runs as it is.
+The library in tensorflow-graphics' wheel does not load with TensorFlow above 2.8, but the wheel contains
+its three C++ sources. They are compiled once (about half a minute) into the user's cache and registered
+as the module `gen_rasterizer_op`, where tensorflow-graphics looks first. Its own Python code then runs
+unchanged.
 """
 
 import hashlib
@@ -72,7 +72,7 @@ def _writable(folder):
 
 @contextmanager
 def _only_one_process(folder):
-    """Processes that start together wait for the first one's result; without locks (Windows) each compiles."""
+    """Lets concurrent processes wait for the first one's result. Without file locks (Windows) each one compiles."""
     try:
         import fcntl
     except ImportError:

@@ -13,12 +13,12 @@ BACKENDS = ("auto", "kernel", "tensor")
 
 
 def rasterize(points: tf.Tensor, depth: tf.Tensor, faces, size: int, backend: str = "auto") -> Framebuffer:
-    """Rasterises one closed mesh per picture, the nearest surface only.
+    """Rasterises one closed mesh per picture; keeps only the nearest surface.
 
     Args:
       points: [B, V, 2] projected vertices, pixels (x, y) of a size x size picture; (0, 0) is the
         centre of the first pixel.
-      depth: [B, V] distance from the camera, metres; vertices at <= 0 are drawn nowhere.
+      depth: [B, V] distance from the camera, metres; vertices at <= 0 are not drawn.
       faces: [F, 3] int32.
       size: side of the picture in pixels.
       backend: "kernel" (C++), "tensor" (TensorFlow operations) or "auto".
@@ -27,7 +27,7 @@ def rasterize(points: tf.Tensor, depth: tf.Tensor, faces, size: int, backend: st
       tensorflow-graphics' Framebuffer; every field is [B, size, size, channels].
 
     Raises:
-      ValueError: unknown backend, or the kernel is asked for and cannot be built.
+      ValueError: unknown backend, or the kernel was requested and cannot be built.
     """
     faces = tf.convert_to_tensor(faces, tf.int32)
     triangle_id, barycentrics, covered = nearest_surface(points, depth, faces, size, backend)
@@ -40,7 +40,11 @@ def rasterize(points: tf.Tensor, depth: tf.Tensor, faces, size: int, backend: st
 
 
 def nearest_surface(points: tf.Tensor, depth: tf.Tensor, faces: tf.Tensor, size: int, backend: str = "auto"):
-    """As `rasterize`: triangle of each pixel [B, S, S] int32, barycentric weights [B, S, S, 3], covered [B, S, S] 0 or 1."""
+    """As `rasterize`, but returns plain tensors.
+
+    Returns:
+      triangle of each pixel [B, S, S] int32, barycentric weights [B, S, S, 3], covered [B, S, S] 0 or 1.
+    """
     if backend not in BACKENDS:
         raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, got {backend!r}")
     kernel = None if backend == "tensor" else rasterizer_backend()
@@ -60,7 +64,7 @@ def _normalised(points, depth, size):
     near = tf.reduce_min(tf.where(behind, tf.fill(tf.shape(depth), 1e9), depth), axis=1, keepdims=True)
     far = tf.reduce_max(depth, axis=1, keepdims=True)
     z = 1.8 * (depth - near) / tf.maximum(far - near, 1e-6) - 0.9
-    outside = tf.constant(2.0)  # beyond the far plane: the pixel test drops it
+    outside = tf.constant(2.0)  # beyond the far plane, so that the pixel test drops it
     z = tf.where(behind | ~tf.math.is_finite(z), outside, z)
     xy = tf.where(tf.math.is_finite(xy), tf.clip_by_value(xy, -50.0, 50.0), 49.0)
     return tf.concat([xy, z[..., tf.newaxis]], axis=-1)
@@ -73,7 +77,7 @@ def _draw_with_kernel(kernel, mesh, faces, size):
 
 
 def _draw_with_tensors(meshes, faces, size):
-    """The z-test without a kernel: every face against the pixels of its own bounding box."""
+    """Rasterises without the kernel: tests every face against the pixels of its bounding box."""
     corners = tf.reshape(tf.gather(meshes, faces, axis=1), [-1, 3, 3])
     face, x, y = _candidate_pixels(corners, size)
     centres = (tf.cast(tf.stack([x, y], axis=-1), tf.float32) + 0.5) * (2.0 / size) - 1.0
@@ -99,7 +103,7 @@ def _candidate_pixels(corners, size):
 
 
 def _inside_test(corners, points):
-    """Barycentric weights [N, 3] and depth [N] of points in their triangles; depth 1 where outside."""
+    """Barycentric weights [N, 3] and depth [N] of points in their triangles; depth 1 for points outside."""
     x, y, z = (corners[..., i] for i in range(3))
     px, py = points[:, 0], points[:, 1]
     edges = [(x[:, j] - px) * (y[:, k] - py) - (x[:, k] - px) * (y[:, j] - py) for j, k in ((1, 2), (2, 0), (0, 1))]
@@ -111,7 +115,7 @@ def _inside_test(corners, points):
 
 
 def _nearest(pixel, face, weights, z, batch, size):
-    """Keeps the nearest candidate of each pixel; of equally near ones the first face."""
+    """Keeps the nearest candidate of each pixel; ties go to the first face."""
     total = batch * size * size
     nearest = tf.math.unsorted_segment_min(z, pixel, total)
     winners = tf.where(z <= tf.gather(nearest, pixel))[:, 0][::-1]

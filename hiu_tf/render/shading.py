@@ -4,18 +4,18 @@ import numpy as np
 
 
 def interpolate(values: np.ndarray, vertex_ids: np.ndarray, barycentrics: np.ndarray) -> np.ndarray:
-    """Vertex values [V, C] at surface samples: ids and weights [..., 3] -> [..., C]."""
+    """Interpolates vertex values [V, C] at surface samples: ids and weights [..., 3] -> [..., C]."""
     return sum(values[vertex_ids[..., k]] * barycentrics[..., k : k + 1] for k in range(3))
 
 
 def shade(colors: np.ndarray, normals: np.ndarray, lights: np.ndarray, ambient: np.ndarray) -> np.ndarray:
-    """Lambert's law with several lights and a touch of gloss.
+    """Lambertian shading with several lights and a slight gloss.
 
     Args:
       colors: [..., 3] surface colour in [0, 1].
       normals: [..., 3] unit, camera frame.
       lights: [L, 6] unit direction towards the light, colour.
-      ambient: [3] light from everywhere, a little stronger from above.
+      ambient: [3] ambient light, slightly stronger from above.
 
     Returns:
       [..., 3] in [0, 1].
@@ -32,6 +32,6 @@ def shade(colors: np.ndarray, normals: np.ndarray, lights: np.ndarray, ambient: 
 
 
 def _power24(x):
-    """x ** 24 by squaring: ten times faster than the general power."""
+    """x ** 24 by repeated squaring, ten times faster than the general power."""
     x8 = np.square(np.square(np.square(x)))
     return x8 * x8 * x8

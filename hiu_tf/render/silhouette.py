@@ -1,9 +1,9 @@
 """The differentiable mask of a hand mesh, for self-supervision (supplement 1.2).
 
-Rasterise-then-splat (Cole et al., 2021; `tensorflow_graphics.rendering.splat`) with one opaque
-layer needs no colours and no layers: alpha is the hard mask splatted by a 3x3 Gaussian, clipped at
-1, and its gradient moves each covered pixel's surface sample, which carries it to the three
-vertices of its triangle by the barycentric weights. Only pixels next to the outline carry gradient.
+This is rasterise-then-splat (Cole et al., 2021; `tensorflow_graphics.rendering.splat`) for one opaque layer
+without colours. Alpha is the hard mask splatted by a 3x3 Gaussian and clipped at 1. Its gradient with respect
+to the surface sample of each covered pixel is distributed to the three vertices of the sample's triangle by the
+barycentric weights. Only pixels next to the outline have a gradient.
 """
 
 import math
@@ -14,8 +14,8 @@ import tensorflow as tf
 from hiu_tf.geometry.tensor.camera import project
 from hiu_tf.render.rasterizer import nearest_surface
 
-_SIDE = math.exp(-2.0)  # of the Gaussian (variance 1/4) one pixel away
-#: tensorflow-graphics' factor: nine full samples add up to a little more than 1, where clipping sets in.
+_SIDE = math.exp(-2.0)  # value of the Gaussian (variance 1/4) one pixel away
+#: tensorflow-graphics' factor, by which nine full samples add up to a little more than 1, the clipping limit.
 _SCALE = 1.05 / (1.0 + 2.0 * _SIDE) ** 2
 _OFFSETS = np.stack(np.meshgrid([-1, 0, 1], [-1, 0, 1]), axis=-1).reshape(9, 2)  # of the neighbours, (x, y)
 #: d weight / d position of the sample, for a neighbouring pixel: [9, 2].
@@ -23,7 +23,7 @@ _SLOPE = (4.0 * _OFFSETS * (_SCALE * _SIDE ** (_OFFSETS**2).sum(axis=-1, keepdim
 
 
 def silhouette(vertices: tf.Tensor, faces, intrinsics, size: int, backend: str = "auto") -> tf.Tensor:
-    """Draws the mask of each mesh, differentiable in its vertices.
+    """Renders the mask of each mesh, differentiable with respect to its vertices.
 
     Args:
       vertices: [B, V, 3] metres, camera frame.
@@ -41,11 +41,11 @@ def silhouette(vertices: tf.Tensor, faces, intrinsics, size: int, backend: str =
 
 
 def mask_pyramid(mask: tf.Tensor, levels: int) -> list[tf.Tensor]:
-    """Blurred and halved again and again: [B, S, S] -> [B, S, S], [B, S/2, S/2], ..., `levels` of them.
+    """Pyramid by repeated blurring and halving: [B, S, S] -> [B, S, S], [B, S/2, S/2], ..., `levels` of them.
 
-    The gradient of a mask lives within a pixel of the outline, and where it meets no target there is
-    none that helps. The squared difference of two blurred masks falls as they come nearer, from as far
-    away as the blur is wide: compare pyramids to pull masks together that do not touch.
+    The gradient of a mask exists only within a pixel of its outline, and does not help if the masks do not
+    overlap. The squared difference of two blurred masks decreases as they approach each other, within the
+    radius of the blur. Compare pyramids to attract masks that do not touch.
     """
     pyramid = [mask]
     for _ in range(levels - 1):
@@ -80,7 +80,7 @@ def _three_by_three(image, side):
 
 
 def _sample_gradients(upstream, spread, covered):
-    """Covered pixels next to one whose alpha is not clipped, [N, 3] (batch, y, x), and their gradient [N, 2] (x, y)."""
+    """Covered pixels next to an unclipped pixel, [N, 3] (batch, y, x), and their gradient [N, 2] (x, y)."""
     size = upstream.shape[-1]
     unclipped = tf.cast(spread < 1.0, tf.float32)
     samples = tf.where(_three_by_three(unclipped, 1.0) * covered > 0.0)
@@ -92,7 +92,7 @@ def _sample_gradients(upstream, spread, covered):
 
 
 def _to_vertices(slopes, weights, corners, batch, shape):
-    """Carries the gradients [N, 2] of samples to the corners [N, 3] of their triangles: [B, V, 2]."""
+    """Distributes the gradients [N, 2] of samples to the corners [N, 3] of their triangles: [B, V, 2]."""
     share = weights[..., tf.newaxis] * slopes[:, tf.newaxis]
     flat = corners + tf.cast(batch, tf.int32) * shape[1]
     return tf.reshape(tf.math.unsorted_segment_sum(share, flat, shape[0] * shape[1]), shape)

@@ -1,4 +1,4 @@
-"""Where the numbers come from: a .tflite file or a SavedModel folder, behind one function."""
+"""Loads a .tflite file or a SavedModel folder as one kind of function."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from hiu_tf.runtime.card import ModelError, read_card
 
-#: TFLite interpreters, the fastest first.
+#: Packages with a TFLite interpreter, the fastest first.
 INTERPRETERS = ("ai_edge_litert.interpreter", "tflite_runtime.interpreter", "tensorflow.lite.python.interpreter")
 SIGNATURE = "tensor"
 
@@ -28,20 +28,20 @@ def load_network(path: str | Path, threads: int = 2) -> tuple[Network, dict, str
 
     Returns:
       (network, card, engine): a function from crops [B, S, S, 3] to named arrays, the model's card
-      (image size, faces, names, units), and the name of what runs it.
+      (image size, faces, names, units), and the name of the engine that runs the model.
 
     Raises:
-      ModelError: no such model, no card beside it, or it cannot be read.
+      ModelError: no such model, no card beside it, or the model cannot be read.
     """
     path = Path(path)
     return load_tflite(path, threads) if path.suffix == ".tflite" else _load_saved_model(newest_version(path))
 
 
 def model_card(path: str | Path) -> dict:
-    """The card of an exported model, for its path as `load_network` takes it.
+    """Reads the card of an exported model; `path` is as in `load_network`.
 
     Raises:
-      ModelError: there is none, or it is no card.
+      ModelError: there is no card, or it is invalid.
     """
     path = Path(path)
     if path.suffix == ".tflite" and not path.is_file():
@@ -50,7 +50,7 @@ def model_card(path: str | Path) -> dict:
 
 
 def newest_version(path):
-    """The highest version in a SavedModel's folder NAME, or the folder itself where it is a version.
+    """The highest version in a SavedModel's folder NAME, or the folder itself if it is a version.
 
     Raises:
       ModelError: there is no such folder.
@@ -62,11 +62,11 @@ def newest_version(path):
 
 
 def load_tflite(path: Path, threads: int = 2, kind: str = "hand") -> tuple[Network, dict, str]:
-    """As `load_network`, of a .tflite file that holds a network of the kind "hand" or "detector"."""
+    """As `load_network`, for a .tflite file with a network of the kind "hand" or "detector"."""
     if not path.is_file():
         raise ModelError(f"there is no model at {path}")
-    content = path.read_bytes()  # by Python: interpreters cannot open every name
-    card = read_card(path, content, kind)  # it knows whether the file is whole
+    content = path.read_bytes()  # read by Python: interpreters cannot open every file name
+    card = read_card(path, content, kind)  # its checksum shows whether the file is complete
     engine, module = _interpreter()
     try:
         interpreter = module.Interpreter(model_content=content, num_threads=min(threads, cores()))
@@ -80,7 +80,7 @@ def load_tflite(path: Path, threads: int = 2, kind: str = "hand") -> tuple[Netwo
             f"{path} takes crops {shape[1:]}, its card says {card['image_size']}: they do not belong together"
         )
 
-    # An interpreter has one set of tensors: two threads in it at once would read each other's answers.
+    # An interpreter has one set of tensors: concurrent threads would read each other's outputs.
     turn = threading.Lock()
     fixed = shape[0]
 
@@ -94,7 +94,7 @@ def load_tflite(path: Path, threads: int = 2, kind: str = "hand") -> tuple[Netwo
 
 
 def _filled(crops, batch):
-    """Crops as the file's batch; black ones fill it."""
+    """Pads crops with black ones to the file's batch size."""
     return np.pad(crops, [(0, batch - len(crops)), (0, 0), (0, 0), (0, 0)]).astype(np.float32)
 
 
@@ -105,19 +105,19 @@ def _load_saved_model(path):
     try:
         model = tf.saved_model.load(str(path))
         function = model.signatures[SIGNATURE]
-    except Exception as error:  # TensorFlow raises what a damaged graph makes of it
+    except Exception as error:  # TensorFlow raises many kinds of exceptions on damaged graphs
         raise ModelError(f"{path} is no SavedModel of this project: {error}") from error
 
     def network(crops):
         outputs = function(image=tf.constant(crops, tf.float32))
         return {name: tensor.numpy() for name, tensor in outputs.items()}
 
-    network.model = model  # a signature does not keep its model alive
+    network.model = model  # a signature alone does not keep its model alive
     return network, card, "tensorflow"
 
 
 def cores() -> int:
-    """How many cores this process may use. More threads than cores only wait for each other; a thousand starve the machine."""
+    """Number of cores that this process may use. More threads do not help, and a thousand would stall the machine."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -1,4 +1,4 @@
-"""The card of an exported model, read and checked: everything that the runtime takes from it has type and shape."""
+"""Reads and checks the card of an exported model: type and shape of every field that the runtime uses."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ import numpy as np
 from hiu_tf.errors import UserError
 
 CARD, SAVED_GRAPH = "model.json", "saved_model.pb"
-#: Side of the window around a hand's box, where a card does not say it: cards before 0.2 did not.
+#: Scale of the window around a hand's box for cards without this field (before 0.2).
 _OLD_SCALE = 1.6
-#: Heads of networks whose card does not name them: earlier cards did not.
+#: Tasks of networks whose card does not name them, as in earlier cards.
 _PAPER_TASKS = ("heatmaps", "mask", "pof", "hand")
 _MOST_FACES = 1_000_000
 #: A file of a SavedModel that a card may name: nothing outside its folder.
@@ -30,15 +30,15 @@ class ModelError(UserError):
 
 
 def read_card(path: Path, content: bytes | None = None, kind: str = "hand") -> dict:
-    """The card of a .tflite file (inside it, or model.json beside it) or of one version of a SavedModel.
+    """Reads the card of a .tflite file (inside it, or model.json beside it) or of one version of a SavedModel.
 
     Args:
       path: of the file or folder.
-      content: of a .tflite file, where it has been read already.
-      kind: of model, of `FIELDS`.
+      content: bytes of a .tflite file, if already read.
+      kind: kind of model, a key of `FIELDS`.
 
     Raises:
-      ModelError: there is none, it is no card, or the model is not the one that it was written for.
+      ModelError: there is no card, it is invalid, or it was written for another model.
     """
     if path.suffix != ".tflite":
         card = checked(_content(path / "assets.extra" / CARD), path / "assets.extra" / CARD, kind)
@@ -57,7 +57,7 @@ def read_card(path: Path, content: bytes | None = None, kind: str = "hand") -> d
             card, start = checked(archive.read(CARD), path, kind), min(i.header_offset for i in archive.infolist())
     except UserError:
         raise
-    except Exception as error:  # zipfile raises what damaged archives make of its fields
+    except Exception as error:  # zipfile raises many kinds of exceptions on damaged archives
         raise ModelError(f"{path} is damaged: the card at its end cannot be read: copy it again ({error!r})") from error
     if "sha256" in card and card["sha256"] != checksum(content[:start]):
         raise ModelError(f"{path} is damaged: it is not what its card was written for: copy it again")
@@ -65,15 +65,15 @@ def read_card(path: Path, content: bytes | None = None, kind: str = "hand") -> d
 
 
 def checksum(content: bytes) -> str:
-    """What a card says of its model's bytes. An interpreter does not look: it crashes, or computes anything."""
+    """Checksum of a model's bytes, for its card. Interpreters do not check: damaged files crash or compute nonsense."""
     return hashlib.sha256(content).hexdigest()
 
 
 def checked(content: bytes, where: Path, kind: str = "hand") -> dict:
-    """A card from its JSON.
+    """Parses and checks the JSON of a card.
 
     Raises:
-      ModelError: it is no JSON object, or a field is missing or wrong; the message names it.
+      ModelError: it is not a JSON object, or a field is missing or wrong; the message names the field.
     """
     try:
         card = json.loads(content)
@@ -104,7 +104,7 @@ def _is_number(low: float, high: float) -> Callable:
 
 
 def _is_array(columns: int, dtype: type, rows: int | None = None) -> Callable:
-    """A list of rows of so many finite numbers."""
+    """Makes a check for a list of rows with `columns` finite numbers each."""
 
     def fits(value):
         if not isinstance(value, list) or (rows is not None and len(value) != rows) or len(value) > _MOST_FACES:
@@ -144,7 +144,7 @@ _HAND = {
         "a name and a licence",
     ),
 }
-#: Kind of model -> field of its card -> (check, words).
+#: Kind of model -> field of its card -> (check, description for the error).
 FIELDS = {"hand": _EVERY | _HAND, "detector": _EVERY}
 
 

@@ -1,16 +1,16 @@
-"""Pixels of a window: cut out of a picture, and a mask drawn back into it. NumPy + OpenCV."""
+"""Cuts the crop of a window out of a picture, and maps a mask back to the picture. NumPy + OpenCV."""
 
 import cv2
 import numpy as np
 
 from hiu_tf.geometry.window import Window
 
-#: A picture that is shrunk by more than this is averaged first, so that nothing aliases.
+#: Pictures that shrink by more than this factor are averaged first, to avoid aliasing.
 _SHRINK_AT, _MOST_SHRINK = 1.5, 16
 
 
 def cut(picture: np.ndarray, window: Window) -> np.ndarray:
-    """The crop [size, size, 3] float32 in [0, 1] of an RGB picture [H, W, 3] uint8; outside is black."""
+    """Cuts a crop [size, size, 3] float32 in [0, 1] out of an RGB picture [H, W, 3] uint8, black outside of it."""
     affine = window.affine
     shrink = int(np.clip(window.side / window.size / _SHRINK_AT, 1, _MOST_SHRINK))
     if shrink > 1:
@@ -24,6 +24,6 @@ def cut(picture: np.ndarray, window: Window) -> np.ndarray:
 
 
 def mask_to_picture(mask: np.ndarray, window: Window, height: int, width: int) -> np.ndarray:
-    """A crop's mask [size, size] in [0, 1] drawn where it belongs, [height, width] float32."""
+    """Maps a crop's mask [size, size] in [0, 1] to its place in the picture, [height, width] float32."""
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     return cv2.warpAffine(mask.astype(np.float32), window.affine, (width, height), flags=flags)

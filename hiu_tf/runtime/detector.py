@@ -1,4 +1,4 @@
-"""Finds all hands of a picture: letterbox, network, centre maps. NumPy + OpenCV + a TFLite interpreter."""
+"""Detects all hands of a picture: letterbox, network, centre maps. NumPy + OpenCV + a TFLite interpreter."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from hiu_tf.runtime.card import ModelError
 
 #: Name of the network's output.
 MAPS = "hands"
-#: A closer look cuts the picture into squares of this share of its longer side that overlap by this share of a square.
+#: Tiles of the thorough detection: side relative to the picture's longer side, and overlap relative to a tile's side.
 _TILE, _OVERLAP = 0.4, 0.3
-#: A box of which more than this lies in a surer one shows the same hand.
+#: Two boxes are the same hand if more than this share of the smaller one lies in the other.
 _INSIDE = 0.8
-#: Hands that a tile cuts off are left to its neighbour: those nearer to an inner edge than this share of its side.
+#: Hands nearer to an inner edge of a tile than this share of its side are left to the neighbouring tile.
 _EDGE = 0.02
 
 
 class Detector:
-    """The network that finds hands. Threads may share one: they take turns.
+    """The hand detector. Thread-safe: threads that share one take turns.
 
     Args:
-      path: .tflite file, from hiu_tf.programs/detector.py.
-      threads: of the interpreter.
+      path: .tflite file, written by hiu_tf/programs/detector.py.
+      threads: number of threads of the interpreter.
 
     Raises:
-      ModelError: there is no such model, or it is no detector.
+      ModelError: there is no such model, or it is not a detector.
     """
 
     def __init__(self, path: str | Path, threads: int = 2):
@@ -43,13 +43,13 @@ class Detector:
     def find(
         self, picture: np.ndarray, min_score: float | None = None, most: int = 20, thorough: bool = False
     ) -> list[Found]:
-        """The hands of a picture, the surest first, in its pixels.
+        """Detects the hands of a picture. Returns them in descending order of score, in pixels of the picture.
 
         Args:
           picture: [H, W, 3] uint8, RGB.
-          min_score: what scores less is left out; None: what the model's card says.
-          most: so many hands at most.
-          thorough: also looks at overlapping parts of the picture, for hands that are small in it.
+          min_score: score threshold; None: the one of the model's card.
+          most: maximum number of hands.
+          thorough: also detect in overlapping tiles of the picture, to find small hands.
         """
         least = self.card["min_score"] if min_score is None else min_score
         found = self._look(picture, least, most)
@@ -69,7 +69,7 @@ class Detector:
         return [found_in_picture(hand, where) for hand in decode(maps, least, most)]
 
     def _look_at(self, picture, part, least, most):
-        """Hands of one part (left, top, right, bottom), but for those that it cuts off."""
+        """Yields the hands of one tile (left, top, right, bottom), except those that its edges cut off."""
         left, top, right, bottom = part
         edge = _EDGE * max(right - left, bottom - top)
         height, width = picture.shape[:2]

@@ -1,4 +1,4 @@
-"""Pictures of predictions: skeleton, mask, mesh. NumPy + OpenCV, RGB."""
+"""Draws predictions: skeleton, mask, mesh. NumPy + OpenCV, RGB."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MESH_COLOR = np.array([205, 190, 235])
 
 
 def draw_skeleton(picture: np.ndarray, joints: np.ndarray, scores: np.ndarray | None = None) -> np.ndarray:
-    """Bones and joints on a copy of the picture; unsure ones are drawn thin."""
+    """Draws bones and joints on a copy of the picture; those of low confidence are thin."""
     drawn = picture.copy()
     scores = np.ones(len(joints)) if scores is None else scores
     width = max(1, round(np.ptp(joints, axis=0).max() / 60))
@@ -38,7 +38,7 @@ def draw_mask(picture: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 
 def draw_mesh(picture: np.ndarray, vertices: np.ndarray, vertices_2d: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """The shaded mesh over a copy of the picture, far faces first; of a closed mesh the near side hides the other."""
+    """Draws the shaded mesh over a copy of the picture, far faces first, so that near faces hide them."""
     x, y = np.moveaxis(vertices_2d[faces], -1, 0)
     turning = (x[:, 1] - x[:, 0]) * (y[:, 2] - y[:, 0]) - (x[:, 2] - x[:, 0]) * (y[:, 1] - y[:, 0]) > 0
     depth = vertices[faces][..., 2].mean(axis=1)
@@ -52,12 +52,12 @@ def draw_mesh(picture: np.ndarray, vertices: np.ndarray, vertices_2d: np.ndarray
     flat = np.round(vertices_2d[faces] * 16).astype(np.int32)
     for index in np.argsort(-corners[..., 2].mean(axis=1)):
         colour = tuple(map(int, _MESH_COLOR * light[index]))
-        cv2.fillConvexPoly(drawn, flat[index], colour, cv2.LINE_8, shift=4)  # smooth edges would leave seams
+        cv2.fillConvexPoly(drawn, flat[index], colour, cv2.LINE_8, shift=4)  # anti-aliased edges would leave seams
     return drawn
 
 
 def draw_hands(picture: np.ndarray, hands: list[Prediction], faces: np.ndarray) -> np.ndarray:
-    """Picture, skeletons, masks and meshes side by side; without a hand the picture alone, as wide."""
+    """Draws picture, skeletons, masks and meshes side by side; without a hand only the picture, at the same width."""
     panels = [picture, picture, picture, picture]
     for hand in hands:
         panels[1] = draw_skeleton(panels[1], hand.joints_2d, hand.joint_scores)

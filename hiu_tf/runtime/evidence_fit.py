@@ -1,4 +1,4 @@
-"""The mesh moved onto what the network itself saw in the picture. NumPy."""
+"""Fits the predicted hand model to the joints of the heat maps of the same prediction. NumPy."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from hiu_tf.geometry.camera import project
 from hiu_tf.geometry.rotation import axis_angle, rotation_matrix
 from hiu_tf.hand.model import HandModel
 
-#: Heat maps place joints well; the regressor's bones point rightly but less exactly.
+#: Joints of the heat maps are accurate; the regressor's directions of bones are right but less accurate.
 _DEVIATIONS = Deviations(joints_2d=0.02, directions=0.2, pose=0.15)
 _STEPS = 3
-#: A hand fewer joints of which can be read is left as the regressor says it. (READABLE of codecs/heatmap.py, which
-#: needs TensorFlow.)
+#: Hands with fewer joints above the minimum peak keep the regressor's prediction. (The second number equals READABLE
+#: of codecs/heatmap.py, which needs TensorFlow.)
 _FEWEST, _READABLE = 8, 0.2
 
 
 class EvidenceFit:
-    """Fits the hand that the regressor says to the joints that the heat maps show.
+    """Fits the regressor's hand to the joints of the heat maps.
 
     Args:
       hand: the right hand model that the network poses.
@@ -33,7 +33,7 @@ class EvidenceFit:
         self._residuals, self._skin, self._camera = Residuals(hand, _DEVIATIONS), Skin(hand), camera
 
     def __call__(self, raw: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Raw outputs of one crop -> the same with fitted parameters, mesh, 3D joints and projected joints."""
+        """Returns the outputs of one crop with fitted parameters, mesh, 3D joints and projected joints."""
         if (raw[keys.SCORES] > _READABLE).sum() < _FEWEST:
             return raw
         start = Hands(

@@ -1,4 +1,4 @@
-"""Pictures and clips from disk, predictions to disk."""
+"""Predicts pictures and clips from disk and writes the results to disk."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from hiu_tf.runtime.smoothing import Smoother
 from hiu_tf.runtime.tracker import Tracker
 
 _LONGEST_OVERLAY = 640
-#: What our JSON files start with.
+#: Value of the first key, "made_by", of our JSON files.
 MADE_BY = "hiu-tf"
 _CLIP = b'{"made_by": "hiu-tf", "clip"'
 
@@ -39,21 +39,21 @@ def predict_picture(
     compact: bool = False,
     **options,
 ) -> str:
-    """Writes STEM.png, .json and .obj of one picture; returns a line for the terminal.
+    """Predicts one picture and writes STEM.png, .json and .obj. Returns a line for the terminal.
 
     Args:
-      predictor: what finds and reads hands.
+      predictor: a `Predictor`.
       path: of the picture.
-      stem: of the results.
+      stem: path of the results without suffix.
       read: path -> [H, W, 3] uint8 RGB.
       compact: leave the vertices out of the JSON.
-      options: of `Predictor.predict`.
+      options: arguments of `Predictor.predict`.
     """
     hands = predictor.predict(picture := read(path), **options)
     content = {"made_by": MADE_BY, "picture": readable_name(path), **HEADER}
     write_json(_with(stem, ".json"), content | {"hands": [prediction_json(hand, _without(compact)) for hand in hands]})
     if not hands:
-        for suffix in (".png", ".obj"):  # of an earlier run
+        for suffix in (".png", ".obj"):  # left by an earlier run
             _with(stem, suffix).unlink(missing_ok=True)
         return f"{path}: no hand -> {stem}.json"
     _write(_with(stem, ".png"), encode_png(_overlay(picture, hands, predictor.faces)))
@@ -71,19 +71,19 @@ def predict_clip(
     seconds: float | None = None,
     **options,
 ) -> str:
-    """Follows the hands of a clip or a camera; writes STEM.mp4 and .jsonl; returns a line for the terminal.
+    """Tracks the hands of a clip or a camera and writes STEM.mp4 and .jsonl. Returns a line for the terminal.
 
     Args:
-      predictor: what finds and reads hands.
-      path: of the clip; as a text the number of a camera or the address of a stream, which Ctrl-C ends.
-      stem: of the results.
-      seconds: of a stream; None: to its end.
+      predictor: a `Predictor`.
+      path: of the clip; as a string the number of a camera or the address of a stream, which Ctrl-C ends.
+      stem: path of the results without suffix.
+      seconds: duration to record of a stream; None: to its end.
       compact: leave the vertices out of the JSON.
-      smooth: strength of the filter that steadies each hand, from 0 to 1 (runtime/smoothing.py).
-      options: of `Tracker`.
+      smooth: strength of each hand's temporal filter, from 0 to 1 (runtime/smoothing.py).
+      options: arguments of `Tracker`.
 
-    The first line of the .jsonl says what is the same for all frames, then comes a line for each. Frames are written
-    as they come: a long clip takes no more memory than a short one.
+    The first line of the .jsonl contains what is common to all frames; one line per frame follows. Frames are
+    written as they come, so that memory does not grow with the length of the clip.
     """
     film, log, counts, numbers = _with(stem, ".mp4"), _with(stem, ".jsonl"), [], set()
     with (
@@ -100,7 +100,7 @@ def predict_clip(
             answers.write(json.dumps(header) + "\n")
             for number, picture in enumerate(_pictures(reader, path, seconds)):
                 hands = [(who, steady[who](hand)) for who, hand in follow(picture)]
-                for gone in steady.keys() - follow.numbers:  # each holds a whole prediction
+                for gone in steady.keys() - follow.numbers:  # each keeps a whole prediction in memory
                     del steady[gone]
                 rows = [{"id": who} | prediction_json(hand, _without(compact)) for who, hand in hands]
                 answers.write(json.dumps({"frame": number, "hands": rows}) + "\n")
@@ -121,34 +121,34 @@ def _without(compact):
 
 
 def _film_folder(out):
-    """Beside the results, where the next start clears what a killed one left; elsewhere if OpenCV cannot write there."""
+    """Folder for an unfinished film: beside the results (the next start clears leftovers) if OpenCV can write there."""
     plain = readable_name(out) == str(out)
     return scratch_folder(out) if plain else tempfile.TemporaryDirectory(prefix="hiu-")
 
 
 class _Film:
-    """A film in a folder of its own: OpenCV ends the process at names that are not UTF-8, this one is plain."""
+    """A film in a folder with a plain name: OpenCV aborts the process for file names that are not UTF-8."""
 
     def __init__(self, path: Path):
         self.path, self._writer, self._size = path, None, None
 
     def write(self, drawn: np.ndarray, rate: float) -> None:
-        """Adds a frame, RGB; all have the size of the first."""
+        """Adds a frame, RGB; all frames get the size of the first."""
         if self._writer is None:
             self._size = drawn.shape
             self._writer = cv2.VideoWriter(str(self.path), cv2.VideoWriter_fourcc(*"mp4v"), rate, drawn.shape[1::-1])
-        if drawn.shape != self._size:  # without a mask there is a panel less
+        if drawn.shape != self._size:  # a frame without masks has one panel less
             drawn = np.pad(drawn, [(0, 0), (0, max(self._size[1] - drawn.shape[1], 0)), (0, 0)])[:, : self._size[1]]
         self._writer.write(np.ascontiguousarray(drawn[..., ::-1]))
 
     def close(self) -> None:
-        """Writes the end of the file."""
+        """Finishes the file."""
         if self._writer is not None:
             self._writer.release()
 
 
 def is_result(path: Path) -> bool:
-    """Whether a file is an overlay that we have written: such a one is never read as an input."""
+    """Whether a file is an overlay written by us. Overlays are never read as inputs."""
     if path.suffix.lower() == ".png":
         return is_ours(path)
     try:
@@ -160,7 +160,7 @@ def is_result(path: Path) -> bool:
 
 @contextmanager
 def plain_name(path: Path) -> Iterator[Path]:
-    """The path itself, or where its name is not UTF-8 a link to it that is."""
+    """Yields the path itself, or, if its name is not UTF-8, a link to it with a plain name."""
     if readable_name(path) == str(path):
         yield path
         return
@@ -171,7 +171,7 @@ def plain_name(path: Path) -> Iterator[Path]:
 
 
 def shown_name(path: Path | str) -> str:
-    """A clip's name for people; of a stream's address without user and password."""
+    """A clip's name to print; a stream's address is shown without user and password."""
     if isinstance(path, Path):
         return readable_name(path)
     scheme, mark, rest = path.partition("://")
@@ -180,13 +180,13 @@ def shown_name(path: Path | str) -> str:
 
 
 def _reader(source):
-    """An open clip, camera or stream."""
+    """Opens a clip, camera or stream."""
     is_camera = isinstance(source, str) and source.isdecimal()
     return cv2.VideoCapture(int(source) if is_camera else str(source))
 
 
 def _pictures(reader, path, seconds):
-    """The frames of an open clip as RGB, with a progress bar. A stream has no end of its own: Ctrl-C is one."""
+    """Yields the frames of an open clip as RGB, with a progress bar. Ctrl-C ends a stream normally."""
     from tqdm import tqdm
 
     if isinstance(path, Path):
@@ -203,12 +203,12 @@ def _pictures(reader, path, seconds):
 
 
 def _with(stem, suffix):
-    """The stem with something after it; a dot in its name stays."""
+    """Appends a suffix to the stem; dots in the stem are kept."""
     return stem.with_name(stem.name + suffix)
 
 
 def _overlay(picture, hands, faces):
-    """The overlay at a size that people can look at."""
+    """Draws the overlay, scaled to a convenient size."""
     scale = min(1.0, _LONGEST_OVERLAY / max(picture.shape[:2]))
     if scale < 1:
         size = [max(1, round(scale * length)) for length in picture.shape[1::-1]]

@@ -1,4 +1,4 @@
-"""What a prediction costs: latency, CPU time, memory and start-up of exported models, beside a reference product."""
+"""Measures exported models: latency, CPU time, memory and start-up, beside a reference matrix product."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ def benchmark(
     server_model: str = SERVER_MODEL,
     crop: int = 0,
 ) -> list[dict]:
-    """A row for each model and number of threads, or of a server's clients; models are measured in processes of their own.
+    """Measures each model in its own process. Returns a row per model and number of threads (for servers: of clients).
 
     Args:
-      models: .tflite files, SavedModel folders, or addresses of servers (asked with one JPEG a request).
-      threads: of the TFLite interpreter (a SavedModel takes all cores).
-      picture: [H, W, 3] uint8 RGB, read whole with `box` = (x, y, width, height).
-      clients: how many ask a server at the same time, one request after the other.
-      server_model: its name there.
-      crop: side of the model's crops, to time float crops on the wire, too; 0: not timed.
+      models: .tflite files, SavedModel folders, or addresses of servers (one JPEG per request).
+      threads: numbers of threads of the TFLite interpreter (a SavedModel uses all cores).
+      picture: [H, W, 3] uint8 RGB, predicted with `box` = (x, y, width, height).
+      clients: numbers of concurrent clients of a server; each sends one request after the other.
+      server_model: name of the model on the server.
+      crop: side of the model's crops, to time requests with float crops, too; 0: not timed.
     """
     rows = []
     for model in (model for model in models if "://" in model):
@@ -68,7 +68,7 @@ def report(model: str, threads: int, shape: tuple, box: tuple) -> None:
     first = time.time() - started
     crop = np.zeros((1, predictor.size, predictor.size, 3), np.float32)
     network, whole = timed(lambda: predictor.network(crop)), timed(lambda: predictor.predict(picture, box, "right"))
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # before the reference takes its own
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # before the reference product allocates memory
     product = product_ms()
     row = {
         "model": model, "engine": predictor.engine, "threads": threads or "all", "network ms": network["median"],
@@ -80,7 +80,7 @@ def report(model: str, threads: int, shape: tuple, box: tuple) -> None:
 
 
 def _server_rows(address, picture, clients, model, crop):
-    """A server's answers to one JPEG a request, with and without the mesh, and to a float crop."""
+    """Times a server's replies to one JPEG per request, with and without the mesh, and to a float crop."""
     import cv2
 
     from hiu_tf.serving.client import connect
@@ -105,7 +105,7 @@ def _server_rows(address, picture, clients, model, crop):
 
 
 def _timed_together(connect, signature, inputs, count):
-    """As `timed`, of `count` clients at once, with the requests a second that all of them get through."""
+    """As `timed`, with `count` concurrent clients; adds their total requests per second."""
 
     def ask(client):
         return _times(lambda: client.predict(signature, **inputs))
@@ -126,7 +126,7 @@ def timed(function):
 
 
 def _times(function):
-    """Seconds of each of enough calls."""
+    """Seconds of each call, for a sufficient number of calls."""
     times = []
     while len(times) < _LEAST_RUNS or sum(times) < _SECONDS:
         start = time.perf_counter()
@@ -140,7 +140,7 @@ def _summary(times):
 
 
 def product_ms():
-    """A 1024 x 1024 float32 matrix product: what this machine does in the same minute."""
+    """Milliseconds of a 1024 x 1024 float32 matrix product, as a reference for this machine's current speed."""
     matrix = np.random.default_rng(0).random((_PRODUCT, _PRODUCT), np.float32)
     times = []
     for _ in range(_PRODUCTS):
@@ -151,7 +151,7 @@ def product_ms():
 
 
 def _size(path):
-    """Bytes of a file, or of a folder's highest version."""
+    """Size in bytes of a file, or of the highest version in a folder."""
     if path.is_file():
         return path.stat().st_size
     return sum(p.stat().st_size for p in newest_version(path).rglob("*") if p.is_file())

@@ -1,4 +1,4 @@
-"""One picture in, everything about its hands out."""
+"""The predictor: from a picture to all predictions about its hands."""
 
 from __future__ import annotations
 
@@ -23,40 +23,41 @@ from hiu_tf.runtime.detector import Detector
 from hiu_tf.runtime.evidence_fit import EvidenceFit
 from hiu_tf.runtime.shipped import DETECTOR, shipped_model
 
-#: Hands of one picture at most, where nobody says.
+#: Default for the maximum number of hands in a picture.
 MOST_HANDS = 8
-#: A hand is looked at again through an upright window where it is turned by more than this (radians), or where the
-#: window and what was seen in it differ by more than these shares of its side.
+#: A hand is predicted a second time, from the upright window around its predicted joints, if that window differs from
+#: the first one by more than this angle (radians), shift (share of the side) or factor of its side.
 _TURNED, _MOVED, _RESIZED = math.radians(30), 0.15, 1.25
-#: The detector is believed about the side where it is surer than this. Else both are tried, and its log odds, so
-#: weighted, are added to the scores: chosen on val, where scores alone fail on hands across a table, the detector on turned ones.
+#: If the detector's probability of one side is above the first number, only that side is tried. Otherwise both are, and
+#: the log odds times the second number are added to the scores. Chosen on val: scores alone fail on hands across a
+#: table, the detector alone fails on turned hands.
 _SURE, _ODDS = 0.95, 0.03
-#: A first look, through a window that may be off, may score this share of what a hand must.
+#: Share of the score threshold for the first prediction, whose window may be inaccurate.
 _WORTH_A_LOOK = 0.7
-#: Two hands whose boxes share more than this (intersection over union) are one, read twice.
+#: Two predictions whose boxes have a larger intersection over union are the same hand.
 _SAME_HAND = 0.6
 _LARGEST_K = 1e6  # pixels
-#: Whether the crop mirrors a hand of that side: the network knows right hands alone.
+#: Side -> whether its crop is mirrored: the network only knows right hands.
 _MIRRORED = {"right": False, "left": True}
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What is known about one hand. Camera frame: x right, y down, z forward, metres.
+    """The prediction for one hand. Camera frame: x right, y down, z forward, metres.
 
     Attributes:
       side: "right" or "left".
-      joints_2d: [21, 2] pixels of the picture, read off the heat maps.
+      joints_2d: [21, 2] pixels of the picture, decoded from the heat maps.
       joint_scores: [21] in [0, 1].
       mask: [H, W] in [0, 1], the whole picture.
       joints_3d: [21, 3] and vertices: [V, 3], in the frame that `frame` names.
       joints_2d_projected: [21, 2] and vertices_2d: [V, 2], pixels of the picture.
-      shape, pose, rotation, translation: parameters of the right hand that was posed, in the crop's virtual
-        camera; for a left hand they describe its mirror image, and a turned crop turns them.
-      frame: "camera" where K was given, else "crop": a virtual camera that looks at the crop, with the
+      shape, pose, rotation, translation: parameters of the hand model in the crop's virtual camera. For a left
+        hand they describe its mirror image, a right hand. If the crop is rotated, they are rotated with it.
+      frame: "camera" if K was given, else "crop": a virtual camera that looks at the crop, with the
         picture's axes.
       hand: name of the hand model that shape and pose belong to.
-      crop: where the network looked.
+      crop: the window of the picture that the network saw.
     """
 
     side: str
@@ -82,7 +83,7 @@ class Prediction:
 
 
 class _Look(NamedTuple):
-    """A first look at a hand: the detector's score of it, the window, and what the network says there."""
+    """A first prediction of a hand: the detector's score, the window, and the network's outputs for it."""
 
     found: float
     window: Window
@@ -98,18 +99,18 @@ class _Look(NamedTuple):
 
 
 class Predictor:
-    """Finds hands, and reads them with an exported model. Threads may share one: they take turns in the interpreters.
+    """Detects hands and predicts them with an exported model. Thread-safe: threads take turns in the interpreters.
 
     Args:
-      path: .tflite file or SavedModel folder; None: the one that ships.
-      threads: for the TFLite interpreter.
-      server: address of a TF Serving server that computes the model instead (serving/client.py); of `path` only
-        the card is read then.
-      server_model: its name there.
-      detector: .tflite file of the network that finds hands (hiu detector); None: the one that ships. It is read
-        when a picture without a box comes.
-      fit: whether the mesh is moved onto the joints that the heat maps show (runtime/evidence_fit.py).
-      hand: the hand model that the network poses: "procedural" or an .npz. A network of another hand is not fitted.
+      path: .tflite file or SavedModel folder; None: the shipped model.
+      threads: number of threads of the TFLite interpreter.
+      server: address of a TF Serving server that runs the model instead (serving/client.py); then only the card is
+        read from `path`.
+      server_model: name of the model on the server.
+      detector: .tflite file of the hand detector (hiu detector); None: the shipped one. It is loaded at the first
+        picture without a box.
+      fit: whether to fit the mesh to the joints of the heat maps (runtime/evidence_fit.py).
+      hand: the hand model that the network poses: "procedural" or an .npz. Without a matching model nothing is fitted.
     """
 
     def __init__(
@@ -142,7 +143,7 @@ class Predictor:
 
     @cached_property
     def detector(self) -> Detector:
-        """What finds hands; read when it is first needed."""
+        """The detector; loaded when first used."""
         return Detector(self._detector_file or shipped_model(DETECTOR), self._threads)
 
     def predict(
@@ -156,25 +157,25 @@ class Predictor:
         most: int = MOST_HANDS,
         thorough: bool = False,
     ) -> list[Prediction]:
-        """Finds and reads the hands of a picture.
+        """Detects and predicts the hands of a picture.
 
         Args:
           picture: [H, W, 3] uint8, RGB; or the path of a picture file.
-          box: (x, y, width, height) of one hand in pixels; without it the detector looks for hands.
-          side: "right" or "left"; without it the detector says, and where it is unsure both are tried.
+          box: (x, y, width, height) of one hand in pixels; without it the detector finds the hands.
+          side: "right" or "left"; without it the detector predicts the side, and if it is unsure both are tried.
           K: [3, 3] intrinsics in pixels; with it 3D is in the real camera's frame.
-          upright: look again, through a window that turns the fingers up, where the first look at a hand shows that it
-            is turned, or that it is not in the middle.
-          min_score: of a hand that the detector found: the geometric mean of the detector's score and the joints' must
-            reach it. None: what the model's card says.
-          most: so many hands at most.
-          thorough: the detector also looks at parts of the picture, for hands that are small in it.
+          upright: predict a hand a second time, from a window that turns its fingers up, if the first prediction shows
+            that it is rotated or not in the middle of the window.
+          min_score: threshold for a detected hand: the geometric mean of the detector's score and the joints' must reach
+            it. None: the one of the model's card.
+          most: maximum number of hands.
+          thorough: also detect in parts of the picture, to find small hands.
 
         Returns:
-          The hands, the surest first; with a box exactly one, without maybe none.
+          The hands in descending order of score; exactly one if a box was given, otherwise possibly none.
 
         Raises:
-          UserError: an argument has the wrong type, shape or range, or the file is no picture.
+          UserError: an argument has the wrong type, shape or range, or the file is not a picture.
           OSError: the file cannot be read.
         """
         picture = read_picture(picture) if isinstance(picture, (str, Path)) else picture
@@ -192,7 +193,7 @@ class Predictor:
         return different([hand for found, hand in hands if _together(found, hand.score) >= least])
 
     def windows(self, hand: Found, side: str | None = None) -> list[Window]:
-        """The upright windows through which a hand that the detector has found is to be read: one for each side."""
+        """The upright windows from which to predict a detected hand, one for each possible side."""
         sides = _checked_sides(side)
         if len(sides) > 1 and max(hand.left, 1 - hand.left) >= _SURE:
             sides = ["left" if hand.left > 0.5 else "right"]
@@ -211,26 +212,26 @@ class Predictor:
     def read(
         self, picture: np.ndarray, windows: list[Window], K=None, again: bool = True, left: float = 0.0
     ) -> Prediction:
-        """Reads one hand through the window of which the network is surest.
+        """Predicts one hand from the window with the highest score.
 
         Args:
           picture: [H, W, 3] uint8, RGB.
-          windows: of the same hand.
+          windows: candidate windows of the same hand.
           K: as in `predict`.
-          again: look a second time where the first shows that another window would show the hand better.
-          left: what is added to the score of a left hand (`left_odds`).
+          again: predict a second time if the first prediction shows that another window fits the hand better.
+          left: added to the score of mirrored windows, for a left hand (`left_odds`).
         """
         return self._finished(picture, *self._best(picture, windows, left), _checked_camera(K), again)
 
     def _finished(self, picture, crop, raw, K, again):
-        """A second look where the first asks for it, the fit, and everything in the picture."""
+        """Predicts a second time if needed, fits the mesh, and converts the prediction to the picture."""
         closer = around_hand(crop.to_picture(raw[keys.JOINTS_2D]), crop, self.scale)
         if again and _differs(closer, crop):
             crop, raw = self._best(picture, [closer])
         return self._in_picture(picture, crop, self._fit(raw), K)
 
     def _best(self, picture, windows, left=0.0):
-        """The window that the network is surest of, and its raw outputs; what `left` adds counts for left hands."""
+        """The window with the highest score, and its outputs; `left` is added to the scores of mirrored windows."""
         outputs = self.network(np.stack([cut(picture, window) for window in windows]))
         best = int(np.argmax(outputs[keys.SCORES].mean(axis=1) + [left * window.mirrored for window in windows]))
         return windows[best], {name: values[best] for name, values in outputs.items()}
@@ -259,18 +260,18 @@ class Predictor:
 
 
 def different(hands: list[Prediction]) -> list[Prediction]:
-    """The hands, the surest first, without those that show what a surer one shows."""
+    """Removes duplicates: hands that overlap one with a higher score. Returns them in descending order of score."""
     return _without_twins(hands, lambda hand: hand.score, lambda hand: box_of(hand.joints_2d))
 
 
 def left_odds(hand: Found) -> float:
-    """What the detector's word on the side of a hand adds to the score of its being a left one."""
+    """Weighted log odds of the detector that a hand is a left one, to be added to the score of a left hand."""
     left = min(max(hand.left, 1e-6), 1 - 1e-6)
     return _ODDS * math.log(left / (1 - left))
 
 
 def _together(found, read):
-    """How sure detector (its score) and network (its joints' mean) are of a hand: where one sees little the other may."""
+    """Combined score of a hand: geometric mean of the detector's score and the network's (mean over joints)."""
     return math.sqrt(found * read)
 
 
@@ -283,14 +284,14 @@ def _without_twins(hands, score, box):
 
 
 def _differs(closer, window):
-    """Whether a window around what was seen shows something else than the window through which it was seen."""
+    """Whether the window around the predicted joints differs enough from the window used to predict again."""
     moved = math.dist(closer.centre, window.centre) > _MOVED * window.side
     resized = not 1 / _RESIZED < closer.side / window.side < _RESIZED
     return moved or resized or abs(math.remainder(closer.angle - window.angle, 2 * math.pi)) > _TURNED
 
 
 def _checked_sides(side):
-    """The sides that are meant: one, or where it is None both."""
+    """The sides to try: the given one, or both for None."""
     if side not in (None, *_MIRRORED):
         raise UserError(f"side must be right, left or None, got {side!r}")
     return [side] if side else list(_MIRRORED)

@@ -1,4 +1,4 @@
-"""Predictions as files: JSON with names and units, meshes as Wavefront OBJ."""
+"""Writes predictions to files: JSON with names and units, meshes as Wavefront OBJ."""
 
 import json
 from pathlib import Path
@@ -22,14 +22,14 @@ UNITS = {
 }
 
 
-#: What is the same for every hand of a file.
+#: Fields that are the same for every hand of a file.
 HEADER = {"joint_names": JOINT_NAMES, "units": UNITS}
-#: Most of a hand's numbers.
+#: The large fields of a hand.
 MESH = ("vertices",)
 
 
 def prediction_json(prediction: Prediction, without: tuple[str, ...] = ()) -> dict:
-    """Everything about a hand but its mask as plain numbers, in the units of `UNITS`; `without` names what is left out."""
+    """Converts a prediction, without mask and the fields in `without`, to plain numbers in the units of `UNITS`."""
     names = [name for name in UNITS if name not in without]
     values = {name: np.round(np.asarray(getattr(prediction, name), float), 6).tolist() for name in names}
     header = {
@@ -49,12 +49,12 @@ def prediction_json(prediction: Prediction, without: tuple[str, ...] = ()) -> di
 
 
 def write_json(path: Path, content) -> None:
-    """Writes a JSON file, whole or not at all."""
+    """Writes a JSON file atomically."""
     write_text(path, json.dumps(content))
 
 
 def prediction_meshes(hands: list[Prediction], faces: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """{name: (vertices, faces)} of hands, for `write_obj`; a left hand is mirrored: its faces keep the normals outside."""
+    """{name: (vertices, faces)} of hands, for `write_obj`. Flips faces of left hands, so that normals point outside."""
     return {
         f"hand_{number}_{hand.side}": (hand.vertices, faces[:, ::-1] if hand.side == "left" else faces)
         for number, hand in enumerate(hands, start=1)
@@ -62,7 +62,7 @@ def prediction_meshes(hands: list[Prediction], faces: np.ndarray) -> dict[str, t
 
 
 def write_obj(path: Path, meshes: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:
-    """A Wavefront OBJ in metres, an object for each mesh; y and z are turned so that viewers show it upright.
+    """Writes a Wavefront OBJ in metres with an object per mesh. y and z are negated, so that viewers show it upright.
 
     Args:
       path: of the file.
@@ -78,6 +78,6 @@ def write_obj(path: Path, meshes: dict[str, tuple[np.ndarray, np.ndarray]]) -> N
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a text file, whole or not at all."""
+    """Writes a text file atomically."""
     with written_whole(path) as scratch:
         scratch.write_text(text)

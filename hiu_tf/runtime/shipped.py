@@ -1,4 +1,4 @@
-"""The models that ship with the package: beside it in a checkout, inside it when installed."""
+"""The shipped models: beside the package in a checkout, inside it when installed."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ HAND, DETECTOR = "hiu_mobile", "hand_detector"
 
 
 def shipped_model(name: str = HAND) -> Path:
-    """The float16 file of a model.
+    """Path of a model's float16 file.
 
     Raises:
-      UserError: it is not there.
+      UserError: the file does not exist.
     """
     package = Path(__file__).parents[1]
     for folder in (package.parent / "savedmodels", package / "savedmodels"):
@@ -25,13 +25,13 @@ def shipped_model(name: str = HAND) -> Path:
 
 
 def predict(picture, **options):
-    """The hands of a picture by the models that ship; they are loaded once.
+    """Predicts the hands of a picture with the shipped models, which are loaded once.
 
     Args:
-      picture, options: of `Predictor.predict`.
+      picture, options: arguments of `Predictor.predict`.
 
     Returns:
-      A list of `Prediction`, best first; [] where there is no hand.
+      A list of `Prediction` in descending order of score; [] if there is no hand.
     """
     return _predictor().predict(picture, **options)
 

@@ -1,4 +1,4 @@
-"""Steadies a hand in a clip by a One-Euro filter (Casiez et al. 2012): little jitter at rest, little lag in motion."""
+"""Smooths a hand in a clip by a One-Euro filter (Casiez et al. 2012): little jitter at rest, little lag in motion."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from hiu_tf.conventions.skeleton import NUM_JOINTS
 from hiu_tf.geometry.window import box_of
 from hiu_tf.runtime.predictor import Prediction
 
-#: Cut-off of the filter at rest, Hz, at strengths 0 and 1; how much a hand that moves by its own size a second adds.
+#: Cut-off frequency at rest, Hz, at strengths 0 and 1; increase of the cut-off at a speed of one hand size per second.
 _RESTING, _MOVING = (8.0, 0.7), 5.0
-#: Cut-off of the velocity's own filter, Hz.
+#: Cut-off frequency of the filter of the velocity, Hz.
 _SPEED = 1.5
 _FIELDS = ("joints_2d", "joints_2d_projected", "vertices_2d", "joints_3d", "vertices")
 
 
 class Smoother:
-    """One hand's filter. All points share one weight in a frame, so that skeleton and mesh stay together.
+    """The filter of one hand. All points of a frame have the same weight, so that skeleton and mesh stay together.
 
-    Shape, pose, rotation, translation and mask stay what the frame's own look gave.
+    Shape, pose, rotation, translation and mask are not filtered.
 
     Args:
-      rate: frames a second.
-      strength: from 0 (as they are) to 1.
+      rate: frames per second.
+      strength: from 0 (no smoothing) to 1.
     """
 
     def __init__(self, rate: float, strength: float):
@@ -34,11 +34,11 @@ class Smoother:
         self._seen, self._velocity = None, np.zeros((NUM_JOINTS, 2))
 
     def __call__(self, hand: Prediction) -> Prediction:
-        """The next frame's hand, steadied."""
+        """Returns the smoothed hand of the next frame."""
         joints, before, self._seen = hand.joints_2d, self._seen, hand.joints_2d
         if self._strength and self._last is not None and hand.frame == self._last.frame:
             size = max(box_of(joints)[2:])
-            # The filtered velocity's size, not the filtered size: jitter goes to and fro.
+            # Takes the norm of the filtered velocity, not the filtered norm, so that jitter averages out.
             self._velocity += _share(_SPEED, self._rate) * (self._rate * (joints - before) - self._velocity)
             speed = np.linalg.norm(self._velocity, axis=1).mean() / max(size, 1.0)
             at_rest = _RESTING[0] ** (1 - self._strength) * _RESTING[1] ** self._strength
@@ -50,5 +50,5 @@ class Smoother:
 
 
 def _share(cutoff, rate):
-    """Weight of the new value in a first-order low-pass of that cut-off."""
+    """Weight of the new value in a first-order low-pass filter with this cut-off."""
     return 1 / (1 + rate / (2 * math.pi * cutoff))

@@ -1,4 +1,4 @@
-"""Follows hands from frame to frame: each where it was, new ones by the detector every few frames."""
+"""Tracks hands from frame to frame: predicts each near its last position, and detects new ones every few frames."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from hiu_tf.codecs.centres import shared
 from hiu_tf.geometry.window import Window, around_hand, box_of
 from hiu_tf.runtime.predictor import MOST_HANDS, Prediction, Predictor, different, left_odds
 
-#: The detector looks at every so many frames; at every frame while nothing is followed.
+#: Interval in frames between runs of the detector; it runs at every frame while no hand is tracked.
 _LOOK_EVERY = 6
-#: A hand whose box changes its side by more than this from one frame to the next was lost, not seen.
+#: A track whose box changes its side by more than this factor between two frames counts as missed.
 _MOST_GROWTH = 1.6
-#: A hand that the detector finds is one that is followed already where the smaller of their boxes lies in the other to this share.
+#: A detection belongs to an existing track if this share of the smaller box lies in the other.
 _KNOWN = 0.4
-#: A hand that appears beside others is told of once it was seen in so many frames.
+#: Number of frames in which a new hand must be seen before it is reported, if other hands are tracked.
 _PROBATION = 3
-#: So many frames in a row must show nothing before a hand is given up.
+#: A track ends after this number of consecutive missed frames.
 _PATIENCE = 2
 
 
@@ -31,15 +31,15 @@ class _Track:
 
 
 class Tracker:
-    """Hands of a clip with numbers that stay theirs.
+    """Tracks the hands of a clip; each hand keeps its number.
 
     Args:
-      predictor: what finds and reads hands.
-      side: of all hands, where it is known.
+      predictor: a `Predictor`.
+      side: side of all hands, if known.
       K: [3, 3] intrinsics, as in `Predictor.predict`.
-      min_score: a hand that scores less is not there; None: what the model's card says.
-      most: so many hands at most.
-      box: of the one hand in the first frame; then no others are looked for until it is lost.
+      min_score: score threshold; None: the one of the model's card.
+      most: maximum number of hands.
+      box: box of the only hand in the first frame; other hands are then detected only after it is lost.
     """
 
     def __init__(
@@ -53,11 +53,11 @@ class Tracker:
 
     @property
     def numbers(self) -> set[int]:
-        """Of the hands that are followed now, those too that the last frame did not show."""
+        """Numbers of all current tracks, including those missed in the last frame."""
         return {track.number for track in self._tracks}
 
     def __call__(self, picture: np.ndarray) -> list[tuple[int, Prediction]]:
-        """(number, hand) of each hand of the next frame [H, W, 3] uint8 RGB, the longest followed first."""
+        """Processes the next frame [H, W, 3] uint8 RGB. Returns (number, hand) of each hand, oldest track first."""
         hands = self._followed(picture)
         if self._box is not None and not self._frame:
             hands += self._begun([self._predictor.predict(picture, self._box, self._side, self._K)[0]], _PROBATION)
@@ -89,7 +89,7 @@ class Tracker:
         return sorted((number, hand) for number, hand in hands.items() if number in told)
 
     def _found(self, picture):
-        """Hands that the detector finds and nobody follows yet."""
+        """Detects and predicts hands that are not tracked yet."""
         known = [_box(track.window, self._predictor.scale) for track in self._tracks]
         new = []
         for found in self._predictor.detector.find(picture, most=2 * self._most):
@@ -101,7 +101,7 @@ class Tracker:
         return different(new)[: self._most - len(self._tracks)]
 
     def _begun(self, hands, seen):
-        """Begins to follow hands that count as seen in so many frames; (number, hand) of each."""
+        """Starts tracks for hands, which count as already seen in `seen` frames. Returns (number, hand) of each."""
         numbered = list(enumerate(hands, start=self._born + 1))
         self._born += len(hands)
         for number, hand in numbered:
@@ -110,7 +110,7 @@ class Tracker:
 
 
 def _box(window, scale):
-    """The square box around which a window lies."""
+    """The square box that a window surrounds."""
     side = window.side / scale
     return window.centre[0] - side / 2, window.centre[1] - side / 2, side, side
 

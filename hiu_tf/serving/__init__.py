@@ -1,1 +1,1 @@
-"""TF Serving: clients for its REST and gRPC interfaces, and the files that a server starts with."""
+"""TF Serving: clients for its REST and gRPC interfaces, and configuration files for the server."""

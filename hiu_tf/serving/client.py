@@ -1,4 +1,4 @@
-"""Asks a TF Serving server: named arrays in, named arrays out, errors in words.
+"""Clients of a TF Serving server: named arrays in, named arrays out, readable errors.
 
 client = connect("localhost:8501")                      # REST, needs NumPy alone
 client = connect("grpc://localhost:8500", model="hiu")  # gRPC, needs hiu-tf[serving]
@@ -22,17 +22,17 @@ from hiu_tf.conventions import SERVER_MODEL
 from hiu_tf.errors import UserError
 
 _TIMEOUT_S, _RETRIES, _WAIT_S = 10.0, 3, 0.2
-#: Replies with meshes or maps of some pictures are larger than gRPC's 4 MB.
+#: Replies with meshes or maps of several pictures exceed gRPC's default of 4 MB.
 _LARGEST_REPLY = 256 << 20
 _SENT = "image_bytes"
 
 
 class ServingError(UserError):
-    """The server cannot be reached, or says no; the message says what to look at."""
+    """The server cannot be reached or refuses the request; the message says what to check."""
 
 
 def connect(address: str, model: str = SERVER_MODEL, timeout: float = _TIMEOUT_S):
-    """A client for HOST:PORT or http://HOST:PORT (REST), or grpc://HOST:PORT."""
+    """Makes a client for HOST:PORT or http://HOST:PORT (REST), or grpc://HOST:PORT."""
     kind, _, place = address.rpartition("://")
     if kind not in ("", "http", "https", "grpc"):
         raise ServingError(f"a server is HOST:PORT, http(s)://HOST:PORT or grpc://HOST:PORT, got {address!r}")
@@ -46,12 +46,12 @@ def connect(address: str, model: str = SERVER_MODEL, timeout: float = _TIMEOUT_S
 
 
 class RestClient:
-    """The REST interface.
+    """Client of the REST interface.
 
     Args:
       address: http://HOST:PORT.
-      model: its name on the server.
-      timeout: seconds for each try, from the connection to the last byte of the answer.
+      model: name of the model on the server.
+      timeout: seconds for each try, from the connection to the last byte of the reply.
     """
 
     def __init__(self, address: str, model: str, timeout: float = _TIMEOUT_S):
@@ -64,10 +64,10 @@ class RestClient:
             raise ServingError(f"{address} is no address: {error}") from error
 
     def predict(self, signature: str, **inputs) -> dict[str, np.ndarray]:
-        """The outputs of a signature.
+        """Requests the outputs of a signature.
 
         Raises:
-          ServingError: no such model or signature, bad inputs, overload, or no (good) answer in time.
+          ServingError: no such model or signature, bad inputs, overload, or no valid reply in time.
         """
         body = {"signature_name": signature, "inputs": {name: _as_json(value) for name, value in inputs.items()}}
         try:
@@ -75,7 +75,7 @@ class RestClient:
         except ValueError as error:
             raise ServingError(f"{signature}: JSON knows no infinity and no NaN, inputs must be finite") from error
         outputs = self._field(self._call(":predict", content), "outputs")
-        if not isinstance(outputs, dict):  # the server leaves out the name of an only output
+        if not isinstance(outputs, dict):  # the server omits the name of a single output
             raise ServingError(f"{self._url}: the signature {signature!r} is not one of an exported hand model")
         return {name: self._array(name, value) for name, value in outputs.items()}
 
@@ -94,7 +94,7 @@ class RestClient:
             connection.connect()
         except OSError as error:
             raise _Overload(f"no answer within {self._timeout} s ({error!r})") from error
-        # A socket's own time-out starts anew with each byte: this one ends an answer that drips.
+        # A socket's time-out restarts with each byte; this one also ends a reply that arrives too slowly.
         clock = threading.Timer(self._timeout, _hang_up, [connection.sock])
         clock.start()
         try:
@@ -144,7 +144,7 @@ def _hang_up(sock):
 
 
 class GrpcClient:
-    """The gRPC interface; arguments as RestClient's, without a scheme."""
+    """Client of the gRPC interface; arguments as for RestClient, with an address without scheme."""
 
     def __init__(self, address: str, model: str, timeout: float = _TIMEOUT_S):
         try:
@@ -183,7 +183,7 @@ class GrpcClient:
         return any(v.state == available for v in self._call(self._models.GetModelStatus, request).model_version_status)
 
     def close(self) -> None:
-        """Ends the connection."""
+        """Closes the connection."""
         self._channel.close()
 
     def _call(self, method, request):
@@ -202,11 +202,11 @@ class GrpcClient:
 
 
 class _Overload(Exception):
-    """Worth another try."""
+    """The server is overloaded: the request may be repeated."""
 
 
 def _with_retries(call, place):
-    """Tries again, a little later each time, where the server is busy or not there yet."""
+    """Repeats a call with increasing delays while the server is busy or not reachable yet."""
     for attempt in range(_RETRIES):
         try:
             return call()

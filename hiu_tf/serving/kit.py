@@ -1,6 +1,6 @@
-"""The files that a TF Serving server starts with, written beside an exported model.
+"""Writes configuration files for a TF Serving server of an exported model.
 
-Every text proto is read back with the server's own message in the tests.
+The tests parse every text proto with the server's own message types.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from hiu_tf.atomic import written_whole
 from hiu_tf.conventions import SERVER_MODEL
 from hiu_tf.errors import UserError
 
-#: Of the server's container; flags below are those of this release.
+#: Version of the server's container; the flags below are those of this release.
 IMAGE = "tensorflow/serving:2.15.1"
-#: Ascending; the last one is the largest batch that is put together.
+#: Allowed batch sizes in ascending order; the last one is the largest batch that the server forms.
 BATCH_SIZES = (1, 2, 4, 8)
-#: What Kubernetes takes as the name of a service.
+#: Valid names of a service in Kubernetes.
 _NAME = re.compile(r"[a-z]([-a-z0-9]{0,48}[a-z0-9])?")
 WARMUP = "tf_serving_warmup_requests"
 
@@ -99,16 +99,16 @@ _FLAGS = (
 def write_kit(model: Path, out: Path, name: str = SERVER_MODEL) -> list[Path]:
     """Writes config/ (models, batching, monitoring), docker-compose.yaml and kubernetes.yaml for an exported model.
 
-    Batching is written but not switched on: on CPUs it costs more than it brings. With GPUs add
+    The batching config is written but not enabled: on CPUs batching costs more than it gains. With GPUs add
     --enable_batching --batching_parameters_file=/config/batching.config to the flags.
 
     Args:
       model: folder NAME with numbered versions.
-      out: where the files go.
-      name: of the model on the server.
+      out: folder for the files.
+      name: name of the model on the server.
 
     Raises:
-      UserError: the folder holds no version of a model, or Kubernetes does not take the name.
+      UserError: the folder has no version of a model, or the name is not valid in Kubernetes.
     """
     if not _NAME.fullmatch(name):
         raise UserError(
@@ -143,7 +143,7 @@ def newest_served(model: Path) -> Path:
     """The folder of a model's highest version.
 
     Raises:
-      UserError: the folder holds no version of a model.
+      UserError: the folder has no version of a model.
     """
     found = [path for path in model.glob("*") if path.name.isdecimal() and (path / "saved_model.pb").is_file()]
     if not found:
@@ -152,7 +152,7 @@ def newest_served(model: Path) -> Path:
 
 
 def write_warmup(version: Path, size: int, picture: bytes, name: str = SERVER_MODEL) -> Path:
-    """Writes the requests that a server replays before it calls a version available, one per signature and batch size.
+    """Writes the warm-up requests that a server replays before a version is available, by signature and batch size.
 
     Args:
       version: folder NAME/VERSION of a SavedModel.

@@ -1,4 +1,4 @@
-"""The network behind a TF Serving server, as the runtime's own: crops in, named arrays out, every answer checked."""
+"""A network on a TF Serving server with the runtime's interface: crops in, named arrays out; every reply is checked."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _ARRAYS = {
 
 
 class ServedNetwork:
-    """Sends crops as PNG files: as floats in JSON they would be ten times as large.
+    """A network on a server. Sends crops as PNG files, which are a tenth of the size of floats in JSON.
 
     Args:
-      address: of the server, as `serving.client.connect` takes it.
-      model: its name there.
+      address: of the server, as in `serving.client.connect`.
+      model: name of the model on the server.
       card: of the model.
     """
 
@@ -32,7 +32,7 @@ class ServedNetwork:
         """All outputs for crops [B, S, S, 3] in [0, 1].
 
         Raises:
-          ServingError: the server cannot be reached, or its answer is not that of an exported hand model.
+          ServingError: the server cannot be reached, or its reply is not that of an exported hand model.
         """
         found = self._ask("mesh", crops, _ARRAYS)
         masks = self._client.predict("mask", image_bytes=_encoded(crops)).get("mask_png_bytes", ())

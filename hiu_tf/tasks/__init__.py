@@ -1,4 +1,4 @@
-"""The tasks: one file for each head of the network. `find_tasks` looks them up by the names that a recipe gives."""
+"""The tasks: one file per head of the network. `find_tasks` looks them up by the names in a recipe."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from hiu_tf.tasks.heatmaps import HEATMAPS
 from hiu_tf.tasks.mask import MASK
 from hiu_tf.tasks.pof import POF
 
-#: Those of the paper, in the order in which the network builds them.
+#: The paper's tasks, in the order in which the network builds them.
 PAPER = (HEATMAPS, MASK, POF, HAND)
 TASKS = {task.name: task for task in PAPER}
 
 
 def find_tasks(names: Iterable[str]) -> tuple[Task, ...]:
-    """Tasks by name, or by "package.module:NAME" for one that is not of this package.
+    """Looks up tasks by name, or by "package.module:NAME" for tasks outside of this package.
 
     Raises:
-      ConfigError: there is no such task, or one stands twice.
+      ConfigError: unknown or duplicate task.
     """
     found = tuple(TASKS[name] if name in TASKS else _imported(name) for name in names)
     if len({task.name for task in found}) < len(found):
@@ -32,7 +32,7 @@ def find_tasks(names: Iterable[str]) -> tuple[Task, ...]:
 
 
 def losses_of(tasks: Iterable[Task]) -> dict[str, Loss]:
-    """Every loss that these tasks allow: their own, and the agreements between them."""
+    """All losses of these tasks: their own, and the agreement losses between them."""
     tasks = tuple(tasks)
     present = {task.name for task in tasks}
     found = {name: loss for task in tasks for name, loss in task.losses.items()} | AGREEMENTS
@@ -40,10 +40,10 @@ def losses_of(tasks: Iterable[Task]) -> dict[str, Loss]:
 
 
 def active_losses(config: LossConfig, tasks: Iterable[Task] = PAPER) -> dict[str, float]:
-    """Name and weight of the losses that count.
+    """Name and weight of the losses with a weight above 0.
 
     Raises:
-      ConfigError: the recipe weighs a loss that there is not, or by what is no weight.
+      ConfigError: the recipe has an unknown loss or an invalid weight.
     """
     tasks = tuple(tasks)
     losses = losses_of(tasks)

@@ -1,4 +1,4 @@
-"""Self-supervision (supplement 1.2): the tasks must agree with each other, no label needed.
+"""Agreement losses for self-supervision (supplement 1.2): tasks must agree with each other; no label is needed.
 
 Gradients flow to both sides of each agreement, as in the paper's earlier code.
 """
@@ -18,9 +18,9 @@ def ssl_mask(gt, pred):
 
 
 def ssl_joints(gt, pred):
-    """Distance between joints read off the heat maps (Equation 1) and projected ones, share of the crop, [B, 21].
+    """Distance between joints decoded from heat maps (Equation 1) and projected ones, as a share of the crop, [B, 21].
 
-    0 where a map's peak is too low to be read (heatmap.READABLE): an empty map would draw the mesh to its corner.
+    0 if a map's peak is below heatmap.READABLE: an empty map would pull the mesh to the corner of the crop.
     """
     del gt
     apart = distance(pred[keys.JOINTS_2D], pred[keys.JOINTS_2D_PROJECTED])
@@ -28,7 +28,7 @@ def ssl_joints(gt, pred):
 
 
 def every_joint(gt):
-    """Each joint of a self-supervised sample, [B, 21]."""
+    """Weight of each joint of a self-supervised sample, [B, 21]."""
     return tf.repeat(gt[keys.SSL_WEIGHT][:, tf.newaxis], NUM_JOINTS, axis=1)
 
 
@@ -38,5 +38,5 @@ AGREEMENTS = {
     ),
     "ssl_joints": Loss(ssl_joints, every_joint, 10.0, between=("heatmaps", "hand"), self_supervised=True),
 }
-#: What `loss.ssl_both_sides: false` keeps still: the dense tasks' side.
+#: Predictions of the dense tasks, which get no gradient with `loss.ssl_both_sides: false`.
 DENSE_SIDE = (keys.MASK, keys.JOINTS_2D)

@@ -1,8 +1,8 @@
-"""What a task is: one head of the network, with its labels, losses, predictions, metrics, pictures and exports.
+"""A task is one head of the network with its labels, losses, predictions, metrics, pictures and exports.
 
-Network, attention, targets, losses, metrics, export and pictures go through the tasks of the configuration; none of
-them knows a task by name. A new head is one file with one `Task`, and its name in the recipe's `network.tasks`
-(docs/architecture.md).
+Network, attention, targets, losses, metrics, export and pictures iterate over the tasks of the configuration and do
+not depend on particular tasks. A new head needs one file with one `Task`, and its name in the recipe's
+`network.tasks` (docs/architecture.md).
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from hiu_tf.metrics.metric import Metric
 
 
 class Maps(NamedTuple):
-    """A head that predicts maps [B, S / stride, S / stride, channels] by a decoder; its features go to the attention."""
+    """A head with a decoder that predicts maps [B, S / stride, S / stride, channels]. Attention uses its features."""
 
     channels: int
     stride: int
 
 
 class Vector(NamedTuple):
-    """A head that predicts numbers [B, size], of the pooled features that the regressor sees."""
+    """A head that predicts numbers [B, size] from the pooled features that the regressor also uses."""
 
     size: int
 
@@ -43,9 +43,9 @@ class Loss(NamedTuple):
 
     Attributes:
       error: (labels, predictions) -> [B] or [B, N].
-      label_weight: labels -> the same shape; 0 where the sample has no such label.
-      weight: of the loss in the sum of all, where a recipe does not say.
-      between: tasks that it compares with each other, beside the one that it stands with.
+      label_weight: labels -> the same shape; 0 for samples without the label.
+      weight: default weight of the loss in the total, if the recipe gives none.
+      between: other tasks whose predictions the loss uses.
       self_supervised: whether no label is needed (supplement 1.2).
       renders: whether it needs the silhouette of the mesh.
       of_mesh: whether it needs the meshes and parameters of records.
@@ -61,21 +61,26 @@ class Loss(NamedTuple):
 
 
 class Label(NamedTuple):
-    """weight: key of the label's weight; shape: of the weight beside the label, for broadcasting."""
+    """One label.
+
+    Attributes:
+      weight: key of the label's weight.
+      shape: shape of the weight that broadcasts with the label.
+    """
 
     weight: str
     shape: tuple[int, ...]
 
 
 class Output(NamedTuple):
-    """One prediction that is exported: shape [B, ...] ("V" stands for the vertices of the hand), and what it is."""
+    """One exported prediction: its shape without B ("V" is the number of vertices of the hand), and its description."""
 
     shape: tuple[int | str, ...]
     words: str
 
 
 class Crop(NamedTuple):
-    """What the encoding of labels depends on: the side S of crops, and the recipe's encoding of POF."""
+    """Settings for the encoding of labels: the side S of crops, and the recipe's encoding of POF."""
 
     size: int
     pof_encoding: str = "paper"
@@ -83,21 +88,21 @@ class Crop(NamedTuple):
 
 @dataclass(frozen=True)
 class Task:
-    """One head of the network, and everything that is particular to it.
+    """One head of the network and everything specific to it.
 
     Attributes:
-      name: of the task, and of its head's layers; lower-case letters.
-      head: what the network builds.
-      raw: keys of the head's outputs.
-      encode: (batch of crops as the pipeline has them, Crop) -> labels and their weights (conventions/keys.py).
-      labels: label -> its weight. What a label of weight 0 holds reaches no loss.
-      losses: name -> loss. Names are those of the recipe's `loss`.
-      read: (the network's raw outputs of one stack, hand, S) -> predictions, under the keys of `outputs`.
-      outputs: key -> what is exported under it.
-      needs: keys of the record that `encode` wants beside those that every task is given.
+      name: name of the task and prefix of its layers; lower-case letters.
+      head: kind of head that the network builds.
+      raw: keys of the head's raw outputs.
+      encode: (batch of crops from the pipeline, Crop) -> labels and their weights (conventions/keys.py).
+      labels: key of a label -> its `Label`. Labels of weight 0 do not affect any loss.
+      losses: name -> loss. The names are those in the recipe's `loss`.
+      read: (raw outputs of one stack, hand, S) -> predictions, under the keys of `outputs`.
+      outputs: key -> exported prediction.
+      needs: keys of the record that `encode` needs besides those that every task gets.
       streaming: S -> Keras metrics, for validation during training.
-      metrics: of the tables that evaluation writes.
-      draw: (picture [H, W, 3] uint8 RGB, predictions of one sample, hand) -> panel of the same kind, or None.
+      metrics: metrics of the tables of hiu evaluate.
+      draw: (picture [H, W, 3] uint8 RGB, predictions of one sample, hand) -> panel of the same size, or None.
     """
 
     name: str
@@ -119,10 +124,10 @@ class Task:
 
 
 def weight_of(key: str) -> Callable[[dict], tf.Tensor]:
-    """The weight that stands beside a label."""
+    """Makes a function that returns the weight with this key from the labels."""
     return lambda labels: labels[key]
 
 
 def distance(a, b):
-    """Euclidean distance over the last axis with a finite gradient at 0."""
+    """Euclidean distance over the last axis, with a finite gradient at 0."""
     return tf.sqrt(tf.reduce_sum(tf.square(a - b), axis=-1) + 1e-12)

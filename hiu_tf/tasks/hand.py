@@ -1,4 +1,4 @@
-"""The posed hand: shape, pose, rotation and translation, and the mesh and joints that follow from them."""
+"""The posed hand: shape, pose, rotation and translation, and the mesh and joints computed from them."""
 
 from dataclasses import replace
 
@@ -26,14 +26,14 @@ _MAY_BE = (keys.VERTICES, keys.HAS_MESH, keys.SHAPE, keys.POSE, keys.ROTATION, k
 
 
 def encode(batch, crop):
-    """Joints in 2D and 3D; mesh and parameters where the pipeline has read them."""
+    """Labels: joints in 2D and 3D, and mesh and parameters if the pipeline has read them."""
     del crop
     joints = (keys.JOINTS_2D, keys.JOINTS_2D_WEIGHT, keys.JOINTS_3D, keys.JOINTS_3D_WEIGHT)
     return {key: batch[key] for key in (*joints, *_MAY_BE) if key in batch}
 
 
 def read(outputs, hand, size):
-    """Vertices and joints in the crop's virtual camera, and the joints' projection."""
+    """Predictions: vertices and joints in the crop's virtual camera, and the projected joints."""
     posed = pose_hand(hand, *(outputs[key] for key in _PARAMETERS))
     return posed | {keys.JOINTS_2D_PROJECTED: project(posed[keys.JOINTS_3D], virtual_intrinsics(size))}
 
@@ -49,12 +49,12 @@ def bone_direction(gt, pred):
 
 
 def joints_3d(gt, pred):
-    """Distance of the joints in 3D after both wrists are put in the origin, metres, [B, 21]."""
+    """Distance of the joints in 3D relative to the wrist, metres, [B, 21]."""
     return distance(_from_wrist(pred[keys.JOINTS_3D]), _from_wrist(gt[keys.JOINTS_3D]))
 
 
 def vertices(gt, pred):
-    """Mean distance of the vertices in 3D after both wrists are put in the origin, metres, [B]."""
+    """Mean distance of the vertices in 3D relative to the wrist, metres, [B]."""
     found = pred[keys.VERTICES] - pred[keys.JOINTS_3D][:, :1]
     return tf.reduce_mean(distance(found, gt[keys.VERTICES] - gt[keys.JOINTS_3D][:, :1]), axis=1)
 
@@ -73,7 +73,7 @@ def rotation(gt, pred):
     """Angle between predicted and labelled R, radians, [B]; labels are matrices [B, 3, 3]."""
     difference = rotation_matrix(pred[keys.ROTATION]) - gt[keys.ROTATION]
     squared = tf.reduce_sum(tf.square(difference), axis=[1, 2]) / 8.0  # sin(angle / 2) ^ 2
-    # Kept off 0 and 180 degrees, where the angle has no derivative.
+    # Avoids 0 and 180 degrees, where the angle has no derivative.
     return 2.0 * tf.atan2(tf.sqrt(squared + 1e-12), tf.sqrt(tf.maximum(1.0 - squared, 1e-6)))
 
 
@@ -95,37 +95,37 @@ def shape_prior(gt, pred):
 
 
 def important_joints(gt):
-    """2D joints by their importance, [B, 21]."""
+    """Weights of 2D joints times their importance, [B, 21]."""
     return gt[keys.JOINTS_2D_WEIGHT] * JOINT_IMPORTANCE
 
 
 def whole_bones(gt):
-    """Bones both ends of which are labelled in 3D, [B, 20]."""
+    """Weights of bones with both joints labelled in 3D, [B, 20]."""
     return tf.reduce_min(tf.gather(gt[keys.JOINTS_3D_WEIGHT], BONES, axis=1), axis=-1)
 
 
 def joints_with_wrist(gt):
-    """3D joints of hands whose wrist is labelled, [B, 21]."""
+    """Weights of 3D joints of hands with a labelled wrist, [B, 21]."""
     return gt[keys.JOINTS_3D_WEIGHT] * gt[keys.JOINTS_3D_WEIGHT][:, :1]
 
 
 def whole_meshes(gt):
-    """Meshes whose wrist is labelled too, [B]."""
+    """Weights of meshes of hands with a labelled wrist, [B]."""
     return gt[keys.HAS_MESH] * gt[keys.JOINTS_3D_WEIGHT][:, 0]
 
 
 def whole_parameters(gt):
-    """Parameters of hands whose wrist is labelled in 3D too, [B]: they weigh what the 3D labels weigh."""
+    """Weights of parameters of hands with a wrist labelled in 3D, [B], multiplied by the wrist's weight."""
     return gt[keys.HAS_PARAMETERS] * gt[keys.JOINTS_3D_WEIGHT][:, 0]
 
 
 def every_sample(gt):
-    """1 for each sample, [B]; 0 for one that only fills an empty batch."""
+    """1 for each sample, [B]; 0 for a dummy sample that fills an empty batch."""
     return gt.get(keys.COUNTED, tf.ones_like(gt[keys.SSL_WEIGHT]))
 
 
 def draw(picture, found, hand):
-    """The mesh over the picture."""
+    """Draws the mesh over the picture."""
     vertices = found[keys.VERTICES]
     flat = vertices @ virtual_intrinsics(len(picture)).T
     return draw_mesh(picture, vertices, flat[:, :2] / flat[:, 2:].clip(1e-3), hand.faces)

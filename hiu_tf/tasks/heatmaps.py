@@ -1,4 +1,4 @@
-"""2D joints: one heat map a joint, read by Equation 1 of the supplement."""
+"""2D joints: one heat map per joint, decoded by Equation 1 of the supplement."""
 
 import tensorflow as tf
 
@@ -14,7 +14,7 @@ from hiu_tf.tasks.base import Label, Loss, Maps, Output, Task, distance, weight_
 
 
 def encode(batch, crop):
-    """Maps at S/2. Where there is no hand, empty maps are the labels."""
+    """Labels: maps at S/2, empty for pictures without a hand."""
     empty = batch.get(keys.NO_HAND, tf.zeros_like(batch[keys.MASK_WEIGHT]))
     maps = heatmap.encode(batch[keys.JOINTS_2D], crop.size, crop.size // 2)
     return {
@@ -26,7 +26,7 @@ def encode(batch, crop):
 
 
 def read(outputs, hand, size):
-    """Joints by Equation 1, and the peak of each map."""
+    """Predictions: joints by Equation 1, and the peak of each map as its score."""
     del hand
     maps = outputs[keys.HEATMAPS]
     return {keys.JOINTS_2D: heatmap.decode(maps, size), keys.SCORES: heatmap.scores(maps)}
@@ -38,15 +38,15 @@ def heatmaps(gt, pred):
 
 
 def joints_2d_read(gt, pred):
-    """Distance of the joints read off the heat maps (Equation 1) to the labels, share of the crop, [B, 21].
+    """Distance of the joints decoded from heat maps (Equation 1) to the labels, as a share of the crop, [B, 21].
 
-    0 where a map's peak is too low to be read (heatmap.READABLE).
+    0 if a map's peak is below heatmap.READABLE.
     """
     return where_readable(pred, distance(pred[keys.JOINTS_2D], gt[keys.JOINTS_2D]) / pred[keys.CROP_SIDE])
 
 
 def where_readable(pred, errors):
-    """Errors [B, 21] of joints whose heat map has a peak that can be read, 0 for the others."""
+    """Errors [B, 21] of joints whose heat map has a sufficient peak (heatmap.READABLE), 0 for the others."""
     return tf.where(pred[keys.SCORES] > READABLE, errors, 0.0)
 
 

@@ -11,14 +11,14 @@ from hiu_tf.tasks.base import Label, Loss, Maps, Output, Task, weight_of
 
 
 def encode(batch, crop):
-    """Masks of S. Where there is no hand, an empty mask is the label."""
+    """Labels: masks at S, empty for pictures without a hand."""
     del crop
     empty = batch.get(keys.NO_HAND, tf.zeros_like(batch[keys.MASK_WEIGHT]))
     return {keys.MASK: batch[keys.MASK], keys.MASK_WEIGHT: tf.maximum(batch[keys.MASK_WEIGHT], empty)}
 
 
 def read(outputs, hand, size):
-    """Probabilities of the logits."""
+    """Predictions: probabilities from the logits."""
     del hand, size
     return {keys.MASK: tf.sigmoid(outputs[keys.MASK_LOGITS])[..., 0]}
 

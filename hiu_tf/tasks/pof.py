@@ -1,4 +1,4 @@
-"""Part orientation fields: the direction of each bone in 3D, along its line in the picture."""
+"""Part orientation fields (POF): the 3D direction of each bone, along its line in the picture."""
 
 import numpy as np
 import tensorflow as tf
@@ -10,7 +10,7 @@ from hiu_tf.tasks.base import Label, Loss, Maps, Task, weight_of
 
 
 def encode(batch, crop):
-    """Fields at S/2, in the recipe's encoding (codecs/pof.py)."""
+    """Labels: fields at S/2, in the recipe's encoding (codecs/pof.py)."""
     joints_2d, joints_3d = batch[keys.JOINTS_2D], batch[keys.JOINTS_3D]
     flat, deep = batch[keys.JOINTS_2D_WEIGHT], batch[keys.JOINTS_3D_WEIGHT]
     # Xiang's encoding needs to know which bones have 2D labels alone; the paper's does not.
@@ -30,7 +30,7 @@ def pof(gt, pred):
 
 
 def draw_field(field: np.ndarray) -> np.ndarray:
-    """POF [H, W, 60] as colours: the longest bone vector of each pixel, x, y, z as red, green, blue."""
+    """Draws POF [H, W, 60] as colours: x, y, z of the longest bone vector of each pixel as red, green, blue."""
     vectors = field.reshape(*field.shape[:2], -1, 3)
     longest = np.abs(vectors).sum(axis=-1).argmax(axis=-1)
     vectors = np.take_along_axis(vectors, longest[..., None, None], axis=2)[:, :, 0]

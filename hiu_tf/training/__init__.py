@@ -1,1 +1,1 @@
-"""Training under Keras fit."""
+"""Training with Keras' fit."""

@@ -1,4 +1,4 @@
-"""A report of the batch whose loss was not finite: what it was, and which of its losses and samples went wrong."""
+"""Report of a batch whose loss or gradient is not finite: its content, and which losses and samples are affected."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hiu_tf.atomic import written_whole
 from hiu_tf.conventions import keys
 
 FOLDER = "bad_batches"
-_MOST = 10  # reports of one run
+_MOST = 10  # maximum number of reports of a run
 
 
 def report_bad_batch(
@@ -45,7 +45,7 @@ def report_bad_batch(
 
 
 def where_it_began(folder: Path) -> str:
-    """The last report in words: the step, and what was not finite there; "" where there is none."""
+    """Describes the last report in a sentence: the step, and what was not finite; "" without a report."""
     reports = sorted((folder / FOLDER).glob("*.json"))
     if not reports:
         return ""

@@ -1,4 +1,4 @@
-"""What a run must not lose, on disk: everything that the next step depends on."""
+"""Saves and restores the training state: everything that the next step depends on."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ FOLDER, _KEPT = "checkpoints", 2
 
 
 class RunState:
-    """Network, optimizer (with schedule position, averages, loss scale) and best validation of a run.
+    """Training state: network, optimizer (with schedule position, averages, loss scale) and best validation value.
 
-    The data position follows from the step, seeds from the recipe. TensorFlow writes a checkpoint beside
-    the last one and then names it the latest: a process that is killed while writing loses nothing.
+    The position in the data follows from the step, the seeds from the recipe. TensorFlow writes a checkpoint
+    beside the previous one before it marks the new one as the latest, so that a kill during writing loses nothing.
 
     Args:
       trainer: a compiled HIUTrainer.
       folder: of the run.
-      own: where this worker writes: the same, or (all workers must save together) a folder to throw away.
+      own: the worker's folder, to which it saves. The first worker's is `folder`; the others' are temporary, because
+        all workers must save together.
     """
 
     def __init__(self, trainer: keras.Model, folder: Path, own: Path):
@@ -31,29 +32,29 @@ class RunState:
 
     @property
     def step(self) -> int:
-        """Steps done, skipped ones too."""
+        """Number of completed steps, including skipped ones."""
         return int(self.trainer.optimizer.iterations.numpy())
 
     def restore(self) -> bool:
-        """Goes back to the latest checkpoint; False if there is none."""
+        """Restores the latest checkpoint. Returns False if there is none."""
         latest = tf.train.latest_checkpoint(str(self.folder))
-        self.trainer.optimizer.iterations  # noqa: B018  made on first use, and must be there to be restored
+        self.trainer.optimizer.iterations  # noqa: B018  created on first use; must exist to be restored
         self._checkpoint.restore(latest).expect_partial()
         return latest is not None
 
     def save(self) -> None:
-        """Writes a checkpoint and drops all but the last ones."""
+        """Writes a checkpoint and deletes old ones."""
         self._manager.save(self.step)
 
 
 class SaveState(keras.callbacks.Callback):
-    """Saves after every epoch whose loss is finite."""
+    """Saves the training state after every epoch with a finite loss."""
 
     def __init__(self, state: RunState):
         super().__init__()
         self._state = state
 
     def on_epoch_end(self, epoch, logs=None):
-        """Saves."""
+        """Saves the training state."""
         if np.isfinite(logs["loss"]):
             self._state.save()

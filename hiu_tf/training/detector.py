@@ -1,4 +1,4 @@
-"""A training run of the detector, from its recipe to its weights; the same call goes on where it stopped."""
+"""A training run of the detector, from its recipe to its weights. Calling it again resumes an interrupted run."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class DetectorTrainer(keras.Model):
 
     Args:
       network: from `build_detector`.
-      weights: {loss: weight} of the losses in losses/detection.py; those that are not named weigh 1.
-      clip_norm: of the gradient.
+      weights: {loss: weight} of the losses in losses/detection.py; the default is 1.
+      clip_norm: maximum norm of the gradient.
     """
 
     def __init__(self, network: keras.Model, weights: dict[str, float], clip_norm: float):
@@ -47,7 +47,7 @@ class DetectorTrainer(keras.Model):
 
     @property
     def metrics(self):
-        """What is set back at the start of an epoch."""
+        """Metrics that Keras resets at the start of an epoch."""
         return list(self.means.values())
 
     def call(self, image, training=False):
@@ -70,15 +70,15 @@ class DetectorTrainer(keras.Model):
 
 
 def train_detector(recipe: DetectorRecipe, data: Callable[[int], tf.data.Dataset], folder: Path) -> keras.Model:
-    """Trains the recipe's detector, or goes on where an earlier call in this folder stopped.
+    """Trains the recipe's detector, or resumes an interrupted run in this folder.
 
     Args:
-      recipe: what to train, and how.
-      data: number of the first step -> batches from there on, endless.
+      recipe: the recipe.
+      data: number of the first step -> endless batches from there on.
       folder: of the run.
 
     Raises:
-      UserError: the training diverged, the weights to start from do not fit.
+      UserError: the training diverged, or the initial weights do not fit.
     """
     settings = recipe.train
     keras.utils.set_random_seed(settings.seed)
@@ -114,7 +114,7 @@ def train_detector(recipe: DetectorRecipe, data: Callable[[int], tf.data.Dataset
 
 
 def _load_encoder(network, path):
-    """ImageNet's weights, those of a .pth file, or the encoder of a trained hand network: what knows hands learns sooner."""
+    """Loads encoder weights: ImageNet's, a .pth file's, or those of a trained hand network, which converge faster."""
     if Path(path).is_dir():
         copy_lite0(load_run(path).network, network)
     else:
@@ -122,10 +122,10 @@ def _load_encoder(network, path):
 
 
 def load_detector(folder: Path, image_size: int | None = None) -> tuple[keras.Model, DetectorConfig]:
-    """The network of a finished run, and its settings; for squares of another side where one is given.
+    """Loads the network of a finished run, and its settings; `image_size` overrides the side of the input squares.
 
     Raises:
-      UserError: the folder is no finished run of a detector.
+      UserError: the folder is not a finished run of a detector.
     """
     try:
         config = DetectorConfig(**json.loads((folder / RECIPE).read_text())["network"])

@@ -1,4 +1,4 @@
-"""Which devices and workers train together."""
+"""Distribution of training over devices and workers."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import tensorflow as tf
 
 from hiu_tf.errors import UserError
 
-_TIMEOUT_S = 120  # a worker that is gone ends the others instead of leaving them waiting
+_TIMEOUT_S = 120  # after this time the loss of a worker ends the others
 
 
 def strategy() -> tf.distribute.Strategy:
-    """All workers of TF_CONFIG, or all devices of this machine: GPUs, else logical CPUs; else one device.
+    """Strategy over all workers of TF_CONFIG, or over all devices of this machine: GPUs, else logical CPUs.
 
-    Must be called before anything else of TensorFlow where there are several workers.
+    With several workers, call it before any other TensorFlow function.
 
     Raises:
-      UserError: TF_CONFIG is no cluster of workers.
+      UserError: TF_CONFIG is not a valid cluster of workers.
     """
     if os.environ.get("TF_CONFIG"):
         _checked_cluster(os.environ["TF_CONFIG"])
@@ -34,7 +34,7 @@ def strategy() -> tf.distribute.Strategy:
 
 
 def worker() -> tuple[int, int]:
-    """(number of this worker, how many there are) under the strategy in scope."""
+    """(index of this worker, number of workers) of the strategy in scope."""
     resolver = tf.distribute.get_strategy().cluster_resolver
     if resolver is None or not resolver.task_type:
         return 0, 1
@@ -44,9 +44,9 @@ def worker() -> tuple[int, int]:
 
 
 def distributed(data, batch_size: int):
-    """What each worker's `data(worker, workers)` yields, as one input for Keras' fit.
+    """Joins the data sets `data(worker, workers)` of all workers to one input for Keras' fit.
 
-    A worker's batches hold its share of the batch; on several devices of one worker they are cut again.
+    A worker's batches contain its share of the batch; they are split again among several devices of a worker.
     """
     number, workers = worker()
     if workers == 1:

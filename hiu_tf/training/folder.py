@@ -1,4 +1,4 @@
-"""What lies in a run's folder: the recipe first, the network's weights last."""
+"""The files in a run's folder. The recipe is written first, the network's weights last."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from hiu_tf.tasks.base import Task
 from hiu_tf.training.report import REPORT
 
 RECIPE, WEIGHTS, BEST_WEIGHTS = "recipe.json", "network.weights.h5", "best.weights.h5"
-#: Where a SavedModel keeps its variables.
+#: Path of the variables in a SavedModel.
 SAVED_WEIGHTS = "variables/variables"
 
 
 class Run(NamedTuple):
-    """What a training run has made, and what is needed to use it."""
+    """A trained network, with the settings and the hand model needed to use it."""
 
     network: keras.Model
     preset: str
@@ -39,32 +39,32 @@ class Run(NamedTuple):
 
     @property
     def tasks(self) -> tuple[Task, ...]:
-        """Of the network."""
+        """Tasks of the network."""
         return find_tasks(self.config.tasks)
 
 
 def save_weights(network: keras.Model, folder: Path) -> None:
-    """Writes the network's weights, whole or not at all."""
+    """Writes the network's weights atomically."""
     with written_whole(folder / WEIGHTS) as scratch:
         network.save_weights(str(scratch))
 
 
 def adopt(stage: Path, folder: Path) -> None:
-    """Makes `folder` a finished run with the recipe, weights and (if nobody took it away) report of its last stage."""
+    """Makes `folder` a finished run: copies recipe, weights and (if it exists) report of its last stage."""
     for name in (RECIPE, REPORT, WEIGHTS) if (stage / REPORT).is_file() else (RECIPE, WEIGHTS):
         with written_whole(folder / name) as scratch:
             shutil.copyfile(stage / name, scratch)
 
 
 def load_run(folder: str | Path, best: bool = False) -> Run:
-    """A finished run from its folder, or the network of an exported SavedModel.
+    """Loads a finished run from its folder, or the network of an exported SavedModel.
 
     Args:
-      folder: of either.
-      best: whether to take the weights that did best in validation (train.best) instead of the last ones.
+      folder: of the run or the SavedModel.
+      best: whether to load the weights with the best validation metric (train.best) instead of the last ones.
 
     Raises:
-      UserError: the folder is neither, or holds no best weights.
+      UserError: the folder is neither, or has no best weights.
     """
     recipe, weights = Path(folder) / RECIPE, Path(folder) / WEIGHTS
     if recipe.is_file() and weights.is_file():
@@ -87,22 +87,22 @@ def _is_exported(folder):
 
 
 def _settings_of_card(folder):
-    """What an exported model's card says of its recipe."""
+    """Settings of the recipe from the card of an exported model."""
     card = model_card(folder)
     if card["hand"]["name"] != procedural_hand().name:
         raise UserError(f"{folder} was made with the hand {card['hand']['name']}, which is not in its card")
     foreign = [name for name in card["tasks"] if name not in TASKS]
-    if foreign:  # whoever has written a card does not decide what is imported
+    if foreign:  # a card is not trusted to name modules to import
         raise UserError(f"{folder} has the task {foreign[0]}, which is not of this package: start from the run itself")
     network = {"image_size": card["image_size"], "tasks": card["tasks"]}
     return {"model": card["name"], "network": network, "hand": "procedural"}
 
 
 def load_weights(network: keras.Model, folder: Path) -> None:
-    """The weights of a finished run or of an exported SavedModel, which must be of the same network.
+    """Loads the weights of a finished run or of an exported SavedModel of the same network.
 
     Raises:
-      UserError: the folder holds no such weights.
+      UserError: the folder has no weights of this network.
     """
     if not (folder / WEIGHTS).is_file() and _is_exported(folder):
         _load_exported(network, newest_version(folder) / SAVED_WEIGHTS)
@@ -124,7 +124,7 @@ def _load_file(network, path):
 
 
 def _load_exported(network, path):
-    """An exported model keeps the variables of the last stack's graph, in their order (exporting/module.py)."""
+    """Loads the variables of an exported model: those of the last stack's graph, in order (exporting/module.py)."""
     variables = keras.Model(network.input, network.output[-1]).variables
     try:
         saved = tf.train.load_checkpoint(str(path))
@@ -147,7 +147,7 @@ def _read_recipe(path):
 
 
 def changed_settings(recipe: Recipe, folder: Path) -> list[str]:
-    """What differs from the folder's recipe, in words; refuses weights of another network or hand."""
+    """Describes the differences from the folder's recipe. Raises UserError for another network or hand."""
     path, settings = folder / RECIPE, json.loads(json.dumps(asdict(recipe)))
     if not path.exists():
         return []
@@ -161,14 +161,14 @@ def changed_settings(recipe: Recipe, folder: Path) -> list[str]:
 
 
 def write_recipe(recipe: Recipe, folder: Path) -> None:
-    """Writes the resolved recipe, whole or not at all."""
+    """Writes the resolved recipe atomically."""
     folder.mkdir(parents=True, exist_ok=True)
     with written_whole(folder / RECIPE) as scratch:
         scratch.write_text(json.dumps(asdict(recipe), indent=1))
 
 
 def _changed(before, now, prefix=""):
-    """Settings that differ between two recipes, in words."""
+    """Describes the settings that differ between two recipes."""
     found = []
     for name, value in now.items():
         old = before.get(name)

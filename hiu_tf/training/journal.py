@@ -1,4 +1,4 @@
-"""The journal of a run: a record for every epoch, as JSON lines and CSV, and how each start of it was made."""
+"""The journal of a run: a record for every epoch, as JSON lines and CSV, and a note about each start."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Journal:
 
     Args:
       folder: of the run.
-      step: from which the run goes on.
+      step: step from which the run resumes.
     """
 
     def __init__(self, folder: Path, step: int):
@@ -33,7 +33,7 @@ class Journal:
         self.records = [record for record in read_journal(folder) if record["step"] <= step]
 
     def add(self, record: dict) -> None:
-        """Adds a record and writes both files whole."""
+        """Adds a record and rewrites both files atomically."""
         self.records.append(record)
         lines = [json.dumps(record) for record in self.records]
         with written_whole(self.folder / JSON_LOG) as scratch:
@@ -48,13 +48,13 @@ class Journal:
 
 
 def read_journal(folder: Path) -> list[dict]:
-    """The records of a run so far; none where nothing was written."""
+    """Reads the records of a run so far; [] if there are none."""
     path = folder / JSON_LOG
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
 def note_start(folder: Path, step: int) -> None:
-    """Adds to the run's list of starts: when, from which step, command, packages, git commit, machine."""
+    """Adds an entry to the run's list of starts: time, step, command, packages, git commit, machine."""
     path = folder / STARTS
     starts = json.loads(path.read_text()) if path.exists() else []
     starts.append({"time": datetime.now(timezone.utc).isoformat(timespec="seconds"), "step": step, **_environment()})
@@ -81,7 +81,7 @@ def _version(name):
 
 
 def _git(*arguments):
-    """What git says of this package's own checkout; None where it is installed, perhaps inside another repository."""
+    """Git state of this package's own checkout; None for an installed package, which may lie in another repository."""
     root = Path(__file__).resolve().parents[2]
     command = ["git", "-C", str(root)]
     try:

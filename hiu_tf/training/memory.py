@@ -1,18 +1,18 @@
-"""Large tensors keep their memory from step to step."""
+"""Reuse of the memory of large tensors from step to step."""
 
 import ctypes
 import sys
 
-# glibc's malloc.h
+# from glibc's malloc.h
 _M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8
 _NEVER = 2**31 - 1
 
 
 def keep_freed_memory() -> None:
-    """Tells glibc to keep what TensorFlow frees; call it before TensorFlow allocates. Does nothing elsewhere.
+    """Makes glibc keep the memory that TensorFlow frees. Call it before TensorFlow allocates. No effect without glibc.
 
-    By default every tensor of more than 32 MB is new memory from the kernel, which clears each page at its first
-    touch: on a virtual machine that made element-wise operations five times slower (docs/training.md).
+    By default every tensor of more than 32 MB gets new memory from the kernel, which clears each page at its first
+    use. On a virtual machine that made element-wise operations five times slower (docs/training.md).
     """
     if not sys.platform.startswith("linux"):
         return

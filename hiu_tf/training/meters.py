@@ -1,4 +1,4 @@
-"""What is counted during an epoch: every loss by stack and by data set, and how many labels there were."""
+"""Statistics of an epoch: every loss by stack and by data set, and the number of labels."""
 
 import tensorflow as tf
 import tf_keras as keras
@@ -7,12 +7,12 @@ import tf_keras as keras
 class LossMeter(keras.metrics.Metric):
     """Weighted means of losses over an epoch, [losses, stacks, sets].
 
-    Sums of weighted errors and of weights are kept apart, so that a mean over an epoch is over its labels,
-    however unevenly batches, replicas or sets carry them.
+    Weighted errors and weights are summed separately, so that every label of the epoch counts equally, however
+    unevenly labels are distributed over batches, replicas or sets.
 
     Args:
-      losses, sets: their names, in order.
-      stacks: how many.
+      losses, sets: names, in order.
+      stacks: number of stacks.
     """
 
     def __init__(self, losses, stacks: int, sets):
@@ -24,7 +24,7 @@ class LossMeter(keras.metrics.Metric):
         self.labelled = self.add_weight("labelled", shape, initializer="zeros")
 
     def update_state(self, errors, weights, numbers):
-        """Adds a batch: {loss: [K, B]}, {loss: [B]}, and the number [B] of each sample's set."""
+        """Adds a batch: errors {loss: [K, B]}, weights {loss: [B]}, and the number [B] of each sample's set."""
         by_set = tf.one_hot(numbers, len(self.sets))  # [B, D]
         weights = tf.stack([weights[name] for name in self.names])
         self.errors.assign_add(tf.einsum("lkb,bd->lkd", tf.stack([errors[name] for name in self.names]), by_set))
@@ -38,14 +38,14 @@ class LossMeter(keras.metrics.Metric):
         return dict(zip(self.names, tf.unstack(values)))
 
     def reset_state(self):
-        """Back to nothing."""
+        """Resets the sums to 0."""
         for variable in self.variables:
             variable.assign(tf.zeros(variable.shape))
 
     def table(self) -> dict[str, float]:
-        """All that was counted: "loss/stack K", "loss/SET" (means) and "labels/loss/SET" (samples).
+        """All statistics: "LOSS/stack K" and "LOSS/SET" (means), "labels/LOSS/SET" (number of samples).
 
-        Reads over all replicas: with several workers each of them must call it.
+        Reads from all replicas: with several workers each of them must call it.
         """
         errors, weights, labelled = (v.read_value().numpy() for v in (self.errors, self.weights_seen, self.labelled))
         found = {}

@@ -1,4 +1,4 @@
-"""What a run tells about itself: progress while it goes, a record, scalars and pictures after every epoch."""
+"""Callbacks that report on a run: a progress bar; after every epoch a record, scalars and pictures."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _REFRESH_S = 0.5
 
 
 class EpochRecord(keras.callbacks.Callback):
-    """After every epoch: all means, by stack and set, gradient norms by part, label counts, rates, as one record.
+    """Writes a record after every epoch: losses by stack and set, gradient norms by part, label counts, rates.
 
     Args:
-      rate: learning rate by step.
-      batch_size: pictures of a step.
+      rate: step -> learning rate.
+      batch_size: pictures per step.
       journal: of the run.
       board: TensorBoard's writer.
       shown: pictures [N, S, S, 3] whose predictions are drawn.
@@ -41,11 +41,11 @@ class EpochRecord(keras.callbacks.Callback):
         self._training_s, self._counted = 0.0, None
 
     def on_train_batch_end(self, batch, logs=None):
-        """Validation that follows the last batch is not training."""
+        """Stops the clock of training here, to exclude validation after the last batch."""
         self._training_s = time.perf_counter() - self._start
 
     def on_test_begin(self, logs=None):
-        """Validation counts anew in the same meter: what training has counted is taken now."""
+        """Saves the statistics of training, because validation resets and uses the same meter."""
         self._counted = self.model.meter.table()
 
     def on_epoch_end(self, epoch, logs=None):
@@ -64,13 +64,13 @@ class EpochRecord(keras.callbacks.Callback):
             for name, value in record.items():
                 if name != "step" and np.isfinite(value):
                     tf.summary.scalar(_board_name(name), value)
-            sheet = prediction_sheet(trainer.network, trainer.hand, self._shown)
+            sheet = prediction_sheet(trainer.network, trainer.hand, self._shown, trainer.tasks)
             tf.summary.image("predictions", sheet[np.newaxis])
         self._board.flush()
 
 
 def _board_name(name):
-    """TensorBoard groups by what stands before the first slash."""
+    """Name of a scalar in TensorBoard, which groups by the part before the first slash."""
     if name.startswith(("labels/", "gradient_norm/")):
         return name
     if "/" in name:
@@ -79,11 +79,11 @@ def _board_name(name):
 
 
 class Progress(keras.callbacks.Callback):
-    """A bar over all steps of the run with all losses; where nobody watches, a line for each epoch.
+    """A progress bar over all steps of the run with all losses; without a terminal, a line per epoch.
 
     Args:
-      done, steps: of the run so far, and of the whole run.
-      batch_size: pictures of a step.
+      done, steps: number of steps done so far, and of the whole run.
+      batch_size: pictures per step.
     """
 
     def __init__(self, done: int, steps: int, batch_size: int):
@@ -98,7 +98,7 @@ class Progress(keras.callbacks.Callback):
         self._start, self._shown = time.perf_counter(), 0.0
 
     def on_train_batch_end(self, batch, logs=None):
-        """Moves the bar."""
+        """Advances the bar."""
         now = int(self.model.optimizer.iterations.numpy())
         self._bar.update(now - self._bar.n)
         if time.perf_counter() - self._shown > _REFRESH_S:
@@ -110,7 +110,7 @@ class Progress(keras.callbacks.Callback):
                 line.set_description_str("  ".join(values[k::2]))
 
     def on_epoch_end(self, epoch, logs=None):
-        """Says the epoch's means."""
+        """Prints the epoch's means."""
         if not self._is_watched:
             now = int(self.model.optimizer.iterations.numpy())
             left = (time.perf_counter() - self._start) / max(now - self._done, 1) * (self._steps - now)

@@ -1,4 +1,4 @@
-"""Optimizers with decoupled weight decay, averaged weights, and loss scaling (docs/paper.md), by tensorflow-addons."""
+"""Optimizers of tensorflow-addons: decoupled weight decay, averaged weights, loss scaling (docs/paper.md)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NEVER = 2**31 - 1
 
 
 def build_optimizer(config: TrainConfig) -> keras.optimizers.legacy.Optimizer:
-    """The optimizer of a recipe. Its iterations count steps, those that were skipped too."""
+    """Builds the optimizer of a recipe. Its `iterations` count all steps, including skipped ones."""
     rate = learning_rate(config)
     optimizer = _RULES[config.optimizer](
         weight_decay=Times(rate, config.weight_decay), learning_rate=rate, exclude_from_weight_decay=_NOT_DECAYED
@@ -31,13 +31,13 @@ def build_optimizer(config: TrainConfig) -> keras.optimizers.legacy.Optimizer:
         optimizer = tfa.optimizers.SWA(optimizer, start_averaging=start, average_period=config.swa_every)
     if config.precision == "mixed_float16":
         return keras.mixed_precision.LossScaleOptimizer(optimizer)
-    if config.on_nan == "skip":  # a scale of 1 that never grows: all that is left is to skip what is not finite
+    if config.on_nan == "skip":  # a constant scale of 1: loss scaling then only skips steps that are not finite
         return keras.mixed_precision.LossScaleOptimizer(optimizer, initial_scale=1, dynamic_growth_steps=_NEVER)
     return optimizer
 
 
 def take_average(optimizer: keras.optimizers.legacy.Optimizer, variables: list) -> bool:
-    """Puts averaged weights into the variables, where there is an average by now; says whether there is."""
+    """Assigns the averaged weights to the variables. Returns False if there is no average yet."""
     inner = getattr(optimizer, "inner_optimizer", optimizer)
     if not isinstance(inner, (tfa.optimizers.MovingAverage, tfa.optimizers.SWA)):
         return False

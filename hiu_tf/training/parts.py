@@ -13,13 +13,17 @@ _STACK = re.compile(r"(stack\d+)_([a-z]+)")
 
 
 def part_of(name: str) -> str:
-    """The part of a layer or variable: "stem", "stack1_encoder", ..., "regressor"; several regressors are told apart."""
+    """The part of a layer or variable, such as "stem", "stack1_encoder", "regressor" (or "stack1_regressor")."""
     stack = _STACK.match(name)
     return f"{stack[1]}_{stack[2]}" if stack else re.match(r"[a-z]+", name)[0]
 
 
 def freeze(network: keras.Model, parts: tuple[str, ...]) -> None:
-    """Parts of the network, named without their stack, keep their weights and batch statistics, in every stack.
+    """Freezes weights and batch norm statistics of parts of the network, in every stack.
+
+    Args:
+      network: from `build_hiu`.
+      parts: names of parts without their stack.
 
     Raises:
       ConfigError: the network has no such part.
@@ -38,7 +42,7 @@ class PartNorms(keras.metrics.Metric):
     """Mean gradient norm of each part of a network.
 
     Args:
-      variables: trainable ones, in the order of the gradients.
+      variables: trainable variables, in the order of the gradients.
     """
 
     def __init__(self, variables):
@@ -49,27 +53,27 @@ class PartNorms(keras.metrics.Metric):
         self.steps = self.add_weight("steps", initializer="zeros")
 
     def norms(self, gradients) -> tf.Tensor:
-        """[parts]: of one step's gradients."""
+        """Norms [parts] of one step's gradients."""
         squares = {name: [] for name in self.names}
         for part, gradient in zip(self.parts, gradients):
             squares[part].append(tf.reduce_sum(tf.square(tf.cast(gradient, tf.float32))))
         return tf.sqrt(tf.stack([tf.add_n(values) for values in squares.values()]))
 
     def update_state(self, norms, is_finite):
-        """Adds a step's norms, where all of them are finite."""
+        """Adds a step's norms if all of them are finite."""
         self.sums.assign_add(tf.math.multiply_no_nan(norms, is_finite))
         self.steps.assign_add(is_finite)
 
     def result(self):
-        """The largest mean."""
+        """The largest mean norm."""
         return tf.reduce_max(tf.math.divide_no_nan(self.sums, self.steps))
 
     def reset_state(self):
-        """Back to nothing."""
+        """Resets the sums to 0."""
         for variable in self.variables:
             variable.assign(tf.zeros(variable.shape))
 
     def table(self) -> dict[str, float]:
-        """ "gradient_norm/PART": its mean; reads over all replicas."""
+        """{"gradient_norm/PART": mean norm}; reads from all replicas."""
         means = tf.math.divide_no_nan(self.sums.read_value(), self.steps.read_value()).numpy()
         return {f"gradient_norm/{name}": float(mean) for name, mean in zip(self.names, means)}

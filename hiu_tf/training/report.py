@@ -1,4 +1,4 @@
-"""The page at the end of a run: what was trained, how it went, what it looks like."""
+"""The HTML report at the end of a run: recipe, curves and predictions."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def write_report(folder: Path, picture: np.ndarray | None = None) -> Path:
 
 
 def _panels(records):
-    """A panel for each total, and one for each loss with its sets and stacks."""
+    """A panel for each total, and one for each loss with its curves by set and stack."""
     panels = {}
     names = list(dict.fromkeys(name for record in records for name in record if name != "step"))
     for name in names:
@@ -62,7 +62,7 @@ def _panels(records):
 
 
 def _tables(page, record):
-    """Losses by set and stack, and how many labels of each there were."""
+    """Adds tables of the losses by set and stack, and of the number of labels."""
     parts = [name.split("/") for name in record if "/" in name and not name.startswith("labels/")]
     columns = sorted({part[1] for part in parts})
     losses = list(dict.fromkeys(part[0] for part in parts))

@@ -1,4 +1,4 @@
-"""A training run from its recipe to the network's weights; the same call goes on where an earlier one stopped."""
+"""A training run from its recipe to the network's weights. Calling it again resumes an interrupted run."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from hiu_tf.training.trainer import HIUTrainer
 from hiu_tf.training.validation import KeepBest, ValidateAverage, forget_other_best
 
 BOARD = "tensorboard"
-_SHOWN = 6  # pictures on the sheet
+_SHOWN = 6  # pictures on the sheet of predictions
 
 
 def train(
@@ -49,25 +49,25 @@ def train(
     finish: Callable | None = None,
     validation: tf.data.Dataset | None = None,
 ) -> Run:
-    """Trains the recipe's network, or goes on where an earlier call in this folder stopped.
+    """Trains the recipe's network, or resumes an interrupted run in this folder.
 
     Args:
-      recipe: what to train, and how.
-      data: (number of the first step, number of this worker, workers) -> batches from there on, endless.
+      recipe: the recipe.
+      data: (number of the first step, index of this worker, number of workers) -> endless batches from there on.
       folder: of the run.
       verbose: whether to show progress.
-      finish: makes image and targets of a batch on the device, where `data` leaves that to it.
-      validation: batches (image, targets) of one pass, measured as recipe.train says.
+      finish: computes image and targets of a batch on the device; None if `data` already yields them.
+      validation: batches (image, targets) of one pass, evaluated as recipe.train specifies.
 
-    Must be called inside the scope of a distribution strategy. The first weights follow from train.seed.
+    Call it inside the scope of a distribution strategy. The initial weights depend on train.seed.
 
     Raises:
-      UserError: the folder is another run's, the training diverged, the batch cannot be shared.
+      UserError: the folder contains another run, the training diverged, or the batch cannot be divided among devices.
     """
     settings, (number, workers) = recipe.train, worker()
     _check_shares(settings)
     hand = load_hand(recipe.hand)
-    # Reading some values takes all workers. So all do the same, and what others than the first write is thrown away.
+    # Reading some values needs all workers. So all run the same code; only the first worker's files are kept.
     own = folder if number == 0 else Path(tempfile.mkdtemp(prefix="hiu_worker"))
     changed = changed_settings(recipe, own)
     trainer = _trainer(recipe, hand, own, finish)
@@ -76,7 +76,7 @@ def train(
         load_weights(trainer.network, Path(settings.start_from))
     run = Run(trainer.network, recipe.model, model_config(recipe.model, recipe.network), hand)
     start = state.step
-    if start >= settings.steps and (folder / WEIGHTS).is_file():  # finished: averaged and measured anew it would change
+    if start >= settings.steps and (folder / WEIGHTS).is_file():  # finished: averaging again would change it
         load_weights(trainer.network, folder)
         _throw_away(own, folder)
         if changed:
@@ -89,7 +89,7 @@ def train(
     note_start(own, start)
     if settings.validate:
         forget_other_best(state, settings.best, settings.validate, folder)
-    (own / WEIGHTS).unlink(missing_ok=True)  # of fewer steps: a kill before the end must not leave them as the result
+    (own / WEIGHTS).unlink(missing_ok=True)  # old weights must not become the result after a kill
     shown = _pictures(data(0, number, workers), trainer.finish)
     parts = _epochs(start, settings)
     for epochs, steps in parts:
@@ -106,14 +106,14 @@ def train(
         _refuse_divergence(trainer, folder)
     if take_average(trainer.optimizer, trainer.trainable_variables):
         _recalibrate(trainer, data(0, number, workers), settings.recalibrate)
-    save_weights(trainer.network, own)  # a run with weights is finished
+    save_weights(trainer.network, own)  # the weights mark the run as finished
     _try_report(own, run, shown)
     _throw_away(own, folder)
     return run
 
 
 def _try_report(folder, run, shown):
-    """Hours of training must not end in an error of the page about them."""
+    """Writes the report. An error in it is printed, but does not fail the finished run."""
     try:
         write_report(folder, prediction_sheet(run.network, run.hand, shown, run.tasks))
     except Exception as error:
@@ -121,13 +121,13 @@ def _try_report(folder, run, shown):
 
 
 def _throw_away(own, folder):
-    """What a worker other than the first has written."""
+    """Removes the temporary folder of a worker other than the first."""
     if own != folder:
         shutil.rmtree(own)
 
 
 def _epochs(done, settings):
-    """(numbers of epochs from 0, steps of each) from a step on: whole epochs, then a shorter one for the rest."""
+    """Remaining epochs after `done` steps: (epoch numbers from 0, steps per epoch), whole ones, then a shorter last."""
     length = settings.steps_per_epoch
     whole, rest = divmod(max(settings.steps - done, 0), length)
     first = -(-done // length)
@@ -136,13 +136,13 @@ def _epochs(done, settings):
 
 
 def _validated(parts, every):
-    """Numbers from 1 of the epochs that are validated: the same ones whatever was interrupted, and the last."""
+    """Numbers (from 1) of the epochs with validation, including the last; independent of interruptions."""
     last = parts[-1][0].stop
     return sorted({*range(every, last + 1, every), last})
 
 
 def _trainer(recipe, hand, folder, finish):
-    """The compiled trainer with first weights."""
+    """Makes the compiled trainer with initial weights."""
     settings = recipe.train
     keras.utils.set_random_seed(settings.seed)
     with precision_policy(settings.precision):
@@ -159,7 +159,7 @@ def _trainer(recipe, hand, folder, finish):
 
 
 def _check_shares(settings):
-    """Every part of the batch must have equal shares for all devices."""
+    """Raises ConfigError unless every part of the batch divides equally among all devices."""
     replicas = tf.distribute.get_strategy().num_replicas_in_sync
     if settings.batch_size % (replicas * settings.accumulate):
         raise ConfigError(
@@ -170,7 +170,7 @@ def _check_shares(settings):
 
 @contextmanager
 def precision_policy(policy: str):
-    """Layers that are made inside compute in that precision."""
+    """Sets the precision policy for layers created inside the block."""
     before = keras.mixed_precision.global_policy()
     keras.mixed_precision.set_global_policy(policy)
     try:
@@ -180,13 +180,13 @@ def precision_policy(policy: str):
 
 
 def _pictures(data, finish):
-    """The first pictures [N, S, S, 3] of the data, as the network sees them."""
+    """The first pictures [N, S, S, 3] of the data, as the network gets them."""
     image, _ = finish(*next(iter(data.take(1))))
     return image[:_SHOWN].numpy()
 
 
 def _recalibrate(trainer, data, batches):
-    """Measures batch norm's statistics anew for averaged weights: the old ones are those of other weights."""
+    """Recomputes batch norm statistics for averaged weights; the existing ones belong to the raw weights."""
 
     @tf.function(autograph=False)
     def look(*batch):
@@ -207,7 +207,7 @@ def _load_encoder(network, name, path):
 
 
 def _refuse_divergence(trainer, folder):
-    """Weights that are not finite are never saved; checkpoints of such an epoch are not either."""
+    """Raises UserError if the training diverged, so that weights that are not finite are never saved."""
     is_finite = all(np.all(np.isfinite(weight)) for weight in trainer.network.get_weights())
     if trainer.stop_training or not is_finite:
         raise UserError(
@@ -218,7 +218,7 @@ def _refuse_divergence(trainer, folder):
 
 
 def _callbacks(recipe, state, folder, shown, verbose):
-    """In the order in which they act after an epoch: the record is written before the checkpoint that it belongs to."""
+    """Callbacks in their order of execution: after an epoch the record is written before its checkpoint."""
     settings = recipe.train
     board = tf.summary.create_file_writer(str(folder / BOARD))
     journal, rate = Journal(folder, state.step), learning_rate(settings)

@@ -1,4 +1,4 @@
-"""How the learning rate changes with the step."""
+"""Learning rate schedules."""
 
 import math
 
@@ -9,7 +9,7 @@ from hiu_tf.config.schema import TrainConfig
 
 
 def learning_rate(config: TrainConfig) -> keras.optimizers.schedules.LearningRateSchedule:
-    """The recipe's schedule: linear growth over warmup_steps, then poly or cosine down to 0 at the last step."""
+    """The recipe's schedule: linear warm-up over warmup_steps, then poly or cosine decay to 0 at the last step."""
     return WarmedUp(config.schedule, config.learning_rate, config.steps, config.warmup_steps, config.poly_power)
 
 
@@ -28,20 +28,20 @@ class WarmedUp(keras.optimizers.schedules.LearningRateSchedule):
         return self.rate * growth * fall
 
     def get_config(self):
-        """What the constructor takes."""
+        """Arguments of the constructor."""
         return {"kind": self.kind, "rate": self.rate, "steps": self.steps, "warmup": self.warmup, "power": self.power}
 
 
 class Times(keras.optimizers.schedules.LearningRateSchedule):
-    """Another schedule times a number."""
+    """Another schedule multiplied by a number."""
 
     def __init__(self, schedule: keras.optimizers.schedules.LearningRateSchedule, factor: float):
         self.schedule, self.factor = schedule, factor
 
     def __call__(self, step):
-        """The product at a step."""
+        """The multiplied rate at a step."""
         return self.factor * self.schedule(step)
 
     def get_config(self):
-        """What the constructor takes."""
+        """Arguments of the constructor."""
         return {"schedule": self.schedule, "factor": self.factor}

@@ -1,4 +1,4 @@
-"""What the network says about a few pictures, drawn: input, then a panel of each task."""
+"""Draws predictions for a few pictures: the input, then a panel for each task."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _PANEL = 128  # pixels
 
 
 def prediction_sheet(network, hand: HandModel, images: np.ndarray, tasks: tuple[Task, ...] = PAPER) -> np.ndarray:
-    """A row for each crop [B, S, S, 3] in [0, 1]: the picture, and what each task draws; uint8 RGB."""
+    """Draws a row for each crop [B, S, S, 3] in [0, 1]: the picture, and a panel for each task; uint8 RGB."""
     outputs = reconstruct(network(images, training=False)[-1], hand, images.shape[1], tasks)
-    # A run that diverged is drawn too.
+    # Predictions of a diverged run, which are not finite, are drawn too.
     found = {name: np.nan_to_num(value.numpy()) for name, value in outputs.items() if tf.is_tensor(value)}
     rows = [
         _row(image, {name: value[n] for name, value in found.items()}, hand, tasks) for n, image in enumerate(images)

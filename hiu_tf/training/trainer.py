@@ -1,4 +1,4 @@
-"""The training step: a single-replica view; Keras' fit and the distribution strategy do the rest."""
+"""The training step of one replica. Keras' fit and the distribution strategy do the rest."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from hiu_tf.training.parts import PartNorms
 class HIUTrainer(keras.Model):
     """Trains a network on batches (image, targets).
 
-    The steps hold no Python control flow on tensors, so autograph is kept out: it would rewrite all
-    of tf_keras and take half a minute before the first step.
+    The steps have no Python control flow on tensors, so autograph is disabled: it would convert all of
+    tf_keras, which takes half a minute before the first step.
 
     Args:
       network: from `build_hiu`.
       hand: the hand model that its parameters pose.
-      losses: weights.
-      train: clipping (after the sum over replicas), accumulation, steps in one execution, on_nan.
-      sets: names of the data sets that targets number by keys.SET_NUMBER.
-      finish: makes (image, targets) of what the input pipeline sends; None: it sends just that.
-      report: called with (step, image, targets, {loss: errors [K, B]}, {part: gradient norm}) where loss or
+      losses: weights of the losses.
+      train: gradient clipping (after the sum over replicas), accumulation, steps per execution, on_nan.
+      sets: names of the data sets, indexed by keys.SET_NUMBER in the targets.
+      finish: computes (image, targets) from the input pipeline's batches; None if these already are (image, targets).
+      report: called with (step, image, targets, {loss: errors [K, B]}, {part: gradient norm}) if a loss or
         gradient is not finite.
       tasks: of the network.
     """
@@ -52,7 +52,7 @@ class HIUTrainer(keras.Model):
         self.network, self.hand, self.tasks = network, hand, tasks
         self.finish = finish or (lambda image, targets: (image, targets))
         self.report = report
-        self.distribute_reduction_method = "first"  # results are those of all replicas already: Keras would add them up
+        self.distribute_reduction_method = "first"  # results already cover all replicas: Keras must not sum them again
         self.clip_norm, self.parts, self.skips = train.clip_norm, train.accumulate, train.on_nan == "skip"
         self.overflows = train.precision == "mixed_float16"
         self.at_once = train.steps_per_execution
@@ -70,7 +70,7 @@ class HIUTrainer(keras.Model):
 
     @property
     def metrics(self):
-        """What is set back at the start of an epoch."""
+        """Metrics that Keras resets at the start of an epoch."""
         return [self.total, self.norm, self.part_norms, self.skipped, self.meter, *self.quality]
 
     def call(self, image, training=False):
@@ -78,14 +78,14 @@ class HIUTrainer(keras.Model):
         return self.network(image, training=training)
 
     def predictions(self, image, training):
-        """Outputs of every stack with hand, projection and (where a loss needs it) rendered mask."""
+        """Predictions of every stack: posed hand, projection and (if a loss needs it) rendered mask."""
         return [
             reconstruct(outputs, self.hand, self.image_size, self.tasks, self.renders)
             for outputs in self.network(image, training=training)
         ]
 
     def compute_losses(self, targets, stacks, weights, totals):
-        """Errors {loss: [K, B]} of some samples, and their share of the weighted sum of losses.
+        """Errors {loss: [K, B]} of a part of the batch, and its share of the weighted sum of losses.
 
         Args:
           weights: {loss: weight}.
@@ -107,7 +107,7 @@ class HIUTrainer(keras.Model):
         gradients = _all_replicas(gradients)
         part_norms = self.part_norms.norms(gradients)
         gradients, norm = tf.clip_by_global_norm(gradients, self.clip_norm)
-        # The norm is that of all replicas: all of them skip, or none. Scaled float16 gradients overflow now and then.
+        # The norm covers all replicas, so that all of them skip a step or none. Scaled float16 gradients may overflow.
         is_finite = tf.math.is_finite(norm)
         self._mend(statistics, is_finite)
         is_good = tf.math.is_finite(total) & (is_finite | self.overflows)
@@ -115,7 +115,7 @@ class HIUTrainer(keras.Model):
             tf.cond(is_good, lambda: True, lambda: self._report(image, targets, errors, part_norms))
         pairs = list(zip(gradients, self.trainable_variables))
         self.optimizer.apply_gradients(pairs, experimental_aggregate_gradients=False)
-        total = tf.where(is_good, total, np.nan)  # weights may be lost where the loss is not: relu can hide NaN
+        total = tf.where(is_good, total, np.nan)  # weights may be NaN although the loss is finite: ReLU can hide NaN
         is_finite = tf.cast(is_finite, tf.float32)
         self.norm.update_state(tf.math.multiply_no_nan(norm, is_finite), sample_weight=is_finite)
         self.part_norms.update_state(part_norms, is_finite)
@@ -126,24 +126,24 @@ class HIUTrainer(keras.Model):
 
     @tf.autograph.experimental.do_not_convert
     def test_step(self, data):
-        """The losses without a step, and how good the last stack is."""
+        """Computes the losses, and the metrics of the last stack, without an update of the weights."""
         image, targets = _never_empty(*data)
         weights = sample_weights(self.losses_by_name, targets)
         stacks = self.predictions(image, training=False)
-        # Full weights: metrics of different steps of the warm-up are to be compared.
+        # Uses full loss weights, so that results at different steps of the warm-up are comparable.
         errors, total = self.compute_losses(targets, stacks, self.loss_weights, self._totals(weights))
         for metric in self.quality:
             metric.update_state(targets, stacks[-1])
         return self._count(targets, weights, errors, total) | {m.name: m.result() for m in self.quality}
 
     def make_train_function(self, force=False):
-        """Keras' own without autograph, and with a clock on the wait for input."""
+        """Keras' function without autograph, and with a timer for the wait for input."""
         if self.train_function is None or force:
             self.train_function = tf.function(self._execution, autograph=False, reduce_retracing=True)
         return self.train_function
 
     def _execution(self, iterator):
-        """steps_per_execution steps; the results are those after the last."""
+        """Runs steps_per_execution steps. Returns the results after the last one."""
         if self.at_once == 1:
             return self._timed_step(iterator)
         names = ("loss", *self.loss_weights, "gradient_norm", *(["skipped_steps"] if self.skips else []))
@@ -170,10 +170,10 @@ class HIUTrainer(keras.Model):
             }
 
     def _accumulated(self, image, targets, totals):
-        """Gradients, errors and loss of the batch, part after part."""
+        """Gradients, errors and loss of the batch, accumulated over its parts."""
         gradients, errors, losses = None, [], []
         for batch in _parts((image, targets), self.parts):
-            if gradients is not None:  # hold back the next part until this one's memory is free
+            if gradients is not None:  # start the next part only when this one's memory is free
                 with tf.control_dependencies(gradients):
                     batch = tf.nest.map_structure(tf.identity, batch)
             found, part_errors, loss = self._gradients(*batch, totals)
@@ -193,13 +193,13 @@ class HIUTrainer(keras.Model):
         return self.optimizer.get_unscaled_gradients(gradients) if scales else gradients, errors, loss
 
     def _statistics(self):
-        """Values of batch norm's statistics, where the step may have to be skipped."""
+        """Values of batch norm statistics, to be restored if the step is skipped."""
         if not hasattr(self.optimizer, "get_scaled_loss"):
             return []
         return [tf.identity(variable) for variable in self.network.non_trainable_variables]
 
     def _mend(self, statistics, is_finite):
-        """A step that is left out has changed the statistics in its forward pass: back to what they were."""
+        """Restores the batch norm statistics, which the forward pass of a skipped step has changed."""
         for variable, before in zip(self.network.non_trainable_variables, statistics):
             variable.assign(tf.where(is_finite, variable, before))
 
@@ -207,7 +207,7 @@ class HIUTrainer(keras.Model):
         return {name: _all_replicas(tf.reduce_sum(weight)) for name, weight in weights.items()}
 
     def _warmed_weights(self):
-        """Weights of the losses; those of self-supervision grow during the warm-up."""
+        """Weights of the losses at this step; those of self-supervision grow during the warm-up."""
         if not self.warmup_steps:
             return self.loss_weights
         progress = tf.minimum(tf.cast(self.optimizer.iterations, tf.float32) / self.warmup_steps, 1.0)
@@ -218,7 +218,7 @@ class HIUTrainer(keras.Model):
         }
 
     def _report(self, image, targets, errors, part_norms):
-        """Calls `report` outside the graph; true."""
+        """Calls `report` outside the graph. Returns true."""
         structure = (image, targets, errors, dict(zip(self.part_norms.names, tf.unstack(part_norms))))
 
         def write(step, *flat):
@@ -234,13 +234,13 @@ class HIUTrainer(keras.Model):
             weights = {name: weight * counted for name, weight in weights.items()}
             total = tf.math.multiply_no_nan(total, counted)
         self.meter.update_state(errors, weights, numbers)
-        # Each replica holds its share of the sum.
+        # Each replica has its share of the sum.
         self.total.update_state(total * tf.distribute.get_strategy().num_replicas_in_sync, sample_weight=counted)
         return {"loss": self.total.result(), **self.meter.result()}
 
 
 def _never_empty(image, targets):
-    """A replica that a small last batch leaves without samples gets one that does not count."""
+    """Gives a replica without samples (in a small last batch) a dummy sample of weight 0."""
     if image.shape[0] is not None:
         return image, targets
     missing = tf.cast(tf.equal(tf.shape(image)[0], 0), tf.int32)
@@ -250,7 +250,7 @@ def _never_empty(image, targets):
 
 
 def _parts(batch, count):
-    """The batch in `count` equal parts, one after the other."""
+    """Splits the batch into `count` equal parts."""
     split = [tf.split(value, count) for value in tf.nest.flatten(batch)]
     return [tf.nest.pack_sequence_as(batch, part) for part in zip(*split)] if count > 1 else [batch]
 

@@ -1,4 +1,4 @@
-"""Validation during training: on averaged weights, and the best ones are kept."""
+"""Validation during training: uses averaged weights and keeps the best ones."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ from hiu_tf.training.folder import BEST_WEIGHTS
 from hiu_tf.training.optimizer import take_average
 
 BEST = "best.json"
-_ERRORS = ("loss", "joints_3d_root", "joints_3d_aligned")  # the smaller the better
+_ERRORS = ("loss", "joints_3d_root", "joints_3d_aligned")  # lower is better
 
 
 class ValidateAverage(keras.callbacks.Callback):
-    """Measures the averaged weights, where the optimizer keeps an average, and goes on with the others."""
+    """Validates the averaged weights, if the optimizer keeps an average, and restores the raw weights afterwards."""
 
     def on_test_begin(self, logs=None):
-        """Puts the averaged weights in."""
+        """Loads the averaged weights."""
         self._kept = [variable.numpy() for variable in self.model.trainable_variables]
         if not take_average(self.model.optimizer, self.model.trainable_variables):
             self._kept = None
 
     def on_test_end(self, logs=None):
-        """Restores the weights that were in training."""
+        """Restores the raw weights."""
         if self._kept is not None:
             for variable, value in zip(self.model.trainable_variables, self._kept):
                 variable.assign(value)
 
 
 class KeepBest(keras.callbacks.Callback):
-    """Keeps the (averaged) weights of the epoch whose validation was best.
+    """Keeps the (averaged) weights of the epoch with the best validation metric.
 
     Args:
-      state: of the run; it remembers the best value.
+      state: training state of the run, which stores the best value.
       metric: name of a metric of the trainer.
-      sets: what it is measured on.
-      folder: where they are written.
+      sets: names of the validation sets.
+      folder: folder for the weights.
     """
 
     def __init__(self, state: RunState, metric: str, sets: tuple[str, ...], folder: Path):
@@ -49,7 +49,7 @@ class KeepBest(keras.callbacks.Callback):
         self._averages = ValidateAverage()
 
     def on_epoch_end(self, epoch, logs=None):
-        """Compares, and writes."""
+        """Writes the weights if the metric has improved."""
         value = logs.get(f"val_{self._metric}")
         if value is None or not np.isfinite(value):
             return
@@ -68,7 +68,7 @@ class KeepBest(keras.callbacks.Callback):
 
 
 def forget_other_best(state: RunState, metric: str, sets: tuple[str, ...], folder: Path) -> None:
-    """Sets the best value back where it is of another metric or other sets than those that it will be compared with."""
+    """Resets the best value if it was measured with another metric or on other sets."""
     try:
         before = json.loads((folder / BEST).read_text())
     except (OSError, ValueError):

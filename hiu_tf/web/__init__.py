@@ -1,1 +1,1 @@
-"""A page that finds hands in the browser: its sources, and what builds and serves it."""
+"""A page that detects hands in the browser: its sources, and modules that build and serve it."""

@@ -18,17 +18,17 @@ from hiu_tf.web.hand import ARRAYS, INDEX, write_hand
 from hiu_tf.web.licences import licences
 from hiu_tf.web.packages import copy_packages
 
-#: What the page reads first; a folder that holds it was written by us.
+#: File that the page reads first; a folder that contains it was written by us.
 SITE = "site.json"
 MADE_BY = "hiu-tf"
 SAMPLE = "sample.jpg"
-#: Kind of network (of `read_card`) -> the name of the model that ships.
+#: Kind of network (of `read_card`) -> name of the shipped model.
 MODELS = {"hand": HAND, "detector": DETECTOR}
 _SOURCES = Path(__file__).parent / "site"
 
 
 def build_site(out: str | Path) -> Path:
-    """Writes the page into a folder, whole or not at all; a page that lies there is replaced.
+    """Writes the page into a folder atomically. An existing page there is replaced.
 
     Args:
       out: the folder.
@@ -37,7 +37,7 @@ def build_site(out: str | Path) -> Path:
       The folder's path.
 
     Raises:
-      UserError: the folder holds something else, the packages cannot be fetched, or a model is missing or damaged.
+      UserError: the folder has other content, the packages cannot be fetched, or a model is missing or damaged.
     """
     out = Path(out).resolve()
     _refuse_others(out)
@@ -47,7 +47,7 @@ def build_site(out: str | Path) -> Path:
         shutil.copytree(_SOURCES, scratch)
         versions = copy_packages(scratch / "vendor")
         models = {kind: _copy_model(name, kind, scratch) for kind, name in MODELS.items()}
-        write_hand(scratch / "models", procedural_hand())  # what the shipped network poses
+        write_hand(scratch / "models", procedural_hand())  # the hand model of the shipped network
         (scratch / "licences.txt").write_text(licences(scratch / "vendor"), encoding="utf-8")
         content = {
             "made_by": MADE_BY,
@@ -60,23 +60,23 @@ def build_site(out: str | Path) -> Path:
             "packages": versions,
         }
         (scratch / SITE).write_text(json.dumps(content, indent=1))
-        if out.is_dir():  # the old page; a folder is not replaced by a rename
+        if out.is_dir():  # remove the old page: a rename does not replace a folder
             shutil.rmtree(out)
     return out
 
 
 def size_mb(folder: Path) -> float:
-    """Of all files in a folder, in megabytes."""
+    """Size of all files in a folder, in megabytes."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
 
 
 def card_json(card: dict) -> str:
-    """A card as JSON that browsers read: a figure that is no number, which Python's JSON has a word for, is null."""
+    """A card as JSON for browsers: NaN, which Python's JSON would write as a word, becomes null."""
     return json.dumps(json.loads(json.dumps(card), parse_constant=lambda word: None), allow_nan=False)
 
 
 def _copy_model(name, kind, target):
-    """Copies a shipped model and writes its card beside it, as browsers do not look into the file for it."""
+    """Copies a shipped model and writes its card beside it, because browsers do not read the card inside the file."""
     path = shipped_model(name)
     content = path.read_bytes()
     card = read_card(path, content, kind)
@@ -88,7 +88,7 @@ def _copy_model(name, kind, target):
 
 
 def _refuse_others(out):
-    """Only a folder that is empty or that we have written is written to."""
+    """Refuses folders that are neither empty nor written by us."""
     if out.is_dir() and (not any(out.iterdir()) or _is_ours(out)):
         return
     if out.exists():

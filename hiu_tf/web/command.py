@@ -1,4 +1,4 @@
-"""`hiu page`: its options, and what it does."""
+"""The command `hiu page`: its options, and the function that runs it."""
 
 import argparse
 from contextlib import suppress
@@ -21,8 +21,8 @@ def add_page(commands) -> None:
 
 
 def run_page(args) -> int:
-    """Builds the page and, where it is asked for, serves it; returns the exit code."""
-    from hiu_tf.web.build import build_site, size_mb  # not before it is needed: `hiu --help` is to be quick
+    """Builds the page and, with --serve, serves it. Returns the exit code."""
+    from hiu_tf.web.build import build_site, size_mb  # imported here so that `hiu --help` stays fast
     from hiu_tf.web.serve import address, open_server
 
     site = build_site(args.out)
@@ -32,7 +32,7 @@ def run_page(args) -> int:
     if args.serve is None:
         print(f"look at it: hiu page --out {args.out} --serve")
         return 0
-    with open_server(site, args.serve) as server, suppress(KeyboardInterrupt):  # that is how it is meant to end
+    with open_server(site, args.serve) as server, suppress(KeyboardInterrupt):  # the normal way to end it
         print(f"{address(server)} (Ctrl-C ends)", flush=True)
         server.serve_forever()
     return 0

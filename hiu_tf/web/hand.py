@@ -1,4 +1,4 @@
-"""The hand model as the page's fit needs it: one file of numbers, and JSON that says where each array lies in it."""
+"""The hand model for the page's fit: one file of numbers, and JSON with the position of each array in it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def write_hand(folder: Path, hand: HandModel) -> None:
 
 
 def _arrays(hand):
-    """`points` [21, 3] at rest and how beta moves them; `directions` [V, 3, 10 + 135] of shape and pose; limits."""
+    """Arrays: `points` [21, 3] at rest, how beta moves them; `directions` [V, 3, 10 + 135] of shape, pose; limits."""
     joints = hand.joint_regressor.astype(float)
     points = np.concatenate([joints @ hand.vertices, hand.vertices[hand.tips]])
     moves = [np.einsum("jv,vcn->jcn", joints, hand.shape_directions), hand.shape_directions[hand.tips]]

@@ -1,4 +1,4 @@
-"""The licences of everything that the page carries, as one text."""
+"""The licences of all parts of the page, as one text."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _APACHE = Path(__file__).with_name("Apache-2.0.txt")
 
 
 def licences(vendor: Path) -> str:
-    """The text, for the folder that the packages were copied into.
+    """The text of all licences, for the packages in the folder `vendor`.
 
     Raises:
       UserError: a package has a licence whose text we do not have.

@@ -13,7 +13,7 @@ from hiu_tf.atomic import written_whole
 from hiu_tf.errors import UserError
 
 LOCK = "package-lock.json"
-#: What the page loads of each package, and the licence that it comes with.
+#: Files of each package that the page loads, and the package's licence.
 FILES = {
     "@litertjs/core": ("package.json", "dist/index.js", "wasm/*.js", "wasm/*.wasm"),
     "@litertjs/wasm-utils": ("package.json", "dist/index.js"),
@@ -23,7 +23,7 @@ _SOURCES = Path(__file__).parent
 
 
 def fetched_packages() -> Path:
-    """The folder node_modules with the packages of the lock file; fetches them when they are not there yet.
+    """The folder node_modules with the packages of the lock file. Fetches them if they are not there yet.
 
     Raises:
       UserError: npm is missing or fails.
@@ -36,13 +36,13 @@ def fetched_packages() -> Path:
             with written_whole(folder) as scratch:
                 _fetch(scratch)
         except OSError:
-            if not folder.is_dir():  # else another process was faster
+            if not folder.is_dir():  # otherwise another process was faster
                 raise
     return folder / "node_modules"
 
 
 def copy_packages(target: Path) -> dict[str, str]:
-    """Copies `FILES` into a folder; returns {name: version}."""
+    """Copies `FILES` into a folder. Returns {name: version}."""
     source, versions = fetched_packages(), {}
     for name, patterns in FILES.items():
         for path in [path for pattern in patterns for path in sorted((source / name).glob(pattern))]:

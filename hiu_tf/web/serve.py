@@ -18,7 +18,7 @@ _HEADERS = {
 
 
 class _Handler(SimpleHTTPRequestHandler):
-    # Said here, as a machine's own table of types may be wrong, and browsers refuse modules of a wrong type.
+    # Set here, because the machine's own table of MIME types may be wrong, and browsers refuse modules of a wrong type.
     extensions_map = {
         ".html": "text/html; charset=utf-8",
         ".css": "text/css; charset=utf-8",
@@ -33,17 +33,17 @@ class _Handler(SimpleHTTPRequestHandler):
     }
 
     def end_headers(self):
-        """Adds ours."""
+        """Adds our headers."""
         for name, value in _HEADERS.items():
             self.send_header(name, value)
         super().end_headers()
 
     def log_message(self, *args):
-        """Says nothing: the terminal shows the address."""
+        """Logs nothing, so that the terminal shows only the address."""
 
 
 def open_server(folder: Path, port: int) -> ThreadingHTTPServer:
-    """A server of a folder at 127.0.0.1, whose `serve_forever` is still to be called; port 0 takes a free one.
+    """Opens a server of a folder at 127.0.0.1; call its `serve_forever`. Port 0 selects a free port.
 
     Raises:
       UserError: the port is taken.
@@ -57,5 +57,5 @@ def open_server(folder: Path, port: int) -> ThreadingHTTPServer:
 
 
 def address(server: ThreadingHTTPServer) -> str:
-    """Where a browser of this machine finds the page."""
+    """Address of the page for a browser of this machine."""
     return f"http://localhost:{server.server_address[1]}/"

@@ -4,7 +4,7 @@ A reader is a module with SPLITS, the names of its splits, and one function:
 
     open_split(source: str, split: str, **options) -> Split
 
-It reads the annotations; a sample's pictures are read when the sample is asked for. docs/data.md shows a
+It reads the annotations; the pictures of a sample are read when the sample is loaded. docs/data.md shows a
 new reader in forty lines.
 """
 
@@ -42,15 +42,15 @@ _AT_ONCE = 16
 
 @dataclass(frozen=True)
 class Split:
-    """The samples of one split, each read when it is asked for.
+    """The samples of one split, loaded on demand.
 
     Attributes:
       name: of the data set.
-      keys: one for each sample, unique as text; always the same ones in the same order.
-      load: key -> sample. Raises DataSetError or SampleError if it is broken, LeftOut if it does not count.
-      fingerprint: changes when the samples do, so that records of older ones are not kept.
-      load_many: keys -> samples, for sets where many at once are cheaper (rendering).
-      left_out: key -> why it is known to be bad; these keys are not among `keys`.
+      keys: one per sample, unique as strings; always the same keys in the same order.
+      load: key -> sample. Raises DataSetError or SampleError for a broken sample, LeftOut for one to be left out.
+      fingerprint: changes when the samples change, so that outdated records are written again.
+      load_many: keys -> samples, for sets where loading many at once is cheaper (rendering).
+      left_out: key -> reason, for samples known to be bad; these keys are not among `keys`.
     """
 
     name: str
@@ -61,7 +61,7 @@ class Split:
     left_out: dict[str, str] | None = None
 
     def outcomes(self, part: int = 0, parts: int = 1) -> Iterator[tuple[str, Sample | UserError]]:
-        """(key, validated sample or what is wrong with it) for every `parts`-th key from `part` on."""
+        """Yields (key, validated sample or error) for every `parts`-th key, starting with key number `part`."""
         keys = self.keys[part::parts]
         for start in range(0, len(keys), _AT_ONCE):
             some = keys[start : start + _AT_ONCE]
@@ -78,11 +78,11 @@ class Split:
 
 
 def open_split(name: str, source: str, split: str, options: tuple[tuple[str, str], ...] = ()) -> Split:
-    """The split of a data set without the samples that are known to be bad.
+    """Opens a split of a data set, without the samples known to be bad.
 
     Args:
       name: one of READERS.
-      source: its folder (synthetic: how many pictures).
+      source: folder of the data set (synthetic: number of pictures).
       split: one of the reader's SPLITS.
       options: (name, value) pairs of the reader's own options.
 
@@ -122,7 +122,7 @@ def reader(name: str):
 
 
 def read_json(path: Path, where: str):
-    """What a JSON file holds; `where` starts the message when it cannot be read."""
+    """Reads a JSON file; `where` is the start of the error message."""
     try:
         return json.loads(path.read_text())
     except OSError as error:
@@ -132,16 +132,16 @@ def read_json(path: Path, where: str):
 
 
 def files_stamp(paths: Iterable[Path]) -> str:
-    """Changes when one of the label files does: names, sizes and times of change."""
+    """Fingerprint of label files by names, sizes and modification times."""
     facts = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in paths if path.is_file()]
     return hashlib.sha256(str(sorted(facts)).encode()).hexdigest()[:16]
 
 
 def _known_bad(path):
-    """{key: reason} of a table with the columns sample and reason; nothing where there is no file."""
+    """Reads {key: reason} from a CSV with the columns sample and reason; {} without the file."""
     if not path.is_file():
         return {}
-    with open(path, newline="", encoding="utf-8-sig") as file:  # Excel writes a mark in front
+    with open(path, newline="", encoding="utf-8-sig") as file:  # Excel writes a byte order mark
         rows = csv.DictReader(file)
         if not {"sample", "reason"} <= set(rows.fieldnames or ()):
             raise DataSetError(f"{path}: the first line must be 'sample,reason', found {rows.fieldnames}")

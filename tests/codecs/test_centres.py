@@ -21,7 +21,7 @@ CELLS = 40
 
 
 def ideal_maps(hands):
-    """What a network that has learnt its targets would say."""
+    """Output of a network that predicts its targets perfectly."""
     targets = encode(hands, CELLS)
     maps = np.zeros((CELLS, CELLS, CHANNELS), np.float32)
     share = np.clip(targets["centre"], 1e-4, 1 - 1e-4)
@@ -89,7 +89,7 @@ def test_no_hands_are_no_hands():
 
 
 def test_one_hand_is_found_once(rng):
-    """Two peaks of one box: the surer one stays."""
+    """Of two peaks with the same box, the one with the higher score is kept."""
     maps = ideal_maps(np.array([[40.0, 40, 60, 60, 1, 0, 0, 1]]))
     row = maps[17, 17].copy()
     maps[19, 19] = row

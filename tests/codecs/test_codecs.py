@@ -52,7 +52,7 @@ def test_pof_is_zero_away_from_its_bone():
 
 
 def test_pof_weights_need_both_ends():
-    """2D labels alone teach (x, y), 3D labels all three; joint 2 has neither, joint 8 no 3D, joint 12 no 2D."""
+    """2D labels alone give weights to (x, y), 3D labels to all three; joint 2 has neither, joint 8 no 3D, 12 no 2D."""
     flat, deep = np.ones((1, 21), np.float32), np.ones((1, 21), np.float32)
     flat[0, [2, 12]], deep[0, [2, 8]] = 0, 0
     weights = pof.weights(tf.constant(flat), tf.constant(deep)).numpy().reshape(20, 3)
@@ -69,7 +69,7 @@ def test_xiang_is_the_direction_in_3d(joints, rng):
 
 
 def test_xiang_with_2d_labels_alone(joints, rng):
-    """The target is the direction in the picture, and any prediction along it is right, however long."""
+    """The target is the direction in the picture; a prediction in this direction is right at any length."""
     flat_only = pof.only_flat(tf.ones([3, 21]), tf.zeros([3, 21]))
     assert np.all(flat_only == 1)
     target = pof.encode(joints, tf.zeros([3, 21, 3]), 256, 64, "xiang", flat_only)

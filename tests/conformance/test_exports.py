@@ -1,4 +1,4 @@
-"""Keras, SavedModel and TFLite give the same answers."""
+"""Keras, SavedModel and TFLite give the same predictions."""
 
 import hashlib
 import json
@@ -114,7 +114,7 @@ def test_bad_models_are_refused(tmp_path, name):
 
 
 def test_a_training_starts_from_a_saved_model(exported, crops):
-    """An exported SavedModel gives another network of the same kind all its weights back, and no other kind."""
+    """The weights of an exported SavedModel load into a network of the same kind, and into no other kind."""
     module, folder = exported
     fresh = build_hiu(model_config("tiny"))
     load_weights(fresh, folder)
@@ -130,7 +130,7 @@ def test_a_training_starts_from_a_saved_model(exported, crops):
     "name", ["saved_model.pb", "variables/variables.index", "variables/variables.data-00000-of-00001"]
 )
 def test_a_damaged_part_of_a_saved_model_is_named(exported, name, tmp_path):
-    """Also the weights, before TensorFlow looks at anything."""
+    """Damage, also to the weights, is reported before TensorFlow reads the model."""
     version = shutil.copytree(exported[1] / "1", tmp_path / "1")
     content = bytearray((version / name).read_bytes())
     content[len(content) // 2] ^= 1

@@ -30,7 +30,7 @@ def layer_classes():
 
 
 def examples(hand):
-    """A layer and an input of batch 2 for each class."""
+    """{class: (layer, input with batch size 2)}."""
     generator = np.random.default_rng(0)
     draw = lambda *shape: tf.constant(generator.normal(size=shape), tf.float32)
     return {
@@ -72,7 +72,7 @@ def test_task_mixture_is_a_convex_sum():
 
 
 def test_read_joints_says_where_peaks_are():
-    """A peak in a corner, one in the middle, and a map that shows nothing: place in [-1, 1], and score."""
+    """A peak in a corner, one in the middle, and an empty map: position in [-1, 1], and score."""
     maps = np.zeros((1, 9, 9, 3), np.float32)
     maps[0, 0, 8, 0], maps[0, 4, 4, 1] = 1.0, 0.5
     read = ReadJoints()(tf.constant(maps)).numpy().reshape(3, 3)

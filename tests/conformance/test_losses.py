@@ -46,7 +46,7 @@ def labels(rng, weight):
 
 
 def batch_values(names, gt, stacks, both_sides=True):
-    """Losses of one whole batch."""
+    """Values of the losses for one whole batch."""
     losses = {name: LOSSES[name] for name in names}
     totals = {name: tf.reduce_sum(weight) for name, weight in sample_weights(losses, gt).items()}
     return loss_values(sample_errors(losses, without_unlabelled(gt, PAPER), stacks, both_sides), totals)
@@ -60,7 +60,7 @@ def gradients(name, gt, predicted):
 
 
 def test_weights_of_a_recipe():
-    """Names that a recipe does not give weigh what their tasks say; there is no other name and no negative weight."""
+    """Losses without a weight in the recipe have their task's default; unknown names, negative weights are refused."""
     plain = active_losses(LossConfig())
     assert plain == {name: loss.weight for name, loss in LOSSES.items() if loss.weight}
     assert plain["heatmaps"] == 200
@@ -96,7 +96,7 @@ def test_no_label_no_gradient(name, predicted, rng):
 
 @pytest.mark.parametrize("name", [name for name in LOSSES if name not in PRIORS])
 def test_a_sample_without_label_changes_nothing(name, predicted, rng):
-    """Even when what stands in its place is not finite."""
+    """Even if the values in place of the label are not finite."""
     gt = labels(rng, 1.0)
     hidden = {key: tf.concat([gt[key][:2], tf.zeros_like(gt[key][2:])], axis=0) for key in WEIGHTS}
     spoiled = {key: tf.concat([gt[key][:2], gt[key][2:] * np.nan], axis=0) for key in gt if key not in WEIGHTS}
@@ -196,7 +196,7 @@ def test_parts_of_a_batch_add_up_to_the_whole(name, predicted, rng):
 
 @pytest.mark.parametrize("name", ["joints_2d_read", "ssl_joints"])
 def test_a_map_that_shows_nothing_pulls_nowhere(name, predicted, rng):
-    """Equation 1 reads the corner off an empty map: neither labels nor the mesh may be drawn there."""
+    """Equation 1 decodes an empty map to the corner: this must not pull joints or mesh there."""
     empty = predicted | {keys.SCORES: tf.zeros([BATCH, 21])}
     value, found = gradients(name, labels(rng, 1.0), empty | {})
     assert value == 0

@@ -46,7 +46,7 @@ def signatures(folder):
 
 
 def scene(height=120, width=90, seed=1):
-    """A smooth picture: every resampling sees nearly the same."""
+    """A smooth picture, for which all methods of resampling give nearly the same result."""
     small = np.random.default_rng(seed).integers(0, 255, (8, 6, 3), np.uint8)
     return cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
 
@@ -188,7 +188,7 @@ K = [[200.0, 0, 100], [0, 200, 80], [0, 0, 1]]
 @pytest.mark.parametrize("box", ((40.0, 30.0, 70.0, 90.0), (-20.0, 100.0, 60.0, 70.0), (10.0, 10.0, 900.0, 700.0)))
 @pytest.mark.parametrize("is_left", (False, True))
 def test_crops_are_those_of_the_runtime(box, is_left):
-    """Also where they reach out of the picture, and where large ones are averaged first; and the way back."""
+    """Also for windows that exceed the picture, for large ones that are averaged first, and for the inverse mapping."""
     picture = scene(960, 1280, seed=7)
     crops, windows = cut_encoded(tf.constant([encoded(picture)]), tf.constant([box]), tf.constant([is_left]), SIZE)
     expected = around_box(box, SIZE, is_left)
@@ -200,10 +200,10 @@ def test_crops_are_those_of_the_runtime(box, is_left):
 @pytest.mark.parametrize("side", ("right", "left"))
 @pytest.mark.parametrize("camera", (None, K))
 def test_located_equals_the_runtime(side, camera, folder, signatures):
-    """Box, side and K in the server against the predictor that needs no TensorFlow.
+    """The server's results for box, side and K equal those of the predictor without TensorFlow.
 
-    The window is as wide as the crop and its pixels are the picture's own, so that both cut the same numbers:
-    what is left is what TFLite computes in another order.
+    The window is as wide as the crop and aligned with the picture's pixels, so that both cut the same numbers. Only
+    differences remain that come from TFLite's order of computation.
     """
     picture, side_of_box = scene(160, 200, seed=5), SIZE / 1.5
     box = (90.5 - side_of_box / 2, 70.5 - side_of_box / 2, side_of_box, side_of_box)

@@ -1,4 +1,4 @@
-"""Precisions of TFLite files: what they compute where, how far they are from the network, what fails loudly."""
+"""Precisions of TFLite files: which parts they compute in it, differences from the network, and errors."""
 
 import functools
 import subprocess
@@ -38,7 +38,7 @@ def batches(rendered_records, shipped):
 
 @pytest.fixture(scope="module")
 def file_of(shipped, batches, tmp_path_factory):
-    """Precision -> a file made of the shipped SavedModel's weights, when it is first asked for."""
+    """A function precision -> file exported from the shipped SavedModel's weights, on first use."""
     folder = tmp_path_factory.mktemp("files")
     module, crops = HIUModule(shipped.network, shipped.hand), np.concatenate([b[keys.IMAGE] for b in batches])
     card = model_card(shipped.preset, module.size, shipped.hand, None)
@@ -51,7 +51,7 @@ def file_of(shipped, batches, tmp_path_factory):
     return made
 
 
-#: The precision that ships by default, the others with `make test-slow`: each takes a minute to convert.
+#: By default the shipped precision, with `make test-slow` the others, each of which takes a minute to convert.
 _EACH = [name if name == "float16" else pytest.param(name, marks=pytest.mark.slow) for name in PRECISIONS]
 
 
@@ -127,7 +127,7 @@ def test_int8_of_a_fresh_network_runs_on_the_light_interpreter(tiny_network, han
 
 @pytest.mark.parametrize("name", _EACH)
 def test_a_file_carries_its_card(name, file_of):
-    """Alone in a folder it is a whole model; any unzip reads the card."""
+    """A file alone in a folder is a complete model; any unzip program reads its card."""
     _, card, _ = load_network(file_of(name))
     code = "import sys, zipfile, json; print(json.loads(zipfile.ZipFile(sys.argv[1]).read('model.json'))['joint_names'][4])"
     found = subprocess.run([sys.executable, "-c", code, file_of(name)], capture_output=True, text=True, check=True)
@@ -135,7 +135,7 @@ def test_a_file_carries_its_card(name, file_of):
 
 
 def test_outputs_are_numbered_by_the_alphabet():
-    """What docs/mobile.md tells those whose interpreter has no signatures."""
+    """As docs/mobile.md says for interpreters without signatures."""
     interpreter = tf.lite.Interpreter(str(SHIPPED / "hiu_mobile_float16.tflite"))
     shapes = {tensor["name"]: tensor["shape"].tolist() for tensor in interpreter.get_output_details()}
     runner = interpreter.get_signature_runner("tensor")
@@ -145,7 +145,7 @@ def test_outputs_are_numbered_by_the_alphabet():
 
 @pytest.mark.parametrize("precision", ("float16", pytest.param("int8", marks=pytest.mark.slow)))
 def test_a_free_batch_costs_no_speed(precision, tiny_network, hand, tmp_path):
-    """XNNPACK takes no graph with a shape that is computed as it runs: there is none."""
+    """XNNPACK does not take graphs with shapes computed at run time: there must be none."""
     crops = np.random.default_rng(1).random((4, 64, 64, 3), np.float32)
     export_tflite(HIUModule(tiny_network, hand), tmp_path / "x.tflite", precision, crops, batch=None)
     interpreter = tf.lite.Interpreter(str(tmp_path / "x.tflite"))
@@ -158,7 +158,7 @@ def test_a_free_batch_costs_no_speed(precision, tiny_network, hand, tmp_path):
     "batch", (pytest.param(1, marks=pytest.mark.slow), 4, pytest.param(None, marks=pytest.mark.slow))
 )
 def test_batches_and_files_without_masks(batch, tiny_network, hand, tmp_path):
-    """A file of four crops a call answers three and five as one crop a call does; without the mask it is not there."""
+    """A file with batch 4 predicts 3 and 5 crops like one with batch 1; without the mask it has no such output."""
     from hiu_tf.runtime.draw import draw_hands
     from hiu_tf.runtime.predictor import Predictor
 

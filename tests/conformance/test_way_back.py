@@ -1,4 +1,4 @@
-"""The way back to the real camera, in a graph, against the numbers of a ray of 3, 4 and 5."""
+"""The conversion to the real camera, in a graph, against exact numbers for a ray with sides 3, 4 and 5."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Named protocols against the same computed joint by joint, and against published curves."""
+"""Named protocols against a plain implementation joint by joint, and against published curves."""
 
 import json
 
@@ -28,7 +28,7 @@ def hands(rng):
 
 
 def by_hand(predicted, labelled, weight, root, bone, thresholds):
-    """Zimmermann-like protocols, one joint at a time."""
+    """Plain implementation of Zimmermann-like protocols, one joint at a time."""
     means, medians, areas = [], [], []
     for joint in range(21):
         errors = []
@@ -135,7 +135,7 @@ def test_the_program(hands, tmp_path, capsys):
 
 @pytest.mark.parametrize(("name", "needed"), [("zhou", (9, 0)), ("zimmermann", (0, 9, 10)), ("mobrecon", (0,))])
 def test_a_sample_counts_with_its_root_and_scale_alone(name, needed, hands):
-    """A label of weight 0 may be anything: no joint is moved to it or scaled by it."""
+    """A label of weight 0 may have any value: it is not used as root or for the scale."""
     protocol, (_, labelled, weight) = POINT_PROTOCOLS[name], hands
     weight = np.ones_like(weight)
     spoiled = labelled.copy()
@@ -150,7 +150,7 @@ def test_a_sample_counts_with_its_root_and_scale_alone(name, needed, hands):
 
 
 def test_hidden_joints_still_move_and_scale(hands, tmp_path):
-    """Zimmermann and Brox count visible joints; the root and the bone are taken from the labels, seen or not."""
+    """Zimmermann and Brox count only visible joints, but use hidden ones as root and for the scale."""
     protocol, (predicted, labelled, weight) = POINT_PROTOCOLS["zimmermann"], hands
     weight, visible = np.ones_like(weight), np.ones_like(weight)
     visible[:, [0, 9]] = 0

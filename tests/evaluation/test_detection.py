@@ -1,4 +1,4 @@
-"""Hand or none: closed forms."""
+"""Metrics of hand scores and detections against closed forms."""
 
 import numpy as np
 import pytest

@@ -31,7 +31,7 @@ def batches(rendered_records):
 
 
 def perfect(batch):
-    """The labels themselves as predictions."""
+    """Returns the labels themselves as predictions."""
     mask = batch[keys.MASK][..., 0]
     names = (keys.JOINTS_2D, keys.JOINTS_3D, keys.VERTICES)
     return {name: batch[name] for name in names} | {
@@ -52,7 +52,7 @@ def test_labels_as_predictions_are_perfect(batches):
 
 
 def test_known_offset_gives_known_metrics(batches):
-    """3 px of a 64 crop are 12 px of 256; 10 mm to the side is no root-relative error."""
+    """3 px of a 64 crop are 12 px of 256; a shift of 10 mm to the side is no root-relative error."""
 
     def shifted(batch):
         found = perfect(batch)

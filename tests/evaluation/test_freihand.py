@@ -1,4 +1,4 @@
-"""The official metrics against the protocol written out sample by sample, with SciPy's own Procrustes."""
+"""The official metrics against a plain implementation, sample by sample, with SciPy's Procrustes."""
 
 import json
 
@@ -15,7 +15,7 @@ from hiu_tf.programs.evaluate import main
 
 
 def align(truth, found):
-    """Sample by sample, as the benchmark's description says."""
+    """Aligns sample by sample, as described by the benchmark."""
     truth_mean, found_mean = truth.mean(axis=0), found.mean(axis=0)
     a, b = truth - truth_mean, found - found_mean
     a_norm, b_norm = np.linalg.norm(a) + 1e-8, np.linalg.norm(b) + 1e-8

@@ -1,8 +1,8 @@
-"""Every door through which foreign bytes come in: how a good input is made, and what is tried with a damaged one.
+"""The doors: one for each kind of external input. A door makes a good input and processes damaged copies of it.
 
-A door is a generator function: it is given a folder, makes what it needs, and yields attempt(rng), which damages an
-input by `rng` and sends it through. An attempt returns when the answer is good (invariants included), raises UserError
-where the input is refused in words, and anything else is a fault.
+A door is a generator function. It gets a folder, prepares what it needs, and yields attempt(rng), which damages an
+input at random and processes it. An attempt returns if the result is valid (including its invariants) and raises
+UserError if the input is refused with a readable message. Anything else is a fault.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _TRACEBACK = re.compile(r"Traceback|error: .*: \w+(Error|Exception|Exit)\(")
 
 
 class Wrong(Exception):
-    """An answer that is none."""
+    """A result that breaks an invariant."""
 
 
 def picture(folder: Path) -> Iterator[Attempt]:
@@ -105,7 +105,7 @@ def mano(folder: Path) -> Iterator[Attempt]:
 
 
 def tflite(folder: Path) -> Iterator[Attempt]:
-    """A .tflite file with its card inside."""
+    """.tflite files with their card inside."""
     good = tiny_file(folder).read_bytes()
 
     def attempt(rng):
@@ -116,7 +116,7 @@ def tflite(folder: Path) -> Iterator[Attempt]:
 
 
 def detector(folder: Path) -> Iterator[Attempt]:
-    """The file that finds hands; and pictures of any shape through the one that is whole."""
+    """The detector's file; and pictures of any shape with an undamaged detector."""
     from hiu_tf.runtime.detector import Detector
     from hiu_tf.runtime.shipped import DETECTOR, shipped_model
 
@@ -134,7 +134,7 @@ def detector(folder: Path) -> Iterator[Attempt]:
 
 
 def card(folder: Path) -> Iterator[Attempt]:
-    """Cards with fields of other types and shapes, beside a file that is whole."""
+    """Cards with fields of wrong types and shapes, beside an undamaged file."""
     plain = folder / "plain" / "model.tflite"
     plain.parent.mkdir()
     content = tiny_file(folder).read_bytes()
@@ -156,7 +156,7 @@ def saved_model(folder: Path) -> Iterator[Attempt]:
     version = tiny_saved(folder)
     files = [path for path in version.rglob("*") if path.is_file() and "extra" not in path.parts[-2]]
     contents = {path: path.read_bytes() for path in files}
-    # Nobody reads the fingerprint: damage to it costs the load of a whole model, and tells little.
+    # The fingerprint is never read: attempts with it would only cost time to load the model.
     shares = np.array([0.1 if path.name == "fingerprint.pb" else 1.0 for path in files])
 
     def attempt(rng):
@@ -171,7 +171,7 @@ def saved_model(folder: Path) -> Iterator[Attempt]:
 
 
 def recipe(folder: Path) -> Iterator[Attempt]:
-    """Recipes, and settings as --set takes them."""
+    """Recipes, and settings of --set."""
     from hiu_tf.config.load import load_recipe
 
     good = [path.read_bytes() for path in RECIPES.glob("*.yaml") if path.stem != "hand_detector"]
@@ -285,7 +285,7 @@ def evaluation(folder: Path) -> Iterator[Attempt]:
 
 
 def rest(folder: Path) -> Iterator[Attempt]:
-    """Answers of a REST server."""
+    """Replies of a REST server."""
     from hiu_tf.serving import client
     from hiu_tf.serving.network import ServedNetwork
 
@@ -324,7 +324,7 @@ def rest(folder: Path) -> Iterator[Attempt]:
 
 
 def grpc(folder: Path) -> Iterator[Attempt]:
-    """Answers of a gRPC server."""
+    """Replies of a gRPC server."""
     import grpc as library
     import tensorflow as tf
     from tensorflow_serving.apis import predict_pb2
@@ -362,7 +362,7 @@ def grpc(folder: Path) -> Iterator[Attempt]:
 
 
 def signature(folder: Path) -> Iterator[Attempt]:
-    """Encoded pictures to a server's signatures: every answer is finite, what cannot be read is said to be invalid."""
+    """Encoded pictures for a server's signatures: outputs are finite, unreadable pictures are reported as invalid."""
     import cv2
     import tensorflow as tf
 
@@ -423,14 +423,14 @@ DOORS = _doors()
 
 
 def scene():
-    """A picture [60, 80, 3] with something in it."""
+    """A picture [60, 80, 3] with some content."""
     import cv2
 
     return cv2.resize(np.random.default_rng(1).integers(0, 255, (8, 10, 3), dtype=np.uint8), (80, 60))
 
 
 def run(main, *arguments) -> str:
-    """A program's standard output; UserError with its words where it fails in words."""
+    """Runs a program and returns its standard output; raises UserError with its message if it fails cleanly."""
     out, errors = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
         code = main_code(main, arguments)
@@ -442,7 +442,7 @@ def run(main, *arguments) -> str:
 
 
 def main_code(main, arguments):
-    """As hiu_tf/programs/_program.py runs a program."""
+    """Runs a program as hiu_tf/programs/_program.py does."""
     import sys
 
     from hiu_tf.programs._program import program
@@ -455,14 +455,14 @@ def main_code(main, arguments):
 
 
 def run_cli(*arguments) -> None:
-    """`hiu ...`."""
+    """Runs `hiu ...`."""
     from hiu_tf.cli import main
 
     run(main, *arguments)
 
 
 def predict(path: Path) -> None:
-    """A prediction by a model file must be finite."""
+    """Predicts with a model file and checks that the result is finite."""
     from hiu_tf.runtime.predictor import Predictor
 
     found = Predictor(path, threads=1).predict(scene(), (10, 10, 40, 40), "right")[0]
@@ -472,7 +472,7 @@ def predict(path: Path) -> None:
 
 
 def check_prediction(content: dict) -> None:
-    """Of a JSON file: everything finite, scores in [0, 1]."""
+    """Checks the prediction in a JSON file: everything finite, scores in [0, 1]."""
     arrays = {name: content[name] for name in ("joints_2d", "joints_3d", "vertices", "joint_scores")}
     check_finite(arrays)
     if not all(0 <= score <= 1 for score in content["joint_scores"]):
@@ -480,7 +480,7 @@ def check_prediction(content: dict) -> None:
 
 
 def check_found(hands) -> None:
-    """Hands that a detector has found: finite boxes, unit directions, scores in order."""
+    """Checks the detected hands: finite boxes, unit directions, scores in order."""
     for hand in hands:
         check_finite({"box": hand.box, "direction": hand.direction, "rest": [hand.left, hand.score]})
         if min(hand.box[2:]) <= 0 or not 0 <= hand.left <= 1 or abs(np.linalg.norm(hand.direction) - 1) > 1e-3:
@@ -490,7 +490,7 @@ def check_found(hands) -> None:
 
 
 def check_finite(arrays: dict) -> None:
-    """Every number of every array."""
+    """Checks that every number of every array is finite."""
     for name, value in arrays.items():
         value = np.asarray(value)
         if value.dtype.kind == "f" and not np.isfinite(value).all():
@@ -498,22 +498,22 @@ def check_finite(arrays: dict) -> None:
 
 
 def tiny_file(folder: Path) -> Path:
-    """A copy of the small model that `run.py` has exported."""
+    """A copy of the small model exported by `run.py`."""
     return Path(shutil.copy(folder.parent / "tiny.tflite", folder / "tiny.tflite"))
 
 
 def tiny_saved(folder: Path) -> Path:
-    """The same as a version of a SavedModel."""
+    """The same model as a version of a SavedModel."""
     return Path(shutil.copytree(folder.parent / "tiny" / "1", folder / "tiny" / "1"))
 
 
 def card_of(folder: Path) -> dict:
-    """Its card."""
+    """Card of the small model."""
     return json.loads((folder.parent / "tiny" / "1" / "assets.extra" / "model.json").read_text())
 
 
 def served_answers(folder: Path, as_json: bool = True) -> dict:
-    """What a server says of one crop, by signature."""
+    """A server's replies for one crop, by signature."""
     import base64
 
     import cv2

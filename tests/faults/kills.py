@@ -1,10 +1,11 @@
-"""Kills programs at seeded moments, starts them again, and looks at what is there.
+"""Kills programs at random moments (seeded), restarts them, and checks their files.
 
     python -m tests.faults.kills --count 50
     python -m tests.faults.kills --count 5 --programs predict,clip --seed 7
 
-After a kill every file that bears a final name is whole: byte for byte that of an uninterrupted run. After another
-start the results are those of the uninterrupted run, no scratch file is left, and no process of the killed run is alive.
+After a kill every file with a final name is complete: byte for byte equal to that of an uninterrupted run. After a
+restart the results equal those of the uninterrupted run, no scratch file is left, and no process of the killed run is
+alive.
 """
 
 from __future__ import annotations
@@ -32,7 +33,12 @@ _MOST_S = 300
 
 
 class Program(NamedTuple):
-    """command: (inputs, out) -> arguments; results: out -> {name: content} of its final files, in comparable form."""
+    """A program to kill.
+
+    Attributes:
+      command: (inputs, out) -> arguments.
+      results: out -> {name: content} of its final files, in comparable form.
+    """
 
     command: Callable[[Path, Path], list[str]]
     results: Callable[[Path], dict]
@@ -48,7 +54,7 @@ def _files(*patterns):
 
 
 def _weights(out):
-    """Weights to the last bit; the file around them has a date."""
+    """Exact bytes of the weights; the whole file differs, because it contains a date."""
     import h5py
 
     found = {}
@@ -61,7 +67,7 @@ def _weights(out):
 
 
 def _answers(out):
-    """What exported models say of one crop."""
+    """Predictions of exported models for one crop."""
     from hiu_tf.runtime.backend import load_network
 
     found = {}
@@ -105,7 +111,7 @@ PROGRAMS = {
 
 
 def make_inputs(given: Path, model: Path | None = None) -> None:
-    """Records, a small model (its files, as the tests' fixture `exported_once` has them, or made now), pictures and a clip."""
+    """Makes records, pictures, a clip and a small model (or copies its files, as of the fixture `exported_once`)."""
     import cv2
 
     from hiu_tf.programs.prepare import prepare
@@ -129,7 +135,7 @@ def make_inputs(given: Path, model: Path | None = None) -> None:
 
 
 def check(name: str, given: Path, folder: Path, count: int, seed: int) -> tuple[Counter, list[str]]:
-    """Kills one program `count` times. Returns how often it was killed in time, and what was found wrong."""
+    """Kills one program `count` times. Returns how often it was killed before its end, and all errors."""
     program, rng, found, wrong = PROGRAMS[name], np.random.default_rng([seed, *name.encode()]), Counter(), []
     start = time.time()
     _finish(program.command(given, folder / "whole"))
@@ -180,7 +186,7 @@ def _finish(command, say=None):
 
 
 def _wait_for_group(group, say):
-    """Nothing of the killed run's processes is alive a little later."""
+    """Checks that all processes of the killed run end within a short time."""
     deadline = time.time() + 10
     while time.time() < deadline:
         alive = [p for p in Path("/proc").iterdir() if p.name.isdecimal() and _group_of(p) == group]
@@ -199,7 +205,7 @@ def _group_of(process):
 
 
 def run(names: list[str], count: int, seed: int) -> tuple[dict[str, Counter], list[str]]:
-    """{program: how it went}, and what was found wrong."""
+    """Kills all programs. Returns {program: summary} and all errors."""
     counts, wrong = {}, []
     with tempfile.TemporaryDirectory(prefix="hiu-kills-") as scratch:
         given = Path(scratch) / "given"
@@ -214,7 +220,7 @@ def run(names: list[str], count: int, seed: int) -> tuple[dict[str, Counter], li
 
 
 def main() -> int:
-    """The program; 1 where something is wrong."""
+    """Runs the program. Returns 1 if there are errors."""
     import hiu_tf  # noqa: F401  (before tensorflow: selects tf_keras)
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -1,4 +1,4 @@
-"""Seeded damage to bytes and to JSON trees: what disks, networks and people do to files."""
+"""Seeded random damage to bytes and JSON trees, as disks, networks and people cause it."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ _TOKENS = (
 )
 
 
-#: Whether anything is damaged: a door must also take what is whole.
+#: Whether inputs are damaged at all; if not, every door must accept its undamaged input.
 damages = True
 
 
 def mutate(content: bytes, rng: np.random.Generator) -> bytes:
-    """The content with one to three kinds of damage."""
+    """Damages the content in one to three ways."""
     if not damages:
         return content
     for _ in range(int(rng.integers(1, 4))):
@@ -55,7 +55,7 @@ def mutate(content: bytes, rng: np.random.Generator) -> bytes:
 
 
 def mutate_tree(tree, rng: np.random.Generator):
-    """The JSON tree with one to three values replaced, removed or repeated."""
+    """Replaces, removes or repeats one to three values of the JSON tree."""
     tree = copy.deepcopy(tree)
     if not damages:
         return tree

@@ -1,4 +1,4 @@
-"""Sends damaged inputs through every door, in processes of their own, and counts what comes of it.
+"""Processes damaged inputs by every door (doors.py), in separate processes, and counts the outcomes.
 
 python -m tests.faults.run --count 2000
 python -m tests.faults.run --count 200 --doors picture,tflite --seed 7
@@ -28,7 +28,11 @@ _HANG_S = 60
 
 
 def run(doors: list[str], count: int, seed: int, model: Path | None = None) -> tuple[dict[str, Counter], list[str]]:
-    """{door: how often each outcome}, and a line for each fault; `model` has the small model's files (`make`)."""
+    """Runs the doors. Returns {door: number of each outcome}, and a line for each fault.
+
+    Args:
+      model: folder with the small model's files, as `make` writes them; None: they are made.
+    """
     with tempfile.TemporaryDirectory(prefix="hiu-faults-") as scratch:
         if model:
             shutil.copytree(model, Path(scratch) / "tiny")
@@ -44,7 +48,7 @@ def run(doors: list[str], count: int, seed: int, model: Path | None = None) -> t
 
 
 def table(counts: dict[str, Counter]) -> str:
-    """Markdown."""
+    """Formats the counts as a Markdown table."""
     lines = ["| door | " + " | ".join(OUTCOMES) + " |", "|" + "---|" * (1 + len(OUTCOMES))]
     rows = [(name, found) for name, found in counts.items()] + [("all", sum(counts.values(), Counter()))]
     return "\n".join(
@@ -53,7 +57,7 @@ def table(counts: dict[str, Counter]) -> str:
 
 
 def _drain(todo, count, seed, scratch, counts, faults):
-    """Runs one process through the list until it ends, hangs or dies; returns what is left."""
+    """Runs the list in one process until it ends, hangs or crashes. Returns the rest of the list."""
     command = [sys.executable, "-m", "tests.faults.run", "--work", scratch, "--seed", str(seed), "--count", str(count)]
     process = subprocess.Popen(
         [*command, json.dumps(todo)],
@@ -69,7 +73,7 @@ def _drain(todo, count, seed, scratch, counts, faults):
     try:
         place, hangs = _follow(lines, list(todo[0]), counts, faults)
     finally:
-        process.kill()  # nothing where it has ended
+        process.kill()  # no effect if it has ended
         reader.join()
         process.stdout.close()
         process.wait()
@@ -79,7 +83,7 @@ def _drain(todo, count, seed, scratch, counts, faults):
 
 
 def _follow(lines, place, counts, faults):
-    """Counts outcomes until the process ends. Returns where it was (None: at the end of its list) and if it hangs."""
+    """Counts outcomes until the process ends. Returns its position (None: end of the list) and whether it hangs."""
     while True:
         try:
             line = lines.get(timeout=_HANG_S)
@@ -105,7 +109,7 @@ def _pass_on(stream, lines):
 
 
 def _skip(todo, place, outcome, counts, faults):
-    """What is left after the attempt that ended a process."""
+    """The rest of the list after the attempt that ended a process."""
     name, number = place
     counts[name][outcome] += 1
     faults.append(f"{name} {number} {outcome}")
@@ -118,7 +122,7 @@ def _quiet():
 
 
 def work(todo, count: int, seed: int, scratch: str, only: int | None = None, debug: bool = False) -> None:
-    """In the process: one line of JSON before and after each attempt."""
+    """Runs in the process: does the attempts and prints a line of JSON before and after each."""
     import numpy as np
 
     import hiu_tf  # noqa: F401  (before tensorflow: selects tf_keras)
@@ -137,7 +141,7 @@ def work(todo, count: int, seed: int, scratch: str, only: int | None = None, deb
         for number in range(first or -1, count) if only is None else [only]:
             say(door=name, start=number)
             words, outcome = "", "good"
-            mutators.damages = number >= 0  # the first input is whole
+            mutators.damages = number >= 0  # the first input is undamaged
             try:
                 attempt(np.random.default_rng([seed, number + 1, *name.encode()]))
             except UserError as error:
@@ -158,7 +162,7 @@ def work(todo, count: int, seed: int, scratch: str, only: int | None = None, deb
 
 
 def make(scratch: Path) -> None:
-    """The small model that the doors share."""
+    """Makes the small model that the doors share."""
     import tf_keras as keras
 
     from hiu_tf.config.presets import model_config
@@ -177,7 +181,7 @@ def make(scratch: Path) -> None:
 
 
 def main() -> int:
-    """The program; 1 where there is a fault."""
+    """Runs the program. Returns 1 if there is a fault."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=50, help="damaged inputs a door (default 50)")
     parser.add_argument("--doors", help="comma-separated (default: all)")

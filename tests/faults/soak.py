@@ -1,8 +1,8 @@
-"""Many pictures and a long clip through one Predictor, from four threads: memory stays flat, answers stay equal.
+"""Predicts many pictures and a long clip with one Predictor in four threads: memory and predictions must not change.
 
     python -m tests.faults.soak --pictures 3000 --minutes 10
 
-Memory is the resident set after each tenth of the work, fitted by a line; the slope is given per 1,000 pictures.
+A line is fitted to the resident memory after each tenth of the work; its slope is given per 1,000 pictures.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from unittest.mock import patch
 import numpy as np
 
 _THREADS, _DIFFERENT, _RATE = 4, 12, 25
-#: MB a thousand pictures: less is noise of the allocator.
+#: Limit of the slope in MB per thousand pictures; less is noise of the allocator.
 MOST_SLOPE = 1.0
 
 
 def resident_mb() -> float:
-    """Memory of this process."""
+    """Resident memory of this process, MB."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * 4096 / 1e6
 
 
 def slope(memory: list[float], pictures: int) -> float:
-    """MB a thousand pictures, over all but the first tenth (what is loaded lazily is loaded there)."""
+    """Slope in MB per thousand pictures, without the first tenth (in which lazy loading happens)."""
     places = np.linspace(0, pictures, len(memory))[1:]
     return 1000 * float(np.polyfit(places, memory[1:], 1)[0])
 
 
 def soak_pictures(model: Path, count: int) -> tuple[float, int]:
-    """(slope of memory, answers that differ from those of one thread)."""
+    """(slope of memory, number of predictions that differ from those of one thread)."""
     from hiu_tf.runtime.predictor import Predictor
 
     rng = np.random.default_rng(0)
@@ -55,7 +55,7 @@ def soak_pictures(model: Path, count: int) -> tuple[float, int]:
 
 
 def soak_clip(model: Path, minutes: float) -> tuple[float, int]:
-    """(slope of memory a thousand frames while a clip is predicted, frames that came out)."""
+    """(slope of memory per thousand frames of a clip, number of frames written)."""
     import cv2
 
     from hiu_tf.runtime import files
@@ -83,7 +83,7 @@ def soak_clip(model: Path, minutes: float) -> tuple[float, int]:
 
 
 def main() -> int:
-    """The program; 1 where memory grows or answers differ."""
+    """Runs the program. Returns 1 if memory grows or predictions differ."""
     import hiu_tf  # noqa: F401  (before tensorflow: selects tf_keras)
     from hiu_tf.runtime.shipped import shipped_model
 

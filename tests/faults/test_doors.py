@@ -1,4 +1,4 @@
-"""Damaged inputs through every door: refused in words or answered well, never a traceback, hang, crash or nonsense."""
+"""Damaged inputs for every door: a clear refusal or a valid result, never a traceback, hang, crash or nonsense."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What takes long: kills of every program, thousands of pictures, random crops through every exported file."""
+"""Long tests: kills of every program, thousands of pictures, random crops for every exported file."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ def files(tiny_network, hand, tmp_path_factory):
 
 
 def odd_crops(count, size, rng):
-    """Noise, flat, dark, bright, out of range, and crops with holes that are no numbers."""
+    """Unusual crops: noise, uniform, dark, bright, out of range, and with holes of NaN."""
     crops = rng.random((count, size, size, 3), np.float32)
     crops[1::7] = rng.random((len(crops[1::7]), 1, 1, 3))
     crops[2::7] *= 0.01
@@ -41,7 +41,7 @@ def odd_crops(count, size, rng):
 
 
 def check_numbers(files, count, rng):
-    """Finite everywhere, unit ranges kept, and SavedModel equals float32."""
+    """Checks that outputs are finite and within their ranges, and that SavedModel and float32 file agree."""
     answers = {}
     for name, path in files.items():
         network, card, _ = load_network(path, 1)

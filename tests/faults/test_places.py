@@ -1,4 +1,4 @@
-"""Where nothing can be written, every program says so in one line: a full disk, a read-only one, a file in the way."""
+"""Every program reports in one line that it cannot write: full disk, read-only disk, file in place of a folder."""
 
 import subprocess
 

@@ -1,4 +1,4 @@
-"""What is wrong is said with file, record and field: one test for each way in which it once was not."""
+"""Error messages name file, record and field: one regression test for each message that once did not."""
 
 import http.server
 import json
@@ -153,7 +153,7 @@ def test_files_outside_the_folder_are_not_read(tmp_path, rng, name):
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
 def test_a_full_disk_ends_in_one_line(tmp_path, capsys):
-    """RLIMIT_FSIZE stands for a full disk: every write beyond it fails."""
+    """RLIMIT_FSIZE simulates a full disk: every write beyond it fails."""
     program_text = (
         "import resource, signal, sys\nsignal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))\n"
@@ -296,7 +296,7 @@ def test_a_junk_mano_file_is_told_what_is_wanted(tmp_path):
 
 
 class Server:
-    """Answers every request by one function of the handler."""
+    """A server that answers every request by one function of the handler."""
 
     def __init__(self, answer):
         class Handler(http.server.BaseHTTPRequestHandler):

@@ -26,7 +26,7 @@ def hand():
 
 @pytest.fixture
 def hands(rng):
-    """Natural poses in any view, before a crop's camera."""
+    """Hands in natural poses and any view, in front of a crop's camera."""
     return Hands(
         rng.normal(0, 0.7, (COUNT, 10)),
         np.stack([sample_pose(rng) for _ in range(COUNT)]),
@@ -88,7 +88,7 @@ def test_the_derivative_at_rest_is_finite(hand, hands):
 
 
 def test_known_hands_are_found_from_any_start(hand, hands):
-    """From the three starting gestures, without a first guess, where the evidence is exact and said to be so."""
+    """From the three starting gestures, without an initial guess, for exact evidence with small deviations."""
     exact = Residuals(hand, Deviations(joints_2d=0.003, directions=0.05, joints_3d=0.002))
     found, _ = fit(exact, evidence_of(hand, hands, measured=True))
     error = np.linalg.norm(Chain(hand).joints(found) - Chain(hand).joints(hands), axis=-1).mean(axis=1)

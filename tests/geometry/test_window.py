@@ -1,4 +1,4 @@
-"""One window for all: NumPy, its twin in a graph, what the pipeline does with labels, and the ways back."""
+"""All windows agree: NumPy, its TensorFlow twin, the pipeline's transformation of labels, and the inverse mappings."""
 
 import math
 
@@ -24,7 +24,7 @@ def random_windows(rng, count):
 
 
 def test_box_to_window_closed_form():
-    """The box (100, 50, 80, 60) is looked at from its middle (140, 80), SCALE times its longer side wide."""
+    """The window of the box (100, 50, 80, 60) has the centre (140, 80) and a side of SCALE times the longer side."""
     window = around_box((100, 50, 80, 60), SIZE)
     assert (window.centre, window.side) == ((140, 80), SCALE * 80)
     np.testing.assert_allclose(window.to_crop(np.array([140.0, 80.0])), [(SIZE - 1) / 2] * 2)
@@ -64,7 +64,7 @@ def test_the_twin_agrees(rng):
 
 
 def records(rng, count):
-    """Hands of a real camera in the pipeline's form."""
+    """Hands seen by a real camera, in the pipeline's format."""
     joints = rng.normal(0, 0.05, (count, NUM_JOINTS, 3)) + [0.1, -0.05, 0.7]
     camera = np.array([[500.0, 0, 300], [0, 500, 220], [0, 0, 1]])
     ones = tf.ones([count, NUM_JOINTS])
@@ -85,7 +85,7 @@ def records(rng, count):
 
 
 def test_the_pipeline_cuts_the_same_window_and_3d_comes_back(rng):
-    """Evaluation's crop is the runtime's; the runtime's way back undoes what the pipeline does to 3D labels."""
+    """Evaluation and runtime cut the same crop; the runtime's inverse undoes the pipeline's change of 3D labels."""
     batch, joints, camera = records(rng, 6)
     placed = place(batch, SIZE)
     for k in range(6):
@@ -96,7 +96,7 @@ def test_the_pipeline_cuts_the_same_window_and_3d_comes_back(rng):
 
 
 def test_3d_of_turned_and_mirrored_windows(rng):
-    """The crop's virtual camera and the real one see the same pixels; the way back keeps the hand's shape."""
+    """The virtual and the real camera project to the same pixels; the inverse preserves the hand's shape."""
     camera = np.array([[500.0, 0, 300], [0, 500, 220], [0, 0, 1]])
     hand = rng.normal(0, 0.03, (NUM_JOINTS, 3)) + [0, 0, 0.6]
     for _, window in random_windows(rng, 20):
@@ -147,7 +147,7 @@ def test_a_wrist_beside_the_middle_keeps_its_pixel():
 
 @pytest.mark.parametrize("mirrored", [False, True])
 def test_a_hand_is_turned_upright_into_the_middle(rng, mirrored):
-    """Whatever window showed it: wrist below the middle finger, the tight box in the middle, 1 / SCALE of the side."""
+    """From any window: wrist below the middle finger, tight box in the middle with 1 / SCALE of the side."""
     for _ in range(20):
         joints = rng.uniform(0, 80, (NUM_JOINTS, 2)) + [200, 100]
         first = around_box(box_of(joints), SIZE, mirrored, rng.uniform(-3, 3))

@@ -13,7 +13,7 @@ from hiu_tf.hand.model import mirror_hand, mirror_rotations
 
 
 def reference(hand, shape, pose, rotation, translation):
-    """SMPL-style skinning, one hand, one joint after the other, float64."""
+    """Plain implementation of SMPL-style skinning for one hand, joint by joint, float64."""
     vertices = hand.vertices.astype(np.float64) + hand.shape_directions.astype(np.float64) @ shape
     joints = hand.joint_regressor.astype(np.float64) @ vertices
     local = Rotation.from_rotvec(pose).as_matrix()
@@ -167,7 +167,7 @@ def test_mirroring_twice_is_nothing(hand):
 
 
 def test_exports_of_the_layer_say_the_same(hand, rng, tmp_path):
-    """SavedModel with a free batch, TFLite with built-in operations alone."""
+    """SavedModel with any batch size, TFLite with built-in operations alone."""
     module = tf.Module()
     names = (keys.SHAPE, keys.POSE, keys.ROTATION, keys.TRANSLATION)
     specs = [tf.TensorSpec([None, *size], name=name) for size, name in zip(((10,), (15, 3), (3,), (3,)), names)]

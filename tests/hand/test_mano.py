@@ -1,4 +1,4 @@
-"""MANO files: read without chumpy, checked, mended, refused. The files are made here, in MANO's layout."""
+"""MANO files are read without chumpy, checked, repaired or refused. The tests write files in MANO's layout."""
 
 import dataclasses
 import io
@@ -19,7 +19,7 @@ from hiu_tf.programs.convert_mano import main as convert_mano
 
 
 class Reduced:
-    """Is pickled as a call of `function`."""
+    """An object that is pickled as a call of `function`."""
 
     def __init__(self, function, *arguments):
         self.call = function, arguments
@@ -56,7 +56,7 @@ def with_state(cls, **state):
 
 
 def open_tube():
-    """778 vertices and 1538 faces with a boundary of 16 edges: MANO's topology, the shape of a mitten."""
+    """A mesh of 778 vertices and 1538 faces with a boundary of 16 edges, as in MANO, in the shape of a mitten."""
     rng = np.random.default_rng(3)
     turn = np.arange(16) * (2 * np.pi / 16)
     circle = np.stack([np.cos(turn), np.sin(turn)], axis=1)
@@ -75,7 +75,7 @@ def open_tube():
 
 
 def mano_arrays(left=False):
-    """A model with MANO's keys, shapes and conventions, and values of our own."""
+    """A model with MANO's keys, shapes and conventions, but our own values."""
     rng = np.random.default_rng(4)
     vertices, faces = open_tube()
     flip = np.array([-1.0 if left else 1.0, 1, 1])
@@ -110,7 +110,7 @@ def mano_arrays(left=False):
 
 
 def write(path, arrays, **changes):
-    """As the release is: protocol 2, shapedirs in chumpy, the regressor sparse."""
+    """Writes a file as in the release: protocol 2, shapedirs as chumpy object, sparse regressor."""
     arrays = arrays | changes
     with python2_packages() as classes:
         if isinstance(arrays.get("shapedirs"), np.ndarray):

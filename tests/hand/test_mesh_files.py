@@ -1,4 +1,4 @@
-"""Mesh files, read back by other libraries and posed by the rules of their format."""
+"""Mesh files are read by other libraries and posed by the rules of their format."""
 
 import dataclasses
 import json
@@ -90,7 +90,7 @@ def test_a_left_prediction_becomes_a_left_hand(hand, rng, tmp_path):
 
 
 def test_what_hiu_predict_writes_becomes_a_mesh(tmp_path):
-    """The program reads the very file; its mesh has the size of the one that `hiu predict` wrote beside it."""
+    """The program reads the JSON of `hiu predict`; its mesh has the size of the one in the OBJ beside it."""
     cv2.imwrite(str(tmp_path / "a.png"), np.full((90, 120, 3), 120, np.uint8))
     out = tmp_path / "out"
     assert hiu(["predict", str(tmp_path / "a.png"), "--box", "20,20,60,60", "--out", str(out), "--no-fit"]) == 0

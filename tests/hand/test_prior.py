@@ -1,4 +1,4 @@
-"""The pose prior against SciPy's normal distribution and against what hands can do."""
+"""The pose prior against SciPy's normal distribution, and for possible and impossible poses."""
 
 import numpy as np
 import tensorflow as tf

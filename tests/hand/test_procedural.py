@@ -49,7 +49,7 @@ def test_fingers_bend_towards_the_palm_and_the_thumb_stands_apart(hand):
 
 
 def crossings(vertices, faces):
-    """Number of edges that pierce a face which they share no vertex with."""
+    """Number of edges that pierce a face with which they share no vertex."""
     corners = vertices[faces].astype(np.float64)
     centres = corners.mean(axis=1)
     radius = np.linalg.norm(corners - centres[:, None], axis=-1).max(axis=1)
@@ -78,7 +78,7 @@ def test_the_skin_does_not_cut_itself_at_rest(hand):
 
 
 def test_faces_stay_outside_in_natural_poses(hand):
-    """Of 1,000 sampled poses, less than 1% of the faces turn over against the bones that carry them."""
+    """In 1,000 sampled poses, less than 1% of the faces flip their orientation relative to their bones."""
     generator = np.random.default_rng(8)
     pose = np.stack([poses.sample_pose(generator) for _ in range(1000)]).astype(np.float32)
     rest = np.cross(*(hand.vertices[hand.faces[:, k]] - hand.vertices[hand.faces[:, 0]] for k in (1, 2)))
@@ -96,7 +96,7 @@ def test_faces_stay_outside_in_natural_poses(hand):
 
 
 def test_bent_fingers_keep_their_volume(hand):
-    """Pose blend shapes give back what linear skinning loses: all gestures within 2% of the volume at rest."""
+    """Pose blend shapes restore the volume lost by linear skinning: all gestures within 2% of the volume at rest."""
     linear = dataclasses.replace(hand, pose_directions=np.zeros_like(hand.pose_directions))
 
     def volume(model, gesture):

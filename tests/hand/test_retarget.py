@@ -16,7 +16,7 @@ from hiu_tf.hand.retarget import retarget
 
 @pytest.fixture(scope="module")
 def other(hand):
-    """Our hand, baked into another rest pose and turned: a model whose theta means something else."""
+    """Our hand with another rest pose and orientation: a model in which the same theta gives another pose."""
     rest = 0.5 * poses.gesture_pose("relaxed").astype(np.float32)[None]
     turn, zeros = np.array([[0.2, -0.5, 0.3]], np.float32), np.zeros((1, 10), np.float32)
     posed = pose_hand(hand, zeros, rest, turn, np.array([[0.01, 0.02, 0.0]], np.float32), bone_transforms=True)

@@ -29,7 +29,7 @@ def test_each_mesh_and_each_threshold_has_its_own_score():
 
 
 def test_a_single_near_vertex_of_many_counts():
-    """No share is so small that it is taken for none."""
+    """Small shares are not rounded to 0."""
     predicted = np.full((1, 2000, 3), 9.0)
     predicted[0, 0] = 0
     np.testing.assert_allclose(f_scores(predicted, ORIGIN, (1.0,)), [[2 * 0.0005 / 1.0005]], rtol=1e-12)

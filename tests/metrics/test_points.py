@@ -29,7 +29,7 @@ def test_auc_by_hand():
 
 
 def test_auc_is_the_mean_over_joints_of_what_is_labelled():
-    """A joint with 3 errors weighs what one with a single error weighs, one without any weighs nothing."""
+    """A joint with 3 errors has the same weight as one with a single error; a joint without errors has none."""
     errors = np.array([[0.0, 9, np.nan], [0, np.nan, np.nan], [0, np.nan, np.nan]])
     assert pck_auc(errors, 0, 2, 3) == pytest.approx(0.5, rel=1e-12)
     assert np.isnan(pck_auc(errors[:, 2:], 0, 2, 3))

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 against the PyTorch original, and a reader of weight files that runs nothing."""
+"""EfficientNet-Lite0 against the PyTorch original, and the reader of weight files, which executes no code."""
 
 import io
 import pickle
@@ -64,7 +64,7 @@ def test_outputs_equal_the_originals(network):
 
 @needs_weights
 def test_every_array_of_the_body_finds_its_layer(network):
-    """All but the original's head, which nobody uses; nothing is taken twice."""
+    """All arrays except the original's head, which is not used, are loaded exactly once."""
     from hiu_tf.models.efficientnet import _original
 
     own = [layer for layer in network.layers if "_lite0_" in layer.name and layer.weights]

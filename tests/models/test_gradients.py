@@ -1,4 +1,4 @@
-"""A new network can learn at any depth: gradients of alike size in every part, and losses that fall in every stack."""
+"""An untrained network can learn at any depth: similar gradient norms in all parts, falling losses in all stacks."""
 
 import numpy as np
 import pytest
@@ -20,9 +20,9 @@ from hiu_tf.training.trainer import HIUTrainer
 from pipelines.targets import targets
 
 SIZE, BATCH, STEPS = 64, 4, 30
-#: Largest over smallest gradient norm of the parts of a new network.
+#: Limit of the ratio between the largest and the smallest gradient norm of the parts of an untrained network.
 SPREAD = 200
-#: What is left of each loss after STEPS steps on one batch, in every stack. Sparse maps fall last.
+#: Maximum share of each loss left after STEPS steps on one batch, in every stack. Losses of sparse maps fall last.
 LEFT = {"mask": 0.75, "joints_2d": 0.6, "bone_direction": 0.5, "joints_3d": 0.6}
 LOSSES = LossConfig(
     {"ssl_mask": 0.0, "ssl_joints": 0.0, "silhouette": 0.0, "joints_3d": 30.0, "pose_prior": 0.1, "shape_prior": 0.1}
@@ -31,7 +31,7 @@ TRAINING = TrainConfig(batch_size=BATCH, learning_rate=1e-3, warmup_steps=5)
 
 
 def batch(rng):
-    """Discs where hands are, with all labels of posed hands."""
+    """Pictures with discs in place of hands, with all labels of posed hands."""
     hand = procedural_hand()
     pose = tf.constant(rng.normal(0, 0.3, (BATCH, 15, 3)), tf.float32)
     view = tf.constant(REFERENCE_VIEW + rng.normal(0, 0.3, (BATCH, 3)), tf.float32)

@@ -49,7 +49,7 @@ def conv(inputs, outputs, size):
 
 
 def resnet_body(inputs, channels, repetitions):
-    """Parameters of conv2_x..conv5_x by the textbook."""
+    """Parameters of conv2_x..conv5_x, counted by hand."""
     total = 0
     for width, count in zip(channels, repetitions):
         for _ in range(count):
@@ -184,7 +184,7 @@ def test_phone_presets_keep_their_budgets():
 
 
 def test_stacks_add_up():
-    """From the second stack on each costs the same: the pinned series is a straight line."""
+    """From the second on, every stack costs the same: the stored costs are linear in the number of stacks."""
     by_stacks = {1: "hiu_1stack", 2: "hiu_2stack", 4: "hiu_4stack", 8: "hiu_8stack"}
     step = COSTS["hiu_2stack"].macs - COSTS["hiu_1stack"].macs
     for stacks, name in by_stacks.items():
@@ -229,7 +229,7 @@ def test_inference_needs_no_pof_head():
 
 
 def test_the_encoder_starts_from_resnet50(tmp_path):
-    """keras.applications' network with random weights stands in for ImageNet's; the body gives its feature maps."""
+    """keras.applications' network with random weights replaces ImageNet's; the encoder gives the same feature maps."""
     keras.utils.set_random_seed(5)
     original = keras.applications.ResNet50(include_top=False, weights=None, input_shape=(64, 64, 3))
     original.save_weights(str(tmp_path / "notop.h5"))

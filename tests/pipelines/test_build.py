@@ -1,4 +1,4 @@
-"""The whole input path: what comes out, and that a hidden label has no influence."""
+"""The whole input pipeline: its output, and that a hidden label has no influence."""
 
 import dataclasses
 from collections import Counter
@@ -46,7 +46,7 @@ def test_equal_seeds_equal_batches(rendered_records):
 
 
 def test_a_later_start_goes_on_with_what_would_have_come(rendered_records):
-    """In the middle of an epoch, pictures and augmentation alike."""
+    """A later start in the middle of an epoch gives the same pictures and augmentation."""
     whole = list(training_data(recipe(), rendered_records, 64).take(6).as_numpy_iterator())
     rest = list(training_data(recipe(), rendered_records, 64, start=4).take(2).as_numpy_iterator())
     for (image, targets), (image_again, targets_again) in zip(whole[4:], rest):
@@ -145,7 +145,7 @@ def trainer(tiny_network, hand):
 
 @pytest.mark.parametrize("labels", HIDDEN, ids="+".join)
 def test_a_label_hidden_by_the_recipe_changes_no_gradient(labels, rendered_records, trainer):
-    """From the record through augmentation and targets to the gradient of every weight."""
+    """Through the whole path from the record to the gradient of every weight."""
     hidden = recipe(**dict.fromkeys(labels, 0.0))
     image, targets = next(iter(training_data(hidden, rendered_records, 64)))
     total, found = gradient(HIDDEN[labels], targets, image, trainer)
@@ -155,7 +155,7 @@ def test_a_label_hidden_by_the_recipe_changes_no_gradient(labels, rendered_recor
 
 @pytest.mark.parametrize("label", ["joints_2d", "joints_3d", "mask", "ssl"])
 def test_a_set_without_a_label_does_not_change_the_gradient_of_the_others(label, rendered_records, trainer):
-    """Two sets in one batch: what is in the pictures' labels of the one that hides them does not matter."""
+    """Two sets in one batch: the hidden labels of one of them may have any value."""
     sets = {"with": DataConfig(path="synthetic"), "without": DataConfig(path="synthetic", **{label: 0.0})}
     mix = Recipe(model="tiny", data=sets, train=dataclasses.replace(TRAIN, batch_size=8, seed=3))
     image, targets = next(iter(training_data(mix, rendered_records, 64)))

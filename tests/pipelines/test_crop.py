@@ -1,4 +1,4 @@
-"""Geometry moves everything together; mirroring; what may not change does not."""
+"""Geometric augmentation transforms everything consistently; mirroring; invariants."""
 
 import numpy as np
 import pytest
@@ -64,7 +64,7 @@ def test_projection_and_augmentation_commute(records, side):
 
 
 def test_pof_follows_the_moved_joints(records):
-    """The fields of a turned crop are the turned fields: (u_x, u_y) along the moved bones, w_z of the moved 3D."""
+    """Fields of a rotated crop: (u_x, u_y) follow the transformed bones, w_z the transformed 3D joints."""
     placed = place(records, SIZE, STRONG, tf.constant([2, 5], tf.int64))
     found = pof.directions(placed[keys.JOINTS_2D], placed[keys.JOINTS_3D]).numpy()
     before = records[keys.JOINTS_2D].numpy()

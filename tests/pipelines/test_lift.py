@@ -1,4 +1,4 @@
-"""3D without a camera gets one that fits its 2D labels."""
+"""3D labels without a camera get a camera that fits the 2D labels."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from pipelines.lift import lift, orthographic_fit
 
 @pytest.fixture
 def hand(rng):
-    """World joints, and how a scaled orthographic camera of 800 pixels a metre sees them."""
+    """World joints, and their projection by a scaled orthographic camera (800 pixels per metre)."""
     world = rng.normal(0, 0.04, (21, 3))
     return world, 800 * world[:, :2] + [300, 200]
 

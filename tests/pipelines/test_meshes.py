@@ -29,7 +29,7 @@ def without_mesh(sample):
 
 
 def mirrored(sample):
-    """The same picture of a left hand."""
+    """The mirrored sample, a left hand."""
     picture = cv2.imdecode(np.frombuffer(sample.image, np.uint8), cv2.IMREAD_COLOR)[:, ::-1]
     flat, camera = sample.joints_2d.copy(), sample.intrinsics.copy()
     flat[:, 0], camera[0, 2] = sample.width - 1 - flat[:, 0], sample.width - 1 - camera[0, 2]
@@ -97,7 +97,7 @@ def test_a_record_is_the_sample_that_it_was_written_from(samples, tmp_path):
 
 @pytest.mark.parametrize("side", ["right", "left"])
 def test_parameters_move_with_the_crop(samples, tmp_path, side):
-    """Posing the hand by the moved labels gives the moved mesh."""
+    """Posing the hand with the transformed parameters gives the transformed mesh."""
     chosen = [mirrored(sample) if side == "left" else sample for sample in samples]
     fits = fit_samples([without_mesh(sample) for sample in chosen], procedural_hand())
     records = write(tmp_path, [fit.sample for fit in fits])

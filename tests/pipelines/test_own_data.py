@@ -1,4 +1,4 @@
-"""A small data set written in exactly the format, with its traps."""
+"""The reader on a small data set in the exact format, with its pitfalls."""
 
 import json
 
@@ -20,7 +20,7 @@ def read(folder, split="train"):
 
 
 def write_set(folder, pictures, **annotation):
-    """One annotation per picture; key points on a diagonal."""
+    """Writes a set with one annotation per picture and key points on a diagonal."""
     (folder / "images").mkdir(parents=True)
     images, annotations = [], []
     for number, picture in enumerate(pictures):
@@ -76,7 +76,7 @@ def test_mask_and_unknown_side(tmp_path, picture):
 
 
 def test_exif_rotation_is_applied(tmp_path, rng):
-    """A picture that is stored lying comes out upright, without the note that would turn it again."""
+    """A picture stored on its side becomes upright, without the EXIF field that would rotate it again."""
     upright = np.zeros((60, 40, 3), np.uint8)
     upright[:10] = 255
     folder = write_set(tmp_path / "mine", [upright])

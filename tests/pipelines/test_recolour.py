@@ -1,4 +1,4 @@
-"""Each change of colours against TensorFlow's own or a closed form; labels and masks stay."""
+"""Each colour augmentation against TensorFlow's or a closed form; labels and masks stay unchanged."""
 
 import dataclasses
 
@@ -132,7 +132,7 @@ def test_cut_out_is_one_grey_square(image):
 
 @pytest.mark.parametrize("grey", range(3))
 def test_grey_pictures_stay_grey(grey):
-    """No change of colour invents colour, but for brightness alone, which is equal in all channels."""
+    """Grey pictures stay grey under every augmentation: brightness changes all channels equally."""
     same = tf.fill([4, 8, 8, 3], 0.25 * (grey + 1))
     found = ops.change_colours(same, only(hue=0.3, saturation=0.5, contrast=0.3, brightness=0.1), SEED)
     assert np.ptp(found, axis=-1).max() < 1e-5

@@ -21,7 +21,7 @@ def outcomes(samples):
 
 
 def rows(path):
-    """One dictionary for each record of a shard."""
+    """Reads a shard: one dictionary per record."""
     return tf.data.TFRecordDataset(str(path)).batch(100).map(lambda batch: parse(batch, mesh=True)).unbatch()
 
 
@@ -57,7 +57,7 @@ def test_rendering_is_reproducible(samples):
 
 
 def test_the_mask_covers_the_hand(samples):
-    """Every vertex that is in the picture lies on the mask, but for occluders and outlines."""
+    """Every vertex inside the picture lies on the mask, except at occluders and outlines."""
     for sample in samples:
         mask = tf.io.decode_png(sample.mask).numpy()[..., 0]
         pixels = sample.vertices @ sample.intrinsics.T
@@ -156,7 +156,7 @@ def test_a_synthetic_source_is_a_number():
 
 
 def test_labels_that_do_not_fit_are_named(samples):
-    """The traps that a contact sheet or --check must catch: wrong K, millimetres, an order from the tips."""
+    """Errors that a contact sheet or --check must reveal: wrong K, millimetres, key points in reverse order."""
     good = samples[0]
     assert camera_errors(good) == []
     moved = dataclasses.replace(good, intrinsics=good.intrinsics + np.float32([[0, 0, 9], [0, 0, 0], [0, 0, 0]]))

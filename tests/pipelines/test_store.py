@@ -1,4 +1,4 @@
-"""From a picture file to what is stored of it."""
+"""From a picture file to the stored sample."""
 
 import cv2
 import numpy as np
@@ -21,7 +21,7 @@ def mask_of(sample):
 
 
 def test_above_127_is_hand(tmp_path, rng):
-    """JPEG masks have values of all kinds beside their edges."""
+    """JPEG masks have intermediate values at their edges."""
     formats.save(tmp_path / "a.png", formats.noise(rng, 256, 40))
     sample = store(tmp_path / "a.png", np.tile(np.arange(256, dtype=np.uint8), (40, 1)), **labels())
     np.testing.assert_array_equal(mask_of(sample), np.tile(np.repeat([0, 255], 128), (40, 1)))

@@ -1,4 +1,4 @@
-"""The grid of experiments on a tiny network: what is kept, what is measured again, what is refused."""
+"""The grid of experiments on a tiny network: results that are kept, evaluated again, or refused."""
 
 import json
 
@@ -55,7 +55,7 @@ def test_another_recipe_is_refused(grid):
 
 
 def test_other_samples_are_measured_anew(grid):
-    """The run is kept, its metrics are not."""
+    """The run is kept, but evaluated again."""
     folder, arguments = grid
     other = folder / "half.yaml"
     other.write_text((folder / "grid.yaml").read_text() + "fold: [0.0, 0.9]\n")

@@ -29,7 +29,7 @@ MODEL = str(Path(__file__).parents[2] / "savedmodels/hiu_mobile")
 
 @pytest.fixture(scope="module")
 def outputs(rendered_records, tmp_path_factory):
-    """A model measured with everything that the program writes."""
+    """All files that the program writes for a model."""
     folder = tmp_path_factory.mktemp("evaluation") / "made" / "for it"
     files = [part for kind in ("json", "csv", "html") for part in (f"--{kind}", str(folder / f"out.{kind}"))]
     arguments = ["--data", str(rendered_records), "--protocols", "zhou,nsrm", "--corrupt", "dark", *files]
@@ -38,7 +38,7 @@ def outputs(rendered_records, tmp_path_factory):
 
 
 def test_metrics_are_those_of_the_samples(outputs):
-    """The CSV's columns average to the JSON's metrics where all samples have all labels."""
+    """The means of the CSV's columns equal the JSON's metrics if all samples have all labels."""
     content = json.loads((outputs / "out.json").read_text())
     clean, dark = content["results"]["synthetic"].values()
     rows = list(csv.DictReader((outputs / "out.csv").read_text().splitlines()))
@@ -113,7 +113,7 @@ def freihand(tmp_path_factory):
 
 
 def test_predictions_for_freihands_server(freihand, tmp_path):
-    """A network with a MANO-shaped hand: every bone has the given length, the script's own reader takes the file."""
+    """For a hand with MANO's shapes: predictions have the given bone length, and the official format is readable."""
     hand, _ = read_mano(write(tmp_path / "MANO_RIGHT.pkl", mano_arrays()))
     module = HIUModule(build_hiu(model_config("tiny")), hand)
     export_tflite(module, tmp_path / "tiny_float32.tflite", "float32")
@@ -167,7 +167,7 @@ def test_random_weights_are_the_same_ones_every_time(hand, rng):
 
 
 def test_the_product_is_measured_on_whole_pictures(rendered_records, tmp_path, capsys):
-    """Told box and side, upright hands give what their crops give; every row has every 2D metric."""
+    """Given box and side, upright hands have the same metrics as their crops; every row has every 2D metric."""
     common = ["--data", str(rendered_records), "--model", f"{MODEL}/hiu_mobile_float16.tflite", "--json"]
     assert main([*common, str(tmp_path / "product.json"), "--through", "predict"]) == 0
     assert "side said rightly" in capsys.readouterr().out

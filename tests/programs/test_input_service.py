@@ -1,4 +1,4 @@
-"""The tf.data service for real: a dispatcher and two workers as processes of their own, on loopback."""
+"""A real tf.data service: a dispatcher and two workers in separate processes, on loopback."""
 
 import dataclasses
 import subprocess

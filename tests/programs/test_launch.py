@@ -1,4 +1,4 @@
-"""The launcher: which ends are worth another try, and that no worker outlives it."""
+"""The launcher: which exit codes lead to a restart, and that no worker outlives it."""
 
 import os
 import signal
@@ -39,7 +39,7 @@ def test_who_is_started_again(programs, codes, again):
 
 
 def test_a_mistake_is_said_once(tmp_path):
-    """Both workers refuse the recipe; nobody starts them again."""
+    """Both workers refuse the recipe and are not restarted."""
     arguments = ["--recipe", "none.yaml", "--data", str(tmp_path), "--out", str(tmp_path / "run")]
     command = [sys.executable, "-m", "hiu_tf.programs.launch", "--workers", "2", "--", *arguments]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -49,7 +49,7 @@ def test_a_mistake_is_said_once(tmp_path):
 
 
 def test_no_worker_outlives_it(tmp_path):
-    """SIGTERM ends the launcher and whom it has started, even before they have begun."""
+    """SIGTERM ends the launcher and all its workers, even before they have started training."""
     arguments = ["--recipe", str(RECIPES / "quickstart.yaml"), "--data", str(tmp_path), "--out", str(tmp_path / "r")]
     command = [sys.executable, "-m", "hiu_tf.programs.launch", "--workers", "2", "--", *arguments]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

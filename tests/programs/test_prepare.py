@@ -1,4 +1,4 @@
-"""The program that writes records: interrupted, parallel, on bad data, and what it says."""
+"""The program that writes records: interruptions, parallel work, bad data, and messages."""
 
 import json
 import os

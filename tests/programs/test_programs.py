@@ -1,4 +1,4 @@
-"""The programs' doors: help that teaches, mistakes that end in one line, and the chain from data to model."""
+"""The programs: their help, one-line errors, and the whole way from data to model."""
 
 import importlib
 import json
@@ -120,7 +120,7 @@ def test_int8_needs_as_many_pictures_as_a_batch(capsys):
 
 
 def test_what_differs_too_much_is_not_published(rendered_records, tmp_path, monkeypatch):
-    """Neither the SavedModel that a server would take nor any other file; what was there stays."""
+    """Neither the SavedModel nor any other file is published; existing files stay."""
     from hiu_tf.config.presets import model_config
     from hiu_tf.exporting.run import export
     from hiu_tf.exporting.targets import TARGETS

@@ -1,4 +1,4 @@
-"""One test class for both rasterisers, and the silhouette's gradient."""
+"""Tests of both rasterisers, and of the silhouette's gradient."""
 
 import numpy as np
 import pytest
@@ -82,7 +82,7 @@ def test_unknown_backend_is_refused():
 
 
 def test_silhouette_gradient_is_the_slope_of_the_area(hand, posed):
-    """The analytic gradient leaves out what happens inside the outline: between 0.6 and 1.2 of the slope."""
+    """The analytic gradient ignores changes inside the outline: it is between 0.6 and 1.2 of the slope."""
     camera = virtual_intrinsics(SIZE)
     centre = tf.reduce_mean(posed, axis=1, keepdims=True)
     centre = centre * [1.0, 1.0, 0.0] + [0.0, 0.0, 0.6]
@@ -100,7 +100,7 @@ def test_silhouette_gradient_is_the_slope_of_the_area(hand, posed):
 
 
 def test_silhouette_equals_rasterize_then_splat(hand, posed):
-    """tensorflow-graphics' own differentiable renderer, one layer: the same alpha, the same gradient."""
+    """tensorflow-graphics' differentiable renderer with one layer gives the same alpha and gradient."""
     camera = virtual_intrinsics(SIZE)
     upstream = tf.random.stateless_normal([3, SIZE, SIZE], [1, 2])
     found = []
@@ -161,7 +161,7 @@ def test_blurred_masks_pull_together_what_does_not_touch():
 
 
 def test_an_open_wrist_is_capped(hand, posed):
-    """Without the faces of the wrist's cap, as MANO is: seen from the arm, the hole would show."""
+    """For a hand without the faces of the wrist's cap, as in MANO; the hole would be visible from the arm."""
     cap = (hand.vertices[hand.faces, 0] > hand.vertices[:, 0].max() - 0.002).all(axis=1)
     opened = hand.faces[~cap]
     closed = close_holes(opened)

@@ -1,4 +1,4 @@
-"""All hands of pictures and clips, through the shipped networks, on rendered hands that are set before a plain wall."""
+"""All hands of pictures and clips by the shipped networks, on rendered hands in front of a plain wall."""
 
 import json
 from pathlib import Path
@@ -38,7 +38,7 @@ def hands():
 
 
 def paste(canvas, hand, corner, side, mirrored=False):
-    """The hand's picture, `side` pixels wide, before the canvas; returns its box."""
+    """Pastes the hand's picture, `side` pixels wide, onto the canvas. Returns its box."""
     picture, mask, joints = hand
     scale = side / picture.shape[1]
     picture, mask = cv2.resize(picture, (side, side)), cv2.resize(mask, (side, side))[..., None] / 255.0
@@ -61,7 +61,7 @@ def wall():
 
 
 def best_pair(predictor, hands):
-    """Two hands that the shipped network finds, one of them mirrored."""
+    """Two hands that the shipped detector finds, one of them mirrored."""
     for first in hands:
         for second in hands:
             canvas = wall()
@@ -89,7 +89,7 @@ def test_where_there_is_no_hand_none_is_found(predictor):
 
 
 def test_the_packages_own_door(hands, tmp_path):
-    """What README's first lines say: no paths of modules, no model to name, a file's name for the picture."""
+    """As in README's first lines: no module paths, no model name, a file name for the picture."""
     import hiu_tf
 
     assert {"Predictor", "Tracker", "read_picture"} <= set(dir(hiu_tf))
@@ -104,7 +104,7 @@ def test_the_packages_own_door(hands, tmp_path):
 
 
 def test_windows_of_a_hand_turn_its_fingers_up(predictor):
-    """Whichever way it points, and for both sides, the window's crop shows its direction upwards."""
+    """For any direction and both sides, the hand points upwards in the crop."""
     for angle in np.linspace(-3, 3, 7):
         direction = np.array([np.cos(angle), np.sin(angle)])
         for window in predictor.windows(Found((100, 80, 60, 40), direction, 0.5, 1.0)):
@@ -125,7 +125,7 @@ def test_tiles_cover_the_picture(shape):
 
 
 def test_a_closer_look_finds_small_hands(predictor, hands):
-    """A hand of a thirtieth of the picture is found by its parts alone, at its place."""
+    """A hand of a thirtieth of the picture's size is found only with tiles, at the right place."""
     finds = []
     for hand in hands[:6]:
         canvas = np.kron(wall(), np.ones((5, 5, 1), np.uint8))
@@ -143,7 +143,7 @@ def test_a_hand_model_is_no_detector():
 
 
 def test_a_stream_is_read_to_its_end(hands, tmp_path, capsys):
-    """A clip that a server on this machine sends; its results bear a name without user and password."""
+    """A clip sent by a server on this machine; the names of its results have no user and password."""
     import functools
     import threading
     from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -183,7 +183,7 @@ def test_a_bad_detector_is_refused_before_the_first_picture(given, words, tmp_pa
 
 
 def test_a_tracker_takes_what_the_predictor_takes(predictor, hands):
-    """K as a list, as the command line has it; a bad one, and a side that there is not, are refused in words."""
+    """K as a list, as from the command line. A bad K and an unknown side are refused with a clear message."""
     canvas, _ = best_pair(predictor, hands)
     K = [[500.0, 0, 320], [0, 500, 160], [0, 0, 1]]
     assert {hand.frame for _, hand in Tracker(predictor, K=K)(canvas)} == {"camera"}
@@ -193,7 +193,7 @@ def test_a_tracker_takes_what_the_predictor_takes(predictor, hands):
 
 
 def test_hands_keep_their_numbers(predictor, hands):
-    """Two hands walk through a clip; each keeps number and side, none is born of nothing."""
+    """Two hands move through a clip; each keeps its number and side, and no other hands appear."""
     canvas, _ = best_pair(predictor, hands)
     follow, seen = Tracker(predictor), []
     for shift in range(0, 36, 3):

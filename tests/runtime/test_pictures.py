@@ -1,4 +1,4 @@
-"""Picture files that are huge, cut off, turned, of other depths, ours, or named in bytes that are no text."""
+"""Picture files that are huge, truncated, rotated, of other bit depths, our own, or have names that are not text."""
 
 import io
 import os
@@ -59,7 +59,7 @@ def test_exif_rotation_16_bits_grey_and_palette(picture):
 
 @pytest.mark.parametrize("size", [(50_000, 50_000), (40_000, 2)])
 def test_too_large_is_refused_before_it_is_decoded(size):
-    """The header alone: there are no pixels behind it."""
+    """The file consists of a header without pixels."""
 
     def chunk(name, content):
         return len(content).to_bytes(4, "big") + name + content + zlib.crc32(name + content).to_bytes(4, "big")

@@ -69,7 +69,7 @@ def test_with_K_the_wrist_projects_where_it_is_seen(model, picture, side):
 
 
 def test_K_of_the_crop_changes_nothing(model, picture):
-    """A real camera that is the virtual one gives the same 3D."""
+    """A real camera equal to the virtual one gives the same 3D."""
     predictor = Predictor(model)
     plain = predictor.predict(picture, box=(58, 28, 64 / 1.5, 64 / 1.5), side="right", upright=False)[0]
     scale = plain.crop.side / plain.crop.size
@@ -196,7 +196,7 @@ def test_a_box_that_is_none_is_refused_in_words(box):
 
 
 def test_threads_may_share_a_predictor(model, rng):
-    """Four threads, two hundred pictures: each gets the answer that its picture gets alone."""
+    """Four threads, two hundred pictures: each prediction equals that of its picture alone."""
     predictor = Predictor(model, threads=1)
     pictures = [rng.integers(0, 255, (64, 64, 3), dtype=np.uint8) for _ in range(10)]
     answer = lambda k: predictor.predict(pictures[k % 10], (8, 8, 40, 40), "right")[0].joints_3d
@@ -208,7 +208,7 @@ def test_threads_may_share_a_predictor(model, rng):
 
 @pytest.fixture
 def seen(hand, rng):
-    """What a network would say of a hand: its regressor a little wrong, its heat maps right."""
+    """Simulated outputs of a network: a slightly wrong regressor, correct heat maps."""
     from hiu_tf.fit.chain import Chain, Hands
     from hiu_tf.fit.skin import Skin
     from hiu_tf.geometry.camera import project
@@ -243,7 +243,7 @@ def test_the_fit_moves_the_mesh_onto_the_heat_maps(hand, seen):
     ).mean()
     assert gap(found) < 0.2 * gap(raw)
     assert error(found) < error(raw)
-    # Parameters, joints and mesh still say the same.
+    # Parameters, joints and mesh are still consistent.
     posed = pose_hand(hand, *(found[k][np.newaxis] for k in (keys.SHAPE, keys.POSE, keys.ROTATION, keys.TRANSLATION)))
     np.testing.assert_allclose(posed[keys.VERTICES][0], found[keys.VERTICES], atol=1e-5)
     np.testing.assert_allclose(posed[keys.JOINTS_3D][0], found[keys.JOINTS_3D], atol=1e-5)

@@ -11,7 +11,7 @@ RATE = 25
 
 @pytest.fixture
 def hands(rng, monkeypatch):
-    """A function: centres [T, 2] and noise -> hands of 60 px around them."""
+    """A function (centres [T, 2], noise) -> hands of 60 px around the centres."""
     monkeypatch.setattr(smoothing, "replace", lambda hand, **values: SimpleNamespace(**{**vars(hand), **values}))
     shape = rng.uniform(-30, 30, (21, 2))
 
@@ -32,7 +32,7 @@ def test_a_hand_at_rest_becomes_steadier(hands):
 
 
 def test_a_moving_hand_lags_little(hands):
-    """At two of its own sizes a second, it lies less than a tenth of its size behind at the default strength."""
+    """At a speed of two hand sizes per second, the lag is below a tenth of its size at the default strength."""
     centres = np.stack([100 + 120 / RATE * np.arange(60), np.full(60, 50.0)], axis=1)
     raw = list(hands(centres, 0.0))
     smoothed = list(map(Smoother(RATE, 0.5), raw))

@@ -1,9 +1,9 @@
-"""A stand-in for tensorflow_model_server: the real generated stubs and the REST interface's JSON rules over a SavedModel.
+"""A test double for tensorflow_model_server: serves a SavedModel by the real gRPC stubs and the REST interface's JSON.
 
-It is no TF Serving: one version of one model, no reloading. It loads the model by TensorFlow's v1 loader, as the server
-does, replays warm-up records, and answers errors with the server's codes. Requests are merged, if asked for, by the
-scheduler that TensorFlow and TF Serving share, as a graph's operation instead of around a session. What it cannot show:
-the real server's HTTP layer and its version manager.
+It serves one version of one model and never reloads it. As the server does, it loads the model by TensorFlow's v1
+loader, replays warm-up records, and answers errors with the server's codes. It can batch requests by the scheduler that
+TensorFlow and TF Serving share, as an operation in a graph instead of around a session. It does not cover the real
+server's HTTP layer and version manager.
 
     python -m tests.serving.double savedmodels/hiu_mobile [serving/config/batching.config]
 """
@@ -101,12 +101,12 @@ class Model:
 
 
 class BatchingModel(Model):
-    """Merges requests of the same signature, by a BatchingParameters text file of the server's kit."""
+    """Batches requests of the same signature, with the settings of a BatchingParameters text file."""
 
     def __init__(self, folder: Path, name: str, config: Path):
         parameters = batching_parameters(config)
         loaded = tf.saved_model.load(str(folder / str(newest(folder))))
-        self.loaded = loaded  # its variables live as long as it does
+        self.loaded = loaded  # keeps its variables alive
         self.merged = {name: merging(function, parameters) for name, function in loaded.signatures.items()}
         super().__init__(folder, name)
 
@@ -117,7 +117,7 @@ class BatchingModel(Model):
 
 
 def batching_parameters(path: Path):
-    """A batching config, read by the server's message; tensorflow-serving-api does not bring it."""
+    """Reads a batching config with the server's message type, which tensorflow-serving-api does not include."""
     wrapped = ".google.protobuf.Int64Value"
     kind = message(
         "BatchingParameters", max_batch_size=(wrapped, 1, False), batch_timeout_micros=(wrapped, 2, False),
@@ -127,7 +127,7 @@ def batching_parameters(path: Path):
 
 
 def message(name, **fields):
-    """A message of the server that its Python package leaves out, declared field by field (kind, number, repeated)."""
+    """Declares a message type missing in the server's Python package, by fields (kind, number, repeated)."""
     from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
     file = descriptor_pb2.FileDescriptorProto(name=f"{name}.proto", package=name.lower(), syntax="proto3")
@@ -151,7 +151,7 @@ def message(name, **fields):
 
 
 def merging(function, parameters):
-    """The function, run on merged batches."""
+    """Wraps the function to run on merged batches."""
     inputs, outputs = sorted(function.structured_input_signature[1]), sorted(function.structured_outputs)
 
     @tf.nondifferentiable_batch_function(
@@ -295,7 +295,7 @@ def as_json(value):
 
 
 def start(folder: Path, name: str = "hiu", batching: Path | None = None):
-    """(model, gRPC port, REST port, function that stops both)."""
+    """Starts both servers. Returns (model, gRPC port, REST port, function that stops both)."""
     model = BatchingModel(folder, name, batching) if batching else Model(folder, name)
     server = grpc.server(ThreadPoolExecutor(16), options=[("grpc.max_receive_message_length", -1)])
     servicer = Grpc(model)

@@ -1,4 +1,4 @@
-"""Both clients on the wire against the stand-in (double.py); the kit's files read by the server's own messages."""
+"""Both clients against the test double (double.py); the kit's files are parsed by the server's own message types."""
 
 import http.client
 import json
@@ -88,7 +88,7 @@ def test_warm_up_is_replayed(server):
 
 
 def test_merged_requests_do_not_see_each_other(folder, direct, tmp_path):
-    """Twelve clients at once, a broken picture among them, behind the batching of the kit's own config."""
+    """Twelve concurrent clients, one with a broken picture, with batching by the kit's config."""
     from tests.serving.double import start
 
     write_kit(folder, tmp_path)
@@ -275,14 +275,14 @@ def test_names_that_kubernetes_does_not_take(name, folder, tmp_path):
 @pytest.mark.skipif(not REAL, reason="HIU_SERVER names no real server")
 @pytest.mark.parametrize("signature", sorted(set(INPUTS) - {"tensor"}))
 def test_a_real_server(signature):
-    """The same requests to tensorflow_model_server: broken pictures are told apart, everything is finite."""
+    """The same requests to tensorflow_model_server: broken pictures are reported as invalid, everything is finite."""
     found = connect(REAL).predict(signature, **INPUTS[signature])
     assert found["image_valid"].tolist() == [True, False][: len(found["image_valid"])]
     assert all(np.isfinite(value).all() for value in found.values() if value.dtype != object)
 
 
 def test_hiu_predict_asks_a_server(server, folder, tmp_path):
-    """The whole path of the program, its numbers from the wire."""
+    """The whole program with predictions from the server."""
     import cv2
 
     from hiu_tf.cli import main

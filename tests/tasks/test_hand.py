@@ -1,4 +1,4 @@
-"""Which labels of a hand count, by weights written out by hand."""
+"""Weights of the labels of a hand, against values written by hand."""
 
 import numpy as np
 import tensorflow as tf
@@ -15,7 +15,7 @@ def weights(wrist, thumb4=1.0):
 
 
 def test_joints_in_3d_need_the_wrist():
-    """They are compared from the wrist on: without its label none says anything."""
+    """They are compared relative to the wrist: without its label none of them counts."""
     gt = {keys.JOINTS_3D_WEIGHT: tf.constant(np.concatenate([weights(0.0), weights(1.0, 0.0), weights(0.5)]))}
     found = hand.joints_with_wrist(gt).numpy()
     assert not found[0].any()

@@ -1,4 +1,4 @@
-"""A loss is one function and one line; so is a kind of exported file (docs/architecture.md)."""
+"""A new loss needs one function and one line; so does a new kind of exported file (docs/architecture.md)."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A head that is one file and one key of the recipe trains, is measured, drawn, exported and read back."""
+"""A new head, made of one file and one key of the recipe, is trained, evaluated, drawn, exported and loaded again."""
 
 import json
 
@@ -23,7 +23,7 @@ NAME = "tests.tasks.visibility:VISIBILITY"
 
 @pytest.fixture(scope="module")
 def trained(rendered_records, tmp_path_factory):
-    """A run of the recipe that the documentation shows."""
+    """A run of the recipe shown in the documentation."""
     folder = tmp_path_factory.mktemp("own")
     recipe = {
         "model": "tiny",

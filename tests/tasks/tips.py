@@ -1,4 +1,4 @@
-"""A loss of one's own: the fingertips of the mesh count once more. The example of docs/architecture.md."""
+"""Example of a new loss in docs/architecture.md: an additional loss of the mesh's fingertips."""
 
 from dataclasses import replace
 
@@ -11,7 +11,7 @@ from hiu_tf.tasks.hand import HAND
 
 
 def tips(gt, pred):
-    """Distance of the projected fingertips to the labels, share of the crop, [B, 5]."""
+    """Distance of the projected fingertips to the labels, as a share of the crop, [B, 5]."""
     found, labelled = (
         tf.gather(points, TIPS, axis=1) for points in (pred[keys.JOINTS_2D_PROJECTED], gt[keys.JOINTS_2D])
     )
@@ -19,7 +19,7 @@ def tips(gt, pred):
 
 
 def labelled_tips(gt):
-    """[B, 5]."""
+    """Weights of the fingertips' labels, [B, 5]."""
     return tf.gather(weight_of(keys.JOINTS_2D_WEIGHT)(gt), TIPS, axis=1)
 
 

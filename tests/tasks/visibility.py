@@ -1,4 +1,4 @@
-"""A head of one's own: is each joint seen, or hidden? The example of docs/architecture.md."""
+"""Example of a new head in docs/architecture.md: predicts for each joint whether it is visible."""
 
 from dataclasses import dataclass
 
@@ -30,7 +30,7 @@ def visibility(gt, pred):
 
 
 class Accuracy(tf.keras.metrics.Mean):
-    """Share of the labelled joints that are rightly called seen or hidden."""
+    """Share of the labelled joints whose visibility is predicted correctly."""
 
     def update_state(self, targets, predicted):
         right = (predicted[SEEN] > 0.5) == (targets[keys.VISIBLE] > 0.5)
@@ -39,7 +39,7 @@ class Accuracy(tf.keras.metrics.Mean):
 
 @dataclass(frozen=True)
 class Share(Metric):
-    """The same for the tables."""
+    """The same metric for the tables of hiu evaluate."""
 
     higher_is_better = True
     unit = "0..1"

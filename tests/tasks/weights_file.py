@@ -1,4 +1,4 @@
-"""A kind of file of one's own: the weights as NumPy arrays. The example of docs/architecture.md."""
+"""Example of a new kind of exported file in docs/architecture.md: the weights as NumPy arrays."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from hiu_tf.models.hiu import build_hiu
 
 
 def write(module, folder, card, options):
-    """The variables of the network's last stack, in order."""
+    """Writes the variables of the network's last stack, in order."""
     del options
     path = folder / f"{card['name']}.npz"
     np.savez(path, *(variable.numpy() for variable in module.weights))
@@ -18,7 +18,7 @@ def write(module, folder, card, options):
 
 
 def read(path):
-    """The network with these weights."""
+    """Builds a network with these weights and returns its predictor."""
     network = build_hiu(model_config(path.stem))
     with np.load(path) as arrays:
         network.set_weights(list(arrays.values()))

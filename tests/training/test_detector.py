@@ -1,4 +1,4 @@
-"""The detector learns, goes on after an interruption, and is exported as it is."""
+"""The detector learns, resumes after an interruption, and its exported file gives the same predictions."""
 
 from dataclasses import replace
 
@@ -29,7 +29,7 @@ def recipe(steps):
 
 
 def batches(start):
-    """The same picture of two patches for ever."""
+    """Endless batches of the same picture with two patches."""
     del start
     picture = np.full((SIZE, SIZE, 3), 0.2, np.float32)
     for x, y, w, h, *_ in HANDS.astype(int):
@@ -39,7 +39,7 @@ def batches(start):
 
 
 def numpy_losses(targets, maps):
-    """The formulas in float64, for one picture."""
+    """The losses of one picture, computed in NumPy in float64."""
     t, m = {k: v.astype(np.float64) for k, v in targets.items()}, maps.astype(np.float64)
     hands = max((t["centre"] == 1).sum(), 1)
     p = 1 / (1 + np.exp(-(m[..., 0] + PRIOR_LOGIT)))
@@ -96,7 +96,7 @@ def test_it_learns(run):
 
 def test_a_run_goes_on_and_a_finished_one_stays(run, tmp_path):
     train_detector(recipe(5), batches, tmp_path)
-    whole = train_detector(recipe(10), batches, tmp_path)  # goes on at step 5
+    whole = train_detector(recipe(10), batches, tmp_path)  # resumes at step 5
     again, config = load_detector(tmp_path)
     for a, b in zip(whole.get_weights(), again.get_weights()):
         np.testing.assert_array_equal(a, b)

@@ -1,4 +1,4 @@
-"""What must not be lost: a run that is killed, a disk that is full, a shard that is gone, a worker that dies."""
+"""Nothing is lost in interruptions: a killed run, a full disk, a missing shard, a lost worker."""
 
 import json
 import os
@@ -37,7 +37,7 @@ def weights(folder):
 
 
 def kill_when(process, folder, steps, rng):
-    """Kills a run for good at a random moment after it has written so many steps; says whether it was still running."""
+    """Kills a run (SIGKILL) at a random moment after `steps` recorded steps. Returns whether it was still running."""
     while process.poll() is None:
         if len(read_journal(folder)) * EPOCH >= steps:
             time.sleep(rng.uniform(0, 0.6))
@@ -48,7 +48,7 @@ def kill_when(process, folder, steps, rng):
 
 
 def check_killed(root, tmp_path, moments, settings):
-    """A run that was killed ends as one that was not: the same records, the same weights."""
+    """Checks that a killed and resumed run ends with the same records and weights as an uninterrupted one."""
     assert train(root, tmp_path / "whole", *settings).returncode == 0
     rng, kills = random.Random(4), 0
     for moment in moments:
@@ -74,7 +74,7 @@ def check_killed(root, tmp_path, moments, settings):
 
 
 def test_a_killed_run_goes_on(rendered_records, tmp_path):
-    """One kill; EMA, warm-up and schedule go on too (tolerance 0.2% of each value: threads sum in any order)."""
+    """One kill; EMA, warm-up and schedule resume too (tolerance 0.2% of each value: threads sum in any order)."""
     check_killed(rendered_records, tmp_path, [4], ["train.ema=0.9", "train.warmup_steps=6"])
 
 
@@ -92,7 +92,7 @@ def test_a_run_killed_many_times_goes_on(rendered_records, tmp_path):
 
 
 def test_a_full_disk_is_one_line_and_loses_nothing(rendered_records, tmp_path):
-    """Files beyond 100 kB cannot be written: a checkpoint cannot, the journal can."""
+    """Files are limited to 100 kB: the checkpoint cannot be written, the journal can."""
     limited = "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); " + (
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)); import runpy; sys.argv = sys.argv[1:]; "
         "runpy.run_module('hiu_tf.programs.train', run_name='__main__', alter_sys=False)"
@@ -147,7 +147,7 @@ def launch(root, out, *settings):
 
 
 def test_two_workers_on_loopback(two_shards, tmp_path):
-    """Their gradients are joined; one writes, and what the other writes is gone."""
+    """Their gradients are summed; only the files of the first worker are kept."""
     result = subprocess.run(
         launch(two_shards, tmp_path / "run", "train.steps=4"), capture_output=True, text=True, check=False
     )

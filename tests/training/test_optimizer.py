@@ -1,4 +1,4 @@
-"""Optimizers against the rules written out in float64 NumPy."""
+"""Optimizers against a plain implementation of their rules in NumPy, float64."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ def gradients():
 
 
 def run(**settings):
-    """The weights after the steps, and what their average is."""
+    """The weights after the steps, and their average, if any."""
     config = TrainConfig(steps=10, learning_rate=RATE, weight_decay=DECAY, **settings)
     optimizer, variable = build_optimizer(config), tf.Variable([1.0, -2.0, 0.5], name="kernel")
     for gradient in gradients():

@@ -1,4 +1,4 @@
-"""Metrics of training, batch by batch, against the offline protocols on the same data."""
+"""Streaming metrics of training against the offline protocols on the same data."""
 
 import numpy as np
 import pytest

@@ -42,7 +42,7 @@ def recipe(steps, loss=None, **settings):
 
 
 def run(made, root, folder, **options):
-    """Trains a recipe as hiu train does."""
+    """Trains a recipe in the same way as hiu train."""
 
     def data(start, worker=0, workers=1):
         return training_data(made, root, 64, start, worker, workers)
@@ -51,7 +51,10 @@ def run(made, root, folder, **options):
 
 
 def trainer_of(hand, losses=None, synchronized=False, **settings):
-    """A trainer of the tiny network; its batch norm synchronised, or as in inference: else parts of a batch differ."""
+    """A trainer of the tiny network with synchronised batch norm, or with batch norm in inference mode.
+
+    Otherwise parts of a batch would have different statistics.
+    """
     keras.utils.set_random_seed(1)
     network = build_hiu(model_config("tiny", {"batch_norm_synchronized": synchronized}))
     for layer in network._flatten_layers():
@@ -93,7 +96,7 @@ def test_a_run_of_another_network_is_left_alone(rendered_records, tmp_path):
 
 @pytest.mark.parametrize("on_nan", ("stop", "skip"))
 def test_a_loss_that_is_not_finite(on_nan, rendered_records, tmp_path):
-    """Stops and saves nothing, or skips the step; both say which batch, sample and label it was."""
+    """The run stops without saving, or skips the step; both report batch, sample and label."""
     made = recipe(4, on_nan=on_nan)
 
     def data(start, worker=0, workers=1):
@@ -126,7 +129,7 @@ def test_a_loss_that_is_not_finite(on_nan, rendered_records, tmp_path):
 
 
 def test_a_gradient_that_overflows_is_placed(tmp_path):
-    """All losses finite: the message names the parts."""
+    """All losses are finite, but a gradient is not: the message names the parts of the network."""
     targets = {keys.SSL_WEIGHT: np.ones(1)}
     norms = {"stem": np.float32(np.inf), "stack1_encoder": np.float32(3)}
     report_bad_batch(tmp_path, ("all",), 7, np.zeros((1, 8, 8, 3)), targets, {"mask": np.ones((1, 1))}, norms)
@@ -175,7 +178,7 @@ def test_schedules():
 
 
 def test_parts_of_a_batch_give_the_gradient_of_the_whole(rendered_records, hand):
-    """Labels lie in the first part alone."""
+    """All labels are in the first part."""
     image, targets = next(iter(training_data(recipe(1), rendered_records, 64)))
     targets[keys.MASK_WEIGHT] = tf.constant([1.0, 0, 0, 0])
     targets[keys.JOINTS_3D_WEIGHT] *= [[1.0], [1], [0], [0]]
@@ -202,7 +205,7 @@ def test_frozen_parts_have_nothing_to_train():
 
 
 def test_a_run_tells_what_happens(rendered_records, tmp_path):
-    """Losses by set and stack, label counts, rates; validation keeps the best of the averaged weights."""
+    """Losses by set and stack, label counts, rates; validation keeps the best averaged weights."""
     sets = {"a": DataConfig(path="synthetic"), "b": DataConfig(path="synthetic", mask=0.0)}
     made = recipe(6, validate=("a",), ema=0.5, freeze=("stem",), recalibrate=1)
     network = run(dataclasses.replace(made, data=sets, network={"stacks": 2}), rendered_records, tmp_path).network
@@ -237,7 +240,7 @@ def test_a_run_that_goes_on_forgets_what_came_after(tmp_path):
 
 
 def test_steps_that_are_no_whole_epochs(rendered_records, tmp_path, capsys):
-    """Exactly as many steps as the recipe says, also after a restart; a finished run is left as it is."""
+    """Exactly the recipe's number of steps, also after a restart; a finished run stays unchanged."""
     run(recipe(3), rendered_records, tmp_path)
     assert [record["step"] for record in read_journal(tmp_path)] == [2, 3]
     network = run(recipe(6, ema=0.5, recalibrate=1), rendered_records, tmp_path).network
@@ -345,7 +348,7 @@ def test_a_stage_without_report_is_finished_all_the_same(rendered_records, tmp_p
 
 
 def test_which_epochs_are_validated_does_not_depend_on_interruptions(rendered_records, tmp_path):
-    """Every second one and the last, whether the run was stopped after the third or not."""
+    """Every second epoch and the last one, with or without an interruption after the third."""
     made = recipe(10, validate=("synthetic",), validate_every=2)
     run(made, rendered_records, tmp_path / "whole")
 
@@ -366,7 +369,7 @@ def test_which_epochs_are_validated_does_not_depend_on_interruptions(rendered_re
 
 
 def test_another_metric_starts_with_no_best(rendered_records, tmp_path):
-    """A loss of 9 is not worse than an area of .1."""
+    """A best value of one metric is not compared with another metric: a loss of 9 with an area of .1."""
     made = {"validate": ("synthetic",), "best": "joints_2d_auc"}
     run(recipe(2, **made), rendered_records, tmp_path)
     made["best"] = "loss"
@@ -376,7 +379,7 @@ def test_another_metric_starts_with_no_best(rendered_records, tmp_path):
 
 
 def test_validation_does_not_warm_up(rendered_records, hand):
-    """The same network has the same validation loss at every step of self-supervision's warm-up."""
+    """The validation loss of a network does not depend on the step of self-supervision's warm-up."""
     data = validation_data(recipe(1, validate=("synthetic",)), rendered_records, 64)
     trainer = trainer_of(hand, LossConfig(ssl_warmup_steps=100))
     trainer.compile(keras.optimizers.legacy.SGD(0.1))
@@ -388,7 +391,7 @@ def test_validation_does_not_warm_up(rendered_records, hand):
 
 
 def test_a_skipped_step_leaves_everything_as_it_was(rendered_records, hand):
-    """Labels that are not finite spoil the gradient alone: batch statistics of that batch must go, too."""
+    """Labels that are not finite affect only the gradient, but batch norm statistics must be restored, too."""
     made = recipe(1)
     image, targets = next(iter(training_data(made, rendered_records, 64)))
     trainer = trainer_of(hand, synchronized=True, on_nan="skip")
@@ -402,7 +405,7 @@ def test_a_skipped_step_leaves_everything_as_it_was(rendered_records, hand):
 
 
 def test_a_start_notes_no_commit_of_another_repository(tmp_path, monkeypatch):
-    """The package may be installed below somebody else's repository: its commit says nothing about ours."""
+    """The package may be installed inside another repository, whose commit must not be noted."""
     place = tmp_path / "theirs" / "env" / "hiu_tf" / "training"
     place.mkdir(parents=True)
     git = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-C", str(tmp_path / "theirs")]

@@ -1,4 +1,4 @@
-"""Building, serving, and what the page's sources may hold. No browser, no network."""
+"""Building and serving the page, and rules for its sources. Needs no browser and no network."""
 
 import base64
 import hashlib
@@ -23,7 +23,7 @@ from hiu_tf.web import build, packages, serve
 
 SITE = Path(build.__file__).with_name("site")
 SOURCES = sorted(path for path in SITE.rglob("*") if path.suffix in (".js", ".html", ".css", ".svg"))
-#: Module -> its numbers, from where they come.
+#: JavaScript module -> its constants, with their Python sources.
 CONSTANTS = {
     "centres.js": {
         "STRIDE": centres.STRIDE,
@@ -77,7 +77,7 @@ CONSTANTS = {
 
 @pytest.mark.parametrize("name", sorted(str(path.relative_to(SITE / "js")) for path in (SITE / "js").rglob("*.js")))
 def test_numbers_are_those_of_the_runtime(name):
-    """Whoever changes one in Python is told of the page; none that modules export is left out."""
+    """All constants that modules export equal their Python originals."""
     numbers = re.findall(r"^export const ([A-Z0-9_]+) = ([-\d.e\[\], ]+);$", (SITE / "js" / name).read_text(), re.M)
     assert {key: json.loads(value) for key, value in numbers} == CONSTANTS.get(name, {})
 

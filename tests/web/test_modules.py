@@ -1,4 +1,4 @@
-"""The page's modules against the Python that they were written after, on the same numbers. Needs Node.js, no browser."""
+"""The page's modules against their Python originals, on the same numbers. Needs Node.js, no browser."""
 
 import json
 import math
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.skipif(NODE is None, reason="Node.js is not installed")
 
 
 def javascript(body, **data):
-    """What `body`, a function's inside that knows `data` and the modules that it imports, returns."""
+    """Runs `body`, the body of a JavaScript function with the parameter `data`. Returns its result."""
     code = f"""
       import fs from "node:fs";
       const load = (name) => import("{(SITE / "js").as_uri()}/" + name);
@@ -70,7 +70,7 @@ def predictor():
 
 @pytest.fixture(scope="module")
 def looks(predictor):
-    """What the network says of the sample picture's hands: [(window, raw outputs)]."""
+    """Outputs of the network for the sample picture's hands: [(window, raw outputs)]."""
     picture = read_picture(SITE / "sample.jpg")
     found = predictor.detector.find(picture)
     assert len(found) >= 2
@@ -144,7 +144,7 @@ def test_crops(rng, side):
 
 
 def test_the_fit(predictor, looks, tmp_path):
-    """On the network's own answers: parameters, mesh and projected joints are those of Python."""
+    """On the network's outputs: parameters, mesh and projected joints equal Python's."""
     hand = procedural_hand()
     write_hand(tmp_path, hand)
     fit = EvidenceFit(hand, predictor.camera)

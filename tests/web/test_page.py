@@ -1,4 +1,4 @@
-"""The page in a real Chromium, its camera fed from a clip: what it finds is what Python finds, and nothing leaves it."""
+"""The page in a real Chromium with a clip as camera: its predictions equal Python's, and it sends nothing."""
 
 import json
 import re
@@ -34,7 +34,7 @@ QUIET = [
     "--enable-unsafe-swiftshader",
 ]
 NO_3D = ["--disable-gpu", "--disable-3d-apis"]
-#: What Python says of the sample picture.
+#: Python's predictions for the sample picture.
 SCORES = "right hand, score 0.83; left hand, score 0.73"
 #: The page's own patience, milliseconds; the first picture waits for the networks to be loaded.
 LONG = 120_000

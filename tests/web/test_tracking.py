@@ -32,7 +32,7 @@ def clip():
 
 
 class Scripted:
-    """A predictor that sees what the script says."""
+    """A predictor that returns the hands of the script."""
 
     scale, card = 1.5, {"min_score": LEAST}
 

@@ -1,1 +1,1 @@
-"""The same geometry for batches and gradients, in TensorFlow; each twin is held to the NumPy one by a test."""
+"""The same geometry in TensorFlow, batched and differentiable. Tests compare each function with its NumPy twin."""

@@ -1,4 +1,4 @@
-"""Pinhole cameras for batches: project, and move with a crop. TensorFlow twin of geometry/camera.py.
+"""Pinhole cameras for batches: projection, and transformation with a crop. TensorFlow twin of geometry/camera.py.
 
 Pixels: (0, 0) is the centre of the first pixel. Camera frame: x right, y down, z forward, metres.
 """
@@ -19,11 +19,11 @@ def project(points: tf.Tensor, intrinsics) -> tf.Tensor:
 
 
 def transform_intrinsics(affine, intrinsics):
-    """K after the picture was moved by the similarity `affine` [..., 3, 3] (pixels -> pixels).
+    """K after the picture was transformed by the similarity `affine` [..., 3, 3] (pixels -> pixels).
 
     Valid for equal focal lengths, which every data set of the paper has to within a pixel. The
-    rotation of the similarity goes into the points (see `inplane_rotation`), so that the result is
-    an upright camera again.
+    rotation of the similarity is applied to the 3D points instead (see `inplane_rotation`), so that
+    the result is an upright camera again.
     """
     moved = tf.linalg.matmul(affine, intrinsics)
     focal = tf.sqrt(tf.abs(tf.linalg.det(moved[..., :2, :2])))
@@ -33,7 +33,7 @@ def transform_intrinsics(affine, intrinsics):
 
 
 def inplane_rotation(affine):
-    """The rotation about the optical axis [..., 3, 3] that a similarity of the picture means for 3D points."""
+    """The rotation of 3D points about the optical axis [..., 3, 3] that corresponds to a similarity of the picture."""
     scale = tf.sqrt(tf.abs(tf.linalg.det(affine[..., :2, :2])))[..., tf.newaxis, tf.newaxis]
     rotation = affine[..., :2, :2] / scale
     padded = tf.pad(rotation, [[0, 0]] * (len(affine.shape) - 2) + [[0, 1], [0, 1]])
@@ -41,10 +41,9 @@ def inplane_rotation(affine):
 
 
 def look_at_rotation(intrinsics, pixel):
-    """Rotation [..., 3, 3] that turns the camera's rays so that `pixel` [..., 2] lies on the optical axis.
+    """The smallest rotation [..., 3, 3] that turns the ray through `pixel` [..., 2] onto the optical axis (no roll).
 
-    It takes 3D labels from the real camera of a crop into the crop's virtual camera. The smallest
-    such rotation is taken (no roll).
+    It converts 3D labels from the real camera to the virtual camera of a crop.
     """
     centre = tf.stack([intrinsics[..., 0, 2], intrinsics[..., 1, 2]], axis=-1)
     focal = tf.stack([intrinsics[..., 0, 0], intrinsics[..., 1, 1]], axis=-1)

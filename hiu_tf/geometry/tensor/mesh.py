@@ -7,10 +7,10 @@ from hiu_tf.geometry.tensor.rotation import cross
 
 
 def batch_vertex_normals(vertices: tf.Tensor, faces: np.ndarray) -> tf.Tensor:
-    """Area-weighted unit normals of meshes [B, V, 3] with common faces, [B, V, 3]; differentiable, TFLite-safe."""
+    """Area-weighted unit normals [B, V, 3] of meshes [B, V, 3] with the same faces; differentiable, TFLite-safe."""
     a, b, c = (tf.gather(vertices, faces[:, k], axis=1) for k in range(3))
     face_normal = cross(b - a, c - a)
-    # Each vertex gathers from its own faces; the missing ones of small fans point at an added zero.
+    # Each vertex gathers the normals of its own faces; the padding of shorter lists points at an added zero.
     padded = tf.concat([face_normal, tf.zeros_like(face_normal[:, :1])], axis=1)
     total = tf.add_n([tf.gather(padded, around, axis=1) for around in _faces_around(faces, vertices.shape[1]).T])
     return total / tf.sqrt(tf.reduce_sum(tf.square(total), axis=-1, keepdims=True) + 1e-20)

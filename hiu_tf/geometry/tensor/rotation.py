@@ -1,7 +1,7 @@
 """Axis-angle rotations, exact and differentiable everywhere, in builtin ops (TFLite-safe).
 
-tensorflow-graphics has the same conversions, but its `axis_angle` divides by the angle: at rest
-(angle 0, where every hand starts) the gradient is NaN. Tests hold ours against it elsewhere.
+tensorflow-graphics has the same conversions, but its `axis_angle` divides by the angle: at angle 0, where
+every hand starts, the gradient is NaN. Tests compare ours with it at other angles.
 """
 
 import tensorflow as tf
@@ -25,7 +25,7 @@ def rotation_matrix(axis_angle: tf.Tensor) -> tf.Tensor:
 def compose(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
     """Axis-angle of R(first) R(second), [..., 3] each (broadcast); angles in [0, pi].
 
-    Goes through quaternions, which have no singular angle between 0 and pi.
+    Computes with quaternions, which have no singular angle between 0 and pi.
     """
     (w1, v1), (w2, v2) = _quaternion(first), _quaternion(second)
     w = w1 * w2 - tf.reduce_sum(v1 * v2, axis=-1, keepdims=True)

@@ -1,4 +1,4 @@
-"""Windows of a batch in a graph: the twin of geometry/window.py."""
+"""Windows of a batch in a graph: TensorFlow twin of geometry/window.py."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ def around_boxes(boxes: tf.Tensor, scale: float = SCALE) -> tuple[tf.Tensor, tf.
 
 
 def similarity(centre: tf.Tensor, side: tf.Tensor, angle, mirrored, size: int) -> tf.Tensor:
-    """[B, 3, 3]: picture pixels -> crop pixels.
+    """Similarities [B, 3, 3]: picture pixels -> crop pixels.
 
     Args:
       centre: [B, 2]; side, angle: [B]; mirrored: [B] bool.
-      size: of the crops, pixels.
+      size: side of the crops, pixels.
     """
     a, b = tf.cos(angle) * size / side, tf.sin(angle) * size / side
     flip = tf.where(mirrored, -1.0, 1.0)

@@ -1,1 +1,1 @@
-"""What tools/benchmark.py times, one module each."""
+"""Parts timed by tools/benchmark.py, one module each."""

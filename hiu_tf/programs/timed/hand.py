@@ -1,4 +1,4 @@
-"""The hand layer against its equations written out joint by joint."""
+"""Times the hand layer against a plain implementation, joint by joint."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def hand_table(hand: str, batches: list[int]) -> list[dict]:
 
 
 def _time_hand(kind, hand_name, batch):
-    """Milliseconds of one implementation and the memory that its steps add."""
+    """Milliseconds of one implementation, and the memory that its steps add."""
     import numpy as np
     import tensorflow as tf
 
@@ -56,7 +56,7 @@ def _time_hand(kind, hand_name, batch):
 
 
 def plain_pose_hand(hand, shape, pose, rotation, translation):
-    """The equations of the hand layer, one after the other, joint by joint: what ours is compared with."""
+    """Plain implementation of the hand layer's equations, joint by joint, as a baseline for the timing."""
     import tensorflow as tf
 
     from hiu_tf.geometry.tensor.rotation import rotation_matrix

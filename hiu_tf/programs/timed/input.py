@@ -1,4 +1,4 @@
-"""The input pipeline against decode-and-resize alone, on one core and on all."""
+"""Times the input pipeline against decoding and resizing alone, on one core and on all."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from pathlib import Path
 from hiu_tf.programs.timed.timing import in_own_process, median_ms
 
 _SECONDS = 4.0
-_PICTURES = 64  # rendered where no records are given
+_PICTURES = 64  # rendered if no records are given
 _SHARDS = 200
 _DEVICE, _WHOLE, _PLAIN = "finished on the device", "whole", "decode and resize"
 
 
 def input_table(data: str | None, batches: list[int], sizes: list[int]) -> list[dict]:
-    """One row per size, batch and number of cores: pictures a second, and the parts of decode-and-resize's."""
+    """One row per size, batch and number of cores: pictures a second, and the share of decode-and-resize's rate."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(data) if data else _rendered(Path(scratch))
         rows = []
@@ -40,7 +40,7 @@ def pipeline_rate(data: str | None, batch: int, size: int) -> float:
 
 
 def parts_table(data: str | None, batches: list[int], sizes: list[int]) -> list[dict]:
-    """Milliseconds a picture of each step alone, called one after the other on all cores."""
+    """Milliseconds per picture of each step alone, run one after the other on all cores."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(data) if data else _rendered(Path(scratch))
         return [
@@ -50,7 +50,7 @@ def parts_table(data: str | None, batches: list[int], sizes: list[int]) -> list[
 
 
 def endurance(data: str | None, samples: int, size: int = 64, batch: int = 32) -> dict:
-    """Memory while so many samples pass, start-up with 200 shards, and the cost of one rendered picture."""
+    """Memory use over `samples` samples, start-up with 200 shards, and the time to render one picture."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(data) if data else _rendered(Path(scratch))
         first_batch = in_own_process(_time_start, _many_shards(folder, Path(scratch)), batch, size)
@@ -75,7 +75,7 @@ def _recipe(folder, batch, on_device=False):
 
 
 def _rate(kind, folder, batch, size, cores):
-    """Pictures a second of one pipeline, on the first of some cores (None: as it comes)."""
+    """Pictures a second of one pipeline, limited to the first `cores` cores (None: no limit)."""
     if cores:
         os.sched_setaffinity(0, range(cores))
     import tensorflow as tf
@@ -133,7 +133,7 @@ def _time_start(folder, batch, size):
 
     from pipelines.build import training_data
 
-    tf.constant(0)  # TensorFlow's own start does not count
+    tf.constant(0)  # exclude TensorFlow's own start
     start = time.perf_counter()
     next(iter(training_data(_recipe(folder, batch), folder.parent, size)))
     return time.perf_counter() - start
@@ -150,7 +150,7 @@ def _time_rendering():
 
 
 def _many_shards(folder, scratch):
-    """The first shard of a set, again and again under other names."""
+    """Copies the first shard of a set many times under other names."""
     from pipelines.records import read_index, write_index
 
     target = scratch / "many"
@@ -166,7 +166,7 @@ def _many_shards(folder, scratch):
 
 
 def _memory(folder, batch, size, samples):
-    """Resident megabytes after a tenth of the samples and after all."""
+    """Resident megabytes after a tenth of the samples and after all of them."""
     from tqdm import tqdm
 
     from pipelines.build import training_data

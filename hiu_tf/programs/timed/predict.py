@@ -1,4 +1,4 @@
-"""What a picture costs from its file to its results, part by part, beside a large matrix product in the same process."""
+"""Times a prediction from file to results, part by part, relative to a large matrix product in the same process."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ _WALL = (480, 640)
 
 
 def predict_tables(model: str | None, picture: str | None, threads: list[int]) -> list[list[dict]]:
-    """A table for each number of threads: milliseconds of each part, and their ratio to the product.
+    """A table for each number of threads: milliseconds of each part, and the ratio to the matrix product.
 
     Args:
-      model: .tflite file; None: the one that ships.
-      picture: with at least one hand; None: a rendered hand before a plain wall.
-      threads: of the interpreters.
+      model: .tflite file; None: the shipped one.
+      picture: a picture with at least one hand; None: a rendered hand in front of a plain wall.
+      threads: numbers of threads of the interpreters.
     """
     return [in_own_process(_time_parts, model, picture, count) for count in threads]
 
@@ -66,7 +66,7 @@ def _time_parts(model, picture, threads):
 
 
 def _rendered():
-    """A rendered hand at a third of a picture's width, as JPEG."""
+    """Renders a hand at a third of a picture's width, as JPEG."""
     import cv2
     import numpy as np
 

@@ -1,4 +1,4 @@
-"""Masks: kernel, twin, ours, tensorflow-graphics' splat."""
+"""Times masks: the C++ kernel, its TensorFlow twin, our mask, and tensorflow-graphics' splat."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hiu_tf.programs.timed.timing import in_own_process, median_ms
 
 
 def render_table(hand: str, batches: list[int], sizes: list[int]) -> list[dict]:
-    """One row per size and batch: bare rasterisation, our mask and tensorflow-graphics', forward+backward."""
+    """One row per size and batch: rasterisation alone; our mask and tensorflow-graphics', forward and backward."""
     rows = []
     for size, batch in itertools.product(sizes, batches):
         times = in_own_process(_time_render, hand, batch, size)
@@ -64,20 +64,20 @@ def _time_render(hand_name, batch, size):
 
 
 def splat_silhouette(vertices, faces, intrinsics, size):
-    """The mask by tensorflow-graphics' own differentiable renderer: what ours is compared with."""
+    """The mask by tensorflow-graphics' differentiable renderer, as a baseline for the timing."""
     import tensorflow as tf
 
     from hiu_tf.geometry.tensor.camera import project
     from hiu_tf.render.kernel import rasterizer_backend
 
-    rasterizer_backend()  # builds the kernel and puts it where tensorflow-graphics looks
+    rasterizer_backend()  # builds the kernel and registers it for tensorflow-graphics
     from tensorflow_graphics.rendering import splat
 
     depth = tf.stop_gradient(vertices[..., 2:])
     near, far = (reduce(depth, axis=1, keepdims=True) for reduce in (tf.reduce_min, tf.reduce_max))
     xy = (project(vertices, intrinsics) + 0.5) * (2.0 / size) - 1.0
     ndc = tf.concat([xy, 1.8 * (depth - near) / (far - near) - 0.9], axis=-1)
-    # Its culling takes the other orientation for the front.
+    # Its culling treats the other orientation as the front.
     colors = {"color": tf.ones([*vertices.shape[:2], 4])}
     picture = splat.rasterize_then_splat(
         ndc, faces[:, ::-1], colors, tf.eye(4, batch_shape=vertices.shape[:1]), (size, size), lambda x: x["color"]

@@ -1,13 +1,13 @@
-"""How the benchmarks measure."""
+"""Functions that measure time and memory for the benchmarks."""
 
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 
-_SECONDS = 2.0  # of repetitions for each metric
+_SECONDS = 2.0  # spent on repetitions of each measurement
 
 
 def median_ms(function, inputs=()) -> float:
-    """Median milliseconds of a call whose results are fetched, after one call that does not count."""
+    """Median milliseconds of a call including fetching its results, after one warm-up call."""
     import time
 
     import numpy as np
@@ -23,13 +23,13 @@ def median_ms(function, inputs=()) -> float:
 
 
 def peak_megabytes() -> float:
-    """The most memory that this process has held."""
+    """Peak resident memory of this process, megabytes."""
     import resource
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def in_own_process(function, *arguments):
-    """What the function returns in a fresh process: nobody's caches, threads or memory."""
+    """Calls the function in a fresh process, free of other caches, threads and memory. Returns its result."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         return pool.submit(function, *arguments).result()

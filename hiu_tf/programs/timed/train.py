@@ -1,4 +1,4 @@
-"""What a training step costs, part by part, beside the best that the device does in one large convolution."""
+"""Times a training step, part by part, relative to the device's speed in one large convolution."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hiu_tf.config.presets import model_config
 from hiu_tf.programs.timed.input import pipeline_rate
 from hiu_tf.programs.timed.timing import in_own_process, median_ms, peak_megabytes
 
-_BATCH, _SIZE, _CHANNELS = 8, 64, 256  # of the reference convolution
+_BATCH, _SIZE, _CHANNELS = 8, 64, 256  # size of the reference convolution
 _STEP = 3  # MACs of forward and both gradients per MAC of the forward pass
 
 
@@ -18,8 +18,8 @@ def train_tables(
 ) -> list[list[dict]]:
     """Shares of a step for each batch size, and growth with the number of stacks at the first batch size.
 
-    The input pipeline (of records in `data`, or rendered ones) works beside the network: its share is what it would
-    take alone on the same cores.
+    The input pipeline (of records in `data`, or rendered ones) runs in parallel with the network: its share is the
+    time it would take alone on the same cores.
     """
     shares = [in_own_process(step_row, preset, None, batch, precision) for batch in batches]
     for row, batch in zip(shares, batches):
@@ -31,7 +31,7 @@ def train_tables(
 
 
 class _Job(NamedTuple):
-    """What is timed: a network, its trainer, a batch and its targets."""
+    """Objects for the timing: a network, its trainer, a batch and its targets."""
 
     network: object
     hand: object
@@ -75,7 +75,7 @@ def step_row(preset: str, stacks: int | None, batch: int, precision: str) -> dic
 
 
 def reference_gflops(precision: str) -> float:
-    """What forward and both gradients of one large 3x3 convolution reach on this device."""
+    """GFLOP/s of this device in one large 3x3 convolution, forward pass and both gradients."""
     import tensorflow as tf
 
     dtype = {"float32": tf.float32, "mixed_float16": tf.float16, "mixed_bfloat16": tf.bfloat16}[precision]
@@ -94,7 +94,7 @@ def reference_gflops(precision: str) -> float:
 
 
 def _job(config, batch, precision):
-    """A trainer with the default losses, and a batch of which everything is labelled."""
+    """Makes a trainer with the default losses, and a fully labelled batch."""
     from hiu_tf.config.schema import LossConfig, TrainConfig
     from hiu_tf.hand.load import load_hand
     from hiu_tf.models.hiu import build_hiu
@@ -115,7 +115,7 @@ def _job(config, batch, precision):
 
 
 def _crops(batch, size):
-    """Crops of noise: what a picture shows changes nothing of the time."""
+    """Crops of noise: the content of pictures does not affect the time."""
     import tensorflow as tf
 
     from hiu_tf.conventions import keys
@@ -189,7 +189,7 @@ def _hand_parameters(job):
 
 
 def _differentiated(total, variables):
-    """A graph that computes the gradients and gives back one number."""
+    """A graph that computes the gradients and returns one number."""
     import tensorflow as tf
 
     def step():

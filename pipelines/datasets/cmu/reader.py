@@ -66,7 +66,7 @@ def _hand143(folder):
 
 
 def _points(rows):
-    """Points [21, 2] and weights: 0 where a point is not labelled, which the files say in two ways."""
+    """Points [21, 2] and weights: 0 for unlabelled points, which the files mark in two ways."""
     rows = np.asarray(rows, np.float32)
     if rows.shape != (NUM_JOINTS, 3):
         raise DataSetError(f"cmu: points have shape {rows.shape}, expected ({NUM_JOINTS}, 3)")

@@ -18,7 +18,7 @@ _TO_COLOUR = np.array(
     [[0.9999, 0.0034, 0.0161, 19.0473], [-0.0033, 1, -0.0079, -1.8514], [-0.0162, 0.0079, 0.9998, -4.7501]]
 )
 _CAMERA = np.array([[587.45209, 0, 325.0], [0, 600.67456, 249.0], [0, 0, 1]])
-#: Side of the square around the tips that is taken for the hand, metres at the tips' depth.
+#: Side of the square around the tips that is used as the hand's box, metres at the tips' depth.
 _HAND_M = 0.18
 
 
@@ -28,7 +28,7 @@ def open_split(source: str, split: str, labels: str = "") -> Split:
     Args:
       source: the folder that holds data/, or the sequences.
       split: train or test, the same frames.
-      labels: prefix of the 3D label files: "my_" takes the corrected my_<Sequence>3D.txt beside them.
+      labels: prefix of the 3D label files: "my_" reads the corrected my_<Sequence>3D.txt beside them.
     """
     folder = Path(source) / "data" if (Path(source) / "data").is_dir() else Path(source)
     frames, files = {}, []

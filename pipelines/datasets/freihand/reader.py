@@ -10,10 +10,10 @@ from pipelines.schema import RIGHT
 from pipelines.store import read_picture, store
 
 SPLITS = {"train": "training", "test": "evaluation"}
-#: The pictures of one label, in blocks one after the other: green screen, then three backgrounds.
+#: Versions of the pictures of a label, stored in consecutive blocks: green screen, then three backgrounds.
 VERSIONS = ("gs", "hom", "sample", "auto")
 _SIZE = 224
-#: The test hands are roughly in the middle; half the picture is their box where there is no label.
+#: Box of test hands without a label: they are roughly in the middle, in half the picture.
 _MIDDLE_BOX = (0.25 * _SIZE, 0.25 * _SIZE, 0.5 * _SIZE, 0.5 * _SIZE)
 
 
@@ -21,10 +21,10 @@ def open_split(source: str, split: str, version: str = "all") -> Split:
     """FreiHAND's training (train) or evaluation (test) pictures.
 
     Args:
-      source: FreiHAND_pub_v2; for labels of the test split unpack FreiHAND_pub_v2_eval.zip there too.
+      source: folder FreiHAND_pub_v2; for labels of the test split unpack FreiHAND_pub_v2_eval.zip there too.
       split: train or test.
-      version: which of the four pictures of a training label: gs, hom, sample, auto or all. The test
-        split has one.
+      version: which of the four pictures of a training label to use: gs, hom, sample, auto or all. The test
+        split has one picture per label.
     """
     if version not in (*VERSIONS, "all"):
         raise DataSetError(f"freihand: the option version is {version!r}, expected all or one of {', '.join(VERSIONS)}")
@@ -40,7 +40,7 @@ def open_split(source: str, split: str, version: str = "all") -> Split:
     keys = [f"{block * count + number:08d}" for block in blocks for number in range(count)]
 
     def load(key):
-        number = int(key) % count  # labels and masks are there once, pictures four times
+        number = int(key) % count  # there is one label and mask for four pictures
         labels = [None if values is None else np.asarray(values[number], np.float32) for values in (joints, meshes)]
         return _sample(folder, name, key, number, np.asarray(cameras[number], np.float32), *labels)
 
@@ -83,7 +83,7 @@ def _sample(folder, name, key, number, camera, joints, vertices):
 
 
 def _mask(folder, number):
-    """Training: a JPEG with values of all kinds at the edges. Test: the segmentation of the evaluation zip, or none."""
+    """Reads a mask. Training: a JPEG with noise at the edges. Test: the segmentation of the evaluation zip, if any."""
     if folder.name == SPLITS["train"]:
         return read_picture(folder / "mask" / f"{number:08d}.jpg", "grey")
     for kind in ("png", "jpg"):

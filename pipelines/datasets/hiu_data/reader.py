@@ -15,18 +15,17 @@ SPLITS = {"train": "train.lst", "test": "val.lst"}
 #: The released pictures have no split: one in eleven is for testing, by a hash of its name (30,000 : 3,000).
 _TEST_SHARE = 1 / 11
 _PICTURES, _MASKS = (".jpg", ".png"), ("_mask.png", "_mask.jpg")
-#: First coordinate of points that stand for "no such point".
+#: First coordinate of points that mean "no such point".
 _ODD_X = 2.0
 
 
 def open_split(source: str, split: str, side: str = "unknown") -> Split:
-    """The released flat folder, or the older one with train.lst and val.lst.
+    """Opens the released flat folder, or one in the older layout with train.lst and val.lst.
 
     Args:
-      source: hiu_dmtl_data, to_cv_community, or the older layout's folder.
+      source: hiu_dmtl_data, to_cv_community, or a folder in the older layout.
       split: train or test.
-      side: "unknown" does not trust the sides of the released labels (they are mixed up in places),
-        "label" does.
+      side: "unknown" ignores the sides of the released labels, some of which are wrong; "label" uses them.
     """
     if side not in ("unknown", "label"):
         raise DataSetError(f"hiu_data: the option side is {side!r}, expected unknown or label")
@@ -51,14 +50,14 @@ def _is_test(name):
 
 
 def _released(folder, name, half, trust):
-    """Half 0 is the right hand by the author's word, half 1 the left one; hand_type says which are there."""
+    """Reads one hand: half 0 is the right one according to the author, half 1 the left; hand_type tells which exist."""
     half, label = int(half), _label(folder, name)
     present = [bool(flag) for flag in label["hand_type"]]
     if not present[half]:
         raise LeftOut(f"hiu_data/{name}: no hand in half {half}")
     points = np.asarray(label["pts2d_2hand"], np.float32).reshape(2, NUM_JOINTS, -1)[half, :, :2]
     is_sure = trust and bool(np.all(label.get("hand_type_valid", 1)))
-    # The mask of a picture with two hands may hold both: it is nobody's label.
+    # The mask of a picture with two hands may contain both, so that it is not used as a label.
     mask = None if all(present) else _mask(folder, name)
     return _sample(folder, name, f"{name}/{half}", points, points[:, 0] != _ODD_X, mask, half if is_sure else UNKNOWN)
 

@@ -1,4 +1,4 @@
-"""Windows without hands, beside the hands of pictures or drawn: what a network is to say nothing about."""
+"""Windows without hands, cut out beside the hands of pictures or drawn, on which a network must predict no hand."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from pipelines.datasets.synthetic.backdrop import background
 from pipelines.schema import Sample
 from pipelines.store import read_picture
 
-#: Share of a hand's box that a window may cover, and of a window that a box may.
+#: Maximum share of a hand's box inside a window, and of a window inside a box.
 _MOST_COVERED = 0.1
-#: Shortest side of a window, pixels, and so many places are tried for each.
+#: Minimum side of a window in pixels, and number of positions tried for each window.
 _LEAST_SIDE, _TRIES = 32, 20
-#: Side of stored windows; larger ones are made smaller.
+#: Maximum side of stored windows; larger ones are scaled down.
 _STORED = 256
-#: The box that stands for a hand: a crop of 1.5 times it shows the whole window.
+#: Box stored in place of a hand's: a crop of 1.5 times its size shows the whole window.
 _BOX = 1 / 1.5
-#: No picture is wider or higher.
+#: Maximum width and height of a picture.
 _LONGEST = 1_000_000
 _ALL_ALIKE = 0.25  # share of drawn scenes that are plain or noise
 
 
 def open_split(source: str, split: str, windows: str = "4", drawn: str = "0") -> Split:
-    """Windows of the pictures of SOURCE/SPLIT.json, for each folder of SOURCE (commas between them), and drawn ones.
+    """Windows of the pictures of SOURCE/SPLIT.json, for each folder of SOURCE (comma-separated), and drawn ones.
 
     Raises:
-      DataSetError: a file is missing or no list of hands, an option is no number.
+      DataSetError: a file is missing or is not a list of hands, or an option is not a number.
     """
     for name, value in (("windows", windows), ("drawn", drawn)):
         if not value.isdecimal():
@@ -72,7 +72,7 @@ def _pictures(folder, split):
 
 
 def _length(value):
-    """A picture's width or height."""
+    """Checks a picture's width or height."""
     if not 1 <= value <= _LONGEST:
         raise ValueError(f"a picture has a side of {value}")
     return int(value)
@@ -87,7 +87,7 @@ def _box(hand):
 
 
 def _window(name, number, size, boxes):
-    """x, y, side of a square without a hand; None where no place was found."""
+    """x, y, side of a square without a hand; None if no position was found."""
     rng = np.random.default_rng(int.from_bytes(hashlib.sha256(f"{name}#{number}".encode()).digest()[:8], "little"))
     for _ in range(_TRIES):
         most = min(size)

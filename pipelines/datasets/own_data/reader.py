@@ -13,7 +13,7 @@ from pipelines.lift import lift, orthographic_fit
 from pipelines.schema import SIDES
 from pipelines.store import read_picture, store
 
-#: Share of the box by which `world` may miss the 2D labels, on average; what misses by more is no 3D label.
+#: Maximum mean distance of `world` from the 2D labels, as a share of the box; above it `world` is ignored.
 _MOST_WORLD_ERROR = 0.08
 
 
@@ -23,10 +23,10 @@ def open_split(source: str, split: str, allow_outside: str = "no") -> Split:
     Args:
       source: the folder.
       split: name of the file.
-      allow_outside: "yes" lets file names lead out of the folder.
+      allow_outside: "yes" allows file names that lead out of the folder.
 
     Raises:
-      DataSetError: the file is missing or no COCO key point file.
+      DataSetError: the file is missing or is not a COCO key point file.
     """
     if allow_outside not in ("yes", "no"):
         raise DataSetError(f"own_data: allow_outside is yes or no, got {allow_outside!r}")
@@ -52,7 +52,7 @@ def open_split(source: str, split: str, allow_outside: str = "no") -> Split:
 
 
 def _refuse_outside(folder, parts, where):
-    """A list of files from elsewhere must not read what else lies on this machine."""
+    """Refuses names outside of the folder: annotations from elsewhere must not read other files of this machine."""
     for file in (part.get(name) for part in parts for name in ("file_name", "mask_file")):
         inside = folder.resolve()
         if file and inside not in (folder / str(file)).resolve().parents:
@@ -102,7 +102,7 @@ def _sample(folder, name, image, annotation, alone, where):
 
 
 def _joints_3d(image, annotation, where):
-    """3D labels [21, 3] in metres with the picture's K, where there are both."""
+    """3D labels [21, 3] in metres with the picture's K, if both are given."""
     if annotation.get("joints_3d") is None:
         return {}
     joints, camera = np.asarray(annotation["joints_3d"], np.float32), image.get("K")
@@ -117,7 +117,7 @@ def _joints_3d(image, annotation, where):
 
 
 def _lifted(points, annotation, where):
-    """3D labels from `world`, joints without a camera as other networks say them, where they fit the 2D labels."""
+    """3D labels from `world` (joints without a camera, as other networks predict them), if they fit the 2D labels."""
     if annotation.get("world") is None or not (points[:, 2] > 0).all():
         return {}
     world = np.asarray(annotation["world"], np.float64)
@@ -132,7 +132,7 @@ def _lifted(points, annotation, where):
 
 
 def _mask(folder, image, annotation, alone, where):
-    """Of the annotation (polygons, RLE or file), else of a picture with one hand."""
+    """Mask of the annotation (polygons, RLE or file); else that of the picture, if it has only one hand."""
     shape = annotation.get("segmentation")
     if shape:
         return _drawn(shape, image, where)

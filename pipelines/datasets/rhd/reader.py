@@ -12,7 +12,7 @@ from pipelines.store import read_picture, store
 
 SPLITS = {"train": "training", "test": "evaluation"}
 _SIZE = 320
-#: Classes of the mask file, from and to (inclusive), and rows of the 42 points.
+#: For each hand: its first and last class in the mask file (inclusive), and its rows of the 42 points.
 _CLASSES = {LEFT: (2, 17), RIGHT: (18, 33)}
 _ROWS = {LEFT: slice(0, NUM_JOINTS), RIGHT: slice(NUM_JOINTS, 2 * NUM_JOINTS)}
 _NAMES = {LEFT: "left", RIGHT: "right"}
@@ -24,8 +24,8 @@ def open_split(source: str, split: str, hand: str = "larger", min_visible: str =
     Args:
       source: the folder that holds training/ and evaluation/.
       split: train or test.
-      hand: "larger" gives one sample a picture, the hand with more pixels in the mask (the evaluation's
-        rule; a tie is the right hand); "both" gives each hand a sample.
+      hand: "larger": one sample per picture, the hand with more pixels in the mask (the evaluation's
+        rule; in a tie the right hand); "both": one sample per hand.
       min_visible: hands with fewer visible joints are left out.
     """
     if hand not in ("larger", "both"):
@@ -62,7 +62,7 @@ def _load(path):
 
 
 class _PlainUnpickler(pickle.Unpickler):
-    """Builds arrays and nothing else: a pickle from the internet may name any function."""
+    """Unpickler that only builds arrays, because a pickle from the internet may name any function."""
 
     _ALLOWED = ("_reconstruct", "ndarray", "dtype", "scalar", "_frombuffer")
 

@@ -30,12 +30,12 @@ VIEWS = {
 
 
 def _beyond(points, roots, factor):
-    """Mean over finger roots of the point `factor` times as far from the root as the palm is."""
+    """Extrapolates from each finger root through the palm's centre by `factor`; mean over the roots."""
     base = points[roots]
     return (base + factor * (points[0] - base)).mean(axis=0)
 
 
-#: Where the wrist is, from the palm's centre (point 0) and the finger roots; who uses it stands in the card.
+#: Ways to compute the wrist from the palm's centre (point 0) and the finger roots; the card says who uses which.
 WRISTS = {
     "zimmermann": lambda points: _beyond(points, [Joint.RING1], 2.0),
     "xiang": lambda points: _beyond(points, [Joint.MIDDLE1], 2.0),
@@ -52,7 +52,7 @@ def open_split(source: str, split: str, view: str = "SK", wrist: str = "zimmerma
       source: the folder that holds images/ and labels/.
       split: train or test.
       view: SK (the colour camera), BB_left, BB_right, or several joined by +.
-      wrist: how the palm's centre becomes the wrist, one of WRISTS; "palm" keeps it.
+      wrist: how the wrist is computed from the palm's centre, one of WRISTS; "palm" keeps the centre.
     """
     views = view.split("+")
     for value, known, option in [(v, VIEWS, "view") for v in views] + [(wrist, WRISTS, "wrist")]:

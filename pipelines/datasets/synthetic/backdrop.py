@@ -1,11 +1,11 @@
-"""Backgrounds and occluders that are drawn without any picture from outside. NumPy + OpenCV."""
+"""Draws backgrounds and occluders without external pictures. NumPy + OpenCV."""
 
 import cv2
 import numpy as np
 
 
 def background(size: int, rng: np.random.Generator) -> np.ndarray:
-    """A random scene without a hand: [size, size, 3] float32 in [0, 1]."""
+    """Draws a random scene without a hand: [size, size, 3] float32 in [0, 1]."""
     picture = _clouds(size, rng) if rng.random() < 0.6 else _gradient(size, rng)
     for _ in range(rng.integers(0, 9)):
         _draw_shape(picture, rng, rng.uniform(0.03, 0.5) * size)
@@ -17,7 +17,7 @@ def background(size: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def occluder(size: int, joints: np.ndarray, hand_pixels: float, rng: np.random.Generator):
-    """Something held before the hand: (colour [size, size, 3], cover [size, size] in [0, 1])."""
+    """Draws an object in front of the hand: (colour [size, size, 3], opacity [size, size] in [0, 1])."""
     cover = np.zeros((size, size), np.uint8)
     centre = joints[rng.integers(len(joints))] + rng.normal(0, 0.12 * hand_pixels, 2)
     axes = np.maximum(hand_pixels * rng.uniform(0.05, 0.22, 2), 3).astype(int)
@@ -73,6 +73,6 @@ def _pixel(point):
 
 
 def _colour(rng):
-    """Mostly muted, as rooms and streets are; now and then loud."""
+    """Draws a colour: mostly muted, as in rooms and streets; sometimes vivid."""
     grey = rng.uniform(0.05, 0.95)
     return np.clip(grey + rng.normal(0, 0.3 if rng.random() < 0.25 else 0.09, 3), 0, 1).astype(np.float32)

@@ -1,4 +1,4 @@
-"""The synthetic data set: pictures that are rendered when they are asked for."""
+"""The synthetic data set: pictures rendered on demand."""
 
 import hashlib
 from pathlib import Path
@@ -19,16 +19,16 @@ def open_split(source: str, split: str, poses: str = "") -> Split:
     """Pictures rendered on demand.
 
     Args:
-      source: how many the split has, as a decimal number.
-      split: train, val or test; their scenes are drawn from seeds that never meet.
-      poses: a folder with poses.npz of real hands (hiu fit) in it or below; most hands take their poses.
+      source: number of pictures in the split, as a decimal number.
+      split: train, val or test; their scenes are drawn from disjoint ranges of seeds.
+      poses: a folder with poses.npz of real hands (hiu fit) in it or below; most hands use these poses.
 
     Raises:
-      DataSetError: source is no positive number, or there are no poses.
+      DataSetError: source is not a positive number, or there are no poses.
     """
     if not source.isdecimal() or not 1 <= int(source) <= _MOST:
         raise DataSetError(f"synthetic: the source is a number of pictures from 1 to {_MOST}, got {source!r}")
-    # What is rendered depends on the hand and on nothing else outside the code.
+    # Besides the code, the pictures depend only on the hand model.
     stamp = hashlib.sha256(PROCEDURAL_HAND.read_bytes())
     real = _real_poses(Path(poses)) if poses else None
     for array in real or ():
@@ -52,7 +52,7 @@ def _real_poses(folder):
         try:
             with np.load(file, allow_pickle=False) as data:
                 parts.append((data["pose"].astype(np.float32), data["rotation"].astype(np.float32)))
-        except Exception as error:  # zipfile, zlib and NumPy raise what a damaged file makes of their fields
+        except Exception as error:  # zipfile, zlib and NumPy raise many kinds of exceptions on damaged files
             raise DataSetError(f"synthetic: {file} cannot be read: fit the hands again ({error})") from error
     poses, views = (np.concatenate(some) for some in zip(*parts))
     if poses.shape[1:] != (15, 3) or views.shape != (len(poses), 3, 3) or not len(poses):

@@ -42,7 +42,7 @@ def _pose(parameters, hand):
 
 
 def _place(scene, vertices):
-    """Translation and K that give the hand its wished size and place in the picture."""
+    """Translation and K for which the hand has the scene's size and position in the picture."""
     low, high = vertices.min(axis=0), vertices.max(axis=0)
     extent = max((high - low)[:2].max(), 0.05)
     depth = max(scene.focal * extent / scene.hand_pixels, 0.22)
@@ -55,7 +55,7 @@ def _place(scene, vertices):
 
 
 def _forearm(scene, vertices, joints):
-    """A bent, widening tube from the wrist [R * S, 3]; collapsed to a point where there is none."""
+    """Vertices [R * S, 3] of a bent, widening tube from the wrist; collapsed to a point without a forearm."""
     if not scene.forearm:
         return np.repeat(joints[:1], _FOREARM_RINGS * _FOREARM_SIDES, axis=0)
     rng = np.random.default_rng(scene.seed + 1)
@@ -84,7 +84,7 @@ def _tube_faces():
 
 
 def _rasterize(vertices, cameras, faces):
-    """Covered, face id, barycentric weights at the oversampled size, as NumPy."""
+    """Covered pixels, face ids and barycentric weights at the oversampled size, as NumPy arrays."""
     size = PICTURE_SIZE * _OVERSAMPLE
     flat = vertices[..., :2] / vertices[..., 2:] * cameras[:, None, [0, 1], [0, 1]] + cameras[:, None, :2, 2]
     pixels = (flat + 0.5) * _OVERSAMPLE - 0.5
@@ -101,7 +101,7 @@ def _rasterize_graph(points, depth, faces, size):
 
 
 def _compose(scene, name, hand, faces, vertices, joints, camera, buffer):
-    """Shades, puts background and occluder in place, encodes."""
+    """Shades the hand, adds background and occluder, and encodes the sample."""
     rng = np.random.default_rng(scene.seed)
     covered, face_id, weights = buffer
     seen = np.nonzero(covered)

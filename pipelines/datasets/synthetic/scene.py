@@ -1,4 +1,4 @@
-"""What a rendered picture shows: hand, view, light, background, occluders. NumPy, seeded."""
+"""Content of a rendered picture: hand, view, light, background, occluders. NumPy, seeded."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hiu_tf.hand.poses import sample_pose
 PICTURE_SIZE = 256
 #: Files of poses and views of real hands, as hiu fit writes them.
 POSES = "poses.npz"
-#: Share of hands in poses of real ones where there are any, and how far they depart from them (radians).
+#: Share of hands with poses of real hands, if there are any, and the noise added to these poses (radians).
 _REAL_SHARE, _POSE_NOISE, _VIEW_NOISE = 0.7, 0.08, 0.3
 #: Skin tones (sRGB) from light to dark.
 _SKIN_TONES = np.array(
@@ -26,28 +26,28 @@ _SKIN_TONES = np.array(
 
 @dataclass(frozen=True)
 class Scene:
-    """One draw: hand parameters, camera and look. Angles in radians, lengths in metres."""
+    """One random scene: hand parameters, camera and appearance. Angles in radians, lengths in metres."""
 
     shape: np.ndarray  # [10]
     pose: np.ndarray  # [15, 3]
     rotation: np.ndarray  # [3] axis-angle
     focal: float  # pixels
-    hand_pixels: float  # wished longer side of the hand's box
-    centre: np.ndarray  # [2] pixels, wished centre of the hand's box
+    hand_pixels: float  # desired longer side of the hand's box
+    centre: np.ndarray  # [2] pixels, desired centre of the hand's box
     skin: np.ndarray  # [3]
     lights: np.ndarray  # [L, 6]: direction to the light (unit), colour
     ambient: np.ndarray  # [3]
     sleeve: np.ndarray | None  # [3] colour of clothing on the forearm
     forearm: bool
-    seed: int  # of everything that is drawn pixel by pixel
+    seed: int  # seed of everything drawn per pixel
 
 
 def sample_scene(seed: int, real: tuple[np.ndarray, np.ndarray] | None = None) -> Scene:
-    """The scene of one seed; equal seeds give equal scenes.
+    """Draws the scene of a seed; equal seeds give equal scenes.
 
     Args:
-      seed: of everything.
-      real: poses [N, 15, 3] and views [N, 3, 3] of real hands, of which most hands then take one, a little changed.
+      seed: of all random numbers.
+      real: poses [N, 15, 3] and views [N, 3, 3] of real hands; most scenes then use one of them, slightly changed.
     """
     rng = np.random.default_rng(seed)
     scene = _sample_scene(rng)
@@ -79,7 +79,7 @@ def _sample_scene(rng):
 
 
 def _sample_view(rng):
-    """Mostly as people hold a hand up to a camera: palm or back, fingers rather up; some of everything."""
+    """Draws a view: mostly as people show a hand to a camera (palm or back, fingers up), sometimes any other."""
     anywhere = rng.random() < 0.15
     azimuth = rng.uniform(-np.pi, np.pi) if anywhere else rng.choice([0, np.pi], p=[0.65, 0.35]) + rng.normal(0, 0.45)
     elevation = rng.normal(0, 0.5 if anywhere else 0.3)
@@ -96,7 +96,7 @@ def _sample_skin(rng):
 
 def _sample_lights(rng):
     count = rng.integers(1, 4)
-    direction = rng.normal(size=(count, 3)) + np.array([0, -0.5, -0.7])  # rather from above and the camera
+    direction = rng.normal(size=(count, 3)) + np.array([0, -0.5, -0.7])  # mostly from above and from the camera
     direction /= np.linalg.norm(direction, axis=1, keepdims=True)
     warmth = rng.normal(0, 0.10, (count, 1)) * np.array([[1.0, 0.1, -1.0]])
     strength = rng.uniform(0.35, 0.95, (count, 1)) / np.sqrt(count)

@@ -1,6 +1,6 @@
-"""Writes small data sets in exactly the layouts of the published ones, with their traps (the cards in pipelines/datasets).
+"""Writes small data sets in the exact layouts of the published ones, with their pitfalls (cards in pipelines/datasets).
 
-Every builder returns what a reader must find, computed here from the raw numbers and not by the reader.
+Every builder returns the labels that a reader must return, computed here from the raw numbers, not by the reader.
 """
 
 import json
@@ -11,13 +11,13 @@ import numpy as np
 from scipy.io import savemat
 from scipy.spatial.transform import Rotation
 
-#: standard[i] = theirs[MAP[i]], written out by hand from the sets' own descriptions.
+#: standard[i] = theirs[MAP[i]], written by hand from the descriptions of the sets.
 RHD_MAP = [0, 4, 3, 2, 1, 8, 7, 6, 5, 12, 11, 10, 9, 16, 15, 14, 13, 20, 19, 18, 17]
 STB_MAP = [0, 17, 18, 19, 20, 13, 14, 15, 16, 9, 10, 11, 12, 5, 6, 7, 8, 1, 2, 3, 4]
 
 
 def hand(rng, centre=(0.02, -0.01, 0.6)):
-    """A flat open hand [21, 3], metres, standard order, randomly turned."""
+    """A flat open hand [21, 3], metres, standard order, randomly rotated."""
     joints = np.zeros((21, 3))
     for finger, angle in enumerate(np.radians([50, 20, 5, -10, -25])):
         reach = np.array([0.035, 0.065, 0.09, 0.11]) if finger == 0 else np.array([0.09, 0.125, 0.148, 0.168])
@@ -47,7 +47,7 @@ def save(path, picture):
 
 
 def rhd(folder, rng, pixels=((30, 20), (10, 10), (0, 40)), visible=None):
-    """One picture for each (left pixels, right pixels) of the mask; the right hand is 5 cm to the right."""
+    """Writes a picture for each (left, right) number of pixels in the mask; the right hand is 5 cm to the right."""
     camera = np.array([[280.0, 0, 160], [0, 280, 160], [0, 0, 1]])
     annotations, truth = {}, []
     for number, (left_pixels, right_pixels) in enumerate(pixels):
@@ -71,7 +71,7 @@ BUMBLEBEE = np.array([[822.79041, 0, 318.47345], [0, 822.79041, 250.31296], [0, 
 
 
 def stb(folder, rng, frames=2):
-    """All twelve sequences with a few frames. {sequence: [hand in the colour or left camera, metres]}."""
+    """Writes all twelve sequences, a few frames each. Returns {sequence: [hand in the colour or left camera, m]}."""
     turn, shift = Rotation.from_rotvec([0.00531, -0.01196, 0.00301]).as_matrix(), [-24.0381, -0.4563, -1.2326]
     truth = {}
     for sequence in [f"B{k}{kind}" for k in range(1, 7) for kind in ("Counting", "Random")]:
@@ -90,7 +90,7 @@ def stb(folder, rng, frames=2):
 
 
 def freihand(folder, rng, count=3, test_labels=False):
-    """`count` labels, four times as many pictures. The brightness of picture k is k."""
+    """Writes `count` labels and four times as many pictures. The brightness of picture k is k."""
     camera = [[480.0, 0, 112], [0, 480, 112], [0, 0, 1]]
     hands = np.stack([hand(rng, (0, 0, 0.7)) for _ in range(count)])
     for name in ("training", "evaluation"):
@@ -114,7 +114,7 @@ def freihand(folder, rng, count=3, test_labels=False):
 
 
 def cmu(folder, rng, name="000015774_01_l", split="manual_train", size=(1280, 720), **changes):
-    """One hand of a full frame; joint 3 is not labelled in the one way, joint 4 in the other."""
+    """Writes one hand in a full frame; joints 3 and 4 are marked as unlabelled in the two ways of the format."""
     points = np.hstack([rng.uniform(300, 380, (21, 2)), np.ones((21, 1))])
     points[3] = [350, 350, 0]
     points[4] = [0, 0, 1]
@@ -146,7 +146,7 @@ DEXTER_CAMERA = np.array([[587.45209, 0, 325], [0, 600.67456, 249], [0, 0, 1]])
 
 
 def dexter_object(folder, rng, frames=3):
-    """Six sequences; frame 1 lacks the ring tip, frame 2 has no tip at all. Tips in the colour camera, metres."""
+    """Writes six sequences. Frame 1 lacks the ring tip, frame 2 all tips. Returns tips in the colour camera, metres."""
     move = np.array([[0.9999, 0.0034, 0.0161], [-0.0033, 1, -0.0079], [-0.0162, 0.0079, 0.9998]])
     shift = np.array([19.0473, -1.8514, -4.7501])
     truth = {}
@@ -172,7 +172,7 @@ def dexter_object(folder, rng, frames=3):
 
 
 def hiu_released(folder, rng, name="abcdefghij", present=(1, 0), **changes):
-    """One picture of the released layout; points of an absent hand are odd, as is point 5 of each hand."""
+    """Writes a picture in the released layout; points of an absent hand and point 5 of each hand are invalid."""
     points = rng.uniform(60, 240, (42, 2))
     points[[5, 26]] = [2.0, -0.67]
     for half in (0, 1):

@@ -1,4 +1,4 @@
-"""Windows without hands, and that their empty maps and masks, and nothing else, are labels."""
+"""Windows without hands: only their empty maps and masks are labels."""
 
 import json
 

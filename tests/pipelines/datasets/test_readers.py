@@ -1,4 +1,4 @@
-"""Each reader on a small set in its published layout, against numbers that the writer of the set knows."""
+"""Each reader on a small set in its published layout, against the numbers that were written."""
 
 import json
 import pickle
@@ -16,7 +16,7 @@ from tests.pipelines.datasets import formats
 
 
 def read(name, source, split="train", **options):
-    """{key: sample or what is wrong with it}"""
+    """{key: sample or error}."""
     return dict(open_split(name, str(source), split, tuple(options.items())).outcomes())
 
 
