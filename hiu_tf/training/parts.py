@@ -28,10 +28,10 @@ def freeze(network: keras.Model, parts: tuple[str, ...]) -> None:
     Raises:
       ConfigError: the network has no such part.
     """
-    of_layer = {layer: part_of(layer.name).rpartition("_")[2] for layer in network.layers if layer.weights}
+    of_layer = {layer: part_of(layer.name).rpartition("_")[2] for layer in network.layers}
     unknown = sorted(set(parts) - set(of_layer.values()))
     if unknown:
-        known = ", ".join(dict.fromkeys(of_layer.values()))
+        known = ", ".join(dict.fromkeys(part for layer, part in of_layer.items() if layer.weights))
         raise ConfigError(f"train.freeze: the network has no part {unknown[0]!r}; its parts are {known}")
     for layer, part in of_layer.items():
         if part in parts:

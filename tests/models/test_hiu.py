@@ -228,6 +228,7 @@ def test_inference_needs_no_pof_head():
         np.testing.assert_allclose(value, network(image)[-1][name], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_encoder_starts_from_resnet50(tmp_path):
     """keras.applications' network with random weights replaces ImageNet's; the encoder gives the same feature maps."""
     keras.utils.set_random_seed(5)

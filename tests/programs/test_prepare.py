@@ -20,6 +20,7 @@ def checksums(folder):
     return json.loads((folder / "index.json").read_text())["splits"]["train"]["shards"]
 
 
+@pytest.mark.slow
 def test_killed_and_started_again_gives_the_same_and_keeps_finished_shards(tmp_path):
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     arguments = ["synthetic", "--source", "40", "--split", "train", "--shards", "5", "--workers", "1", "--out"]

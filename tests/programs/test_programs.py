@@ -119,6 +119,7 @@ def test_int8_needs_as_many_pictures_as_a_batch(capsys):
     assert "--batch can be no larger" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_what_differs_too_much_is_not_published(rendered_records, tmp_path, monkeypatch):
     """Neither the SavedModel nor any other file is published; existing files stay."""
     from hiu_tf.config.presets import model_config

@@ -87,6 +87,7 @@ def test_warm_up_is_replayed(server):
     assert server["model"].warmed == 7 * len(BATCH_SIZES)
 
 
+@pytest.mark.slow
 def test_merged_requests_do_not_see_each_other(folder, direct, tmp_path):
     """Twelve concurrent clients, one with a broken picture, with batching by the kit's config."""
     from tests.serving.double import start

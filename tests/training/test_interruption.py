@@ -73,6 +73,7 @@ def check_killed(root, tmp_path, moments, settings):
     assert not list((tmp_path / "killed").glob("partial-*.h5"))
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on(rendered_records, tmp_path):
     """One kill; EMA, warm-up and schedule resume too (tolerance 0.2% of each value: threads sum in any order)."""
     check_killed(rendered_records, tmp_path, [4], ["train.ema=0.9", "train.warmup_steps=6"])

@@ -153,6 +153,7 @@ def test_unfinished_run_is_refused(tmp_path):
         load_run(tmp_path)
 
 
+@pytest.mark.slow
 def test_mixed_precision(rendered_records, hand, tmp_path):
     """Convolutions in float16 with scaled losses; hand, mask and losses in float32; the saved network is float32."""
     made = recipe(2, precision="mixed_float16", accumulate=2, steps_per_execution=2)
