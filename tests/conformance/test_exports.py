@@ -100,7 +100,7 @@ def test_versions_count_up_and_carry_their_card(exported, hand):
     checksums = {name: hashlib.sha256((second / name).read_bytes()).hexdigest() for name in names}
     assert card == {"name": "tiny", "files": checksums}
     assert len(checksums) == 3
-    files = {"tiny_float32.tflite", "tiny_float16.tflite", "model.json", "card.md"}
+    files = {"tiny.tflite", "tiny_float32.tflite", "tiny_float16.tflite", "model.json"}
     assert {path.name for path in folder.iterdir()} - files == {"1", "2"}, "no scratch folder is left"
     shutil.rmtree(second)
 
