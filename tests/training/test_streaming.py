@@ -36,9 +36,9 @@ def test_streaming_equals_offline(metric, data):
     targets, predicted = data
     for part in (slice(0, 5), slice(5, 10), slice(10, 13)):
         metric.update_state(*({name: tf.constant(v[part]) for name, v in arrays.items()} for arrays in data))
-    metric = next(metric for metric in METRICS if metric.name == metric.name)
+    offline = next(offline for offline in METRICS if offline.name == metric.name)
     labels = {**targets, keys.MASK: targets[keys.MASK][..., 0]}
-    expected = metric.value(metric.errors(predicted, labels, SIZE))
+    expected = offline.value(offline.errors(predicted, labels, SIZE))
     assert float(metric.result()) == pytest.approx(expected, rel=1e-5)
     metric.reset_state()
     assert float(metric.result()) == 0
