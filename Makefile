@@ -3,6 +3,7 @@
 # make lint   ruff
 # make models every precision of the model that ships, from its SavedModel, into models/
 # make page   the page that finds hands in the browser, into site/ (needs npm); make page SERVE=1 shows it
+# make mutants  changes the code in a copy, one operator or number at a time, and lists the changes that no test sees (hours)
 # make test-slow, make serving-check   longer checks; the client tests against a real server (Docker)
 # Each sets itself up first: a Python 3.9-3.11 is found, .venv is made, the pinned packages are installed.
 # make PYTHON=... chooses the Python.
@@ -11,7 +12,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: models page demo test test-slow serving-check lint clean
+.PHONY: mutants models page demo test test-slow serving-check lint clean
 .DEFAULT_GOAL := demo
 
 demo: $(READY)
@@ -36,6 +37,14 @@ models: $(READY)
 
 page: $(READY)
 	@$(BIN)/hiu page --out site $(if $(SERVE),--serve)
+
+# cosmic-ray writes into the modules that it changes: in a copy.
+mutants: $(READY)
+	@$(BIN)/python -m pip install --quiet -e '.[mutants]'
+	@rm -rf build/mutants && git clone --quiet . build/mutants
+	@cd build/mutants && export PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONPATH="$(CURDIR)/build/mutants" && \
+	cosmic-ray init tests/mutants.toml session.sqlite && cosmic-ray exec tests/mutants.toml session.sqlite && \
+	cr-report session.sqlite --surviving-only --show-diff
 
 lint: $(READY)
 	@$(BIN)/ruff check .

