@@ -1,8 +1,9 @@
 """hiu-tf: hand image understanding (HIU-DMTL) in TensorFlow/Keras.
 
     from hiu_tf import Predictor
-    hands = Predictor().predict("photo.jpg")
+    hands = Predictor()("photo.jpg")       also an address, an array (RGB), a PIL image, a folder, a clip
     hands[0].side, hands[0].joints_2d, hands[0].joints_3d, hands[0].vertices
+    hands[0].save("hand.png"), hands.save("photo.json"), hands[0].plot()
 
     hiu_tf.predict("photo.jpg")        the same with the shipped models, which are loaded once
     hiu_tf.load_hand("mano.npz")       a hand model
@@ -35,7 +36,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # hides "cuDNN factory alrea
 #: Public name -> module that defines it. The module is imported when the name is first used.
 _DOOR = {
     "Predictor": "hiu_tf.runtime.predictor",
-    "Prediction": "hiu_tf.runtime.predictor",
+    "Prediction": "hiu_tf.runtime.prediction",
+    "Hands": "hiu_tf.runtime.prediction",
     "Tracker": "hiu_tf.runtime.tracker",
     "predict": "hiu_tf.runtime.shipped",
     "read_picture": "hiu_tf.pictures",

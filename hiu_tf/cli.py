@@ -12,7 +12,8 @@ Use a model:
     hiu page --out site --serve
 
 Each picture gives NAME.png (picture, skeletons, masks, meshes), NAME.json (all outputs of every hand, with
-units) and NAME.obj (the posed meshes); a clip gives NAME.mp4 and NAME.jsonl, a line for each frame.
+units) and NAME.obj (the posed meshes), or the formats of --format; a clip gives NAME.mp4 and NAME.jsonl, a line for
+each frame.
 """
 
 import argparse
@@ -29,12 +30,9 @@ from hiu_tf.conventions import SERVER_MODEL
 from hiu_tf.errors import UserError
 from hiu_tf.web.command import add_page, run_page
 
-PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 #: Equal to the limit in pictures.py, which is not imported here so that `hiu --help` stays fast.
 MOST_MEGAPIXELS = 120.0
 _LARGEST_K = 1e6
-CLIPS = (".mp4", ".avi", ".mov", ".mkv")
-
 
 #: Commands for making a model: name -> (module in hiu_tf/programs, purpose). They need hiu-tf[train].
 PROGRAMS = {
@@ -90,6 +88,12 @@ def _add_predict(commands):
         "inputs", nargs="+", help="pictures, clips, folders of them; a camera's number; a stream's address"
     )
     predict.add_argument("--out", default="predictions", help="folder for the results (default: predictions)")
+    predict.add_argument(
+        "--format",
+        type=_formats,
+        default=("png", "json", "obj"),
+        help="of a picture's results, with commas between: png, jpg, json, obj, ply, glb (default: png,json,obj)",
+    )
     predict.add_argument("--model", help=".tflite file or SavedModel folder (default: the one that ships)")
     predict.add_argument("--box", help="x,y,w,h of the one hand in pixels (default: find all hands)")
     predict.add_argument("--side", choices=("right", "left"), help="which hand (default: the detector says)")
@@ -157,6 +161,17 @@ def _count_of_hands(text):
     return int(text)
 
 
+def _formats(text):
+    from hiu_tf.runtime.results import FORMATS
+
+    given = tuple(part.strip().lower() for part in text.split(","))
+    unknown = [name for name in given if "." + name not in FORMATS]
+    if unknown:
+        known = ", ".join(suffix[1:] for suffix in FORMATS)
+        raise argparse.ArgumentTypeError(f"takes {known} with commas between them, got {unknown[0]!r}")
+    return given
+
+
 def _share(text):
     try:
         value = float(text)
@@ -201,12 +216,13 @@ def main(argv=None) -> int:
 
 def _predict(args) -> int:
     from hiu_tf.pictures import read_picture
-    from hiu_tf.runtime.files import predict_clip, predict_picture, shown_name
+    from hiu_tf.runtime.clips import CLIPS, is_stream, shown_name
+    from hiu_tf.runtime.files import predict_clip, predict_picture
     from hiu_tf.runtime.predictor import Predictor
     from hiu_tf.runtime.shipped import shipped_model
 
     out = Path(args.out)
-    streams = [text for text in args.inputs if _is_stream(text)]
+    streams = [text for text in args.inputs if is_stream(text)]
     files = _expand([text for text in args.inputs if text not in streams], out) + streams
     options = {
         "box": _numbers(args.box, 4, "--box"),
@@ -228,7 +244,8 @@ def _predict(args) -> int:
     out.mkdir(parents=True, exist_ok=True)
     clear_leftovers(out)
     print(f"{model} on {predictor.engine}: {len(files)} file(s) -> {out}")
-    picture = partial(predict_picture, read=read, thorough=args.thorough)
+    formats = ["." + name for name in args.format]
+    picture = partial(predict_picture, read=read, formats=formats, thorough=args.thorough)
     clip, failed = partial(predict_clip, smooth=args.smooth), []
     stream = partial(clip, seconds=args.seconds)
     for path, name in zip(files, names):
@@ -301,21 +318,19 @@ def _count(preset, settings) -> int:
     return 0
 
 
-def _is_stream(text):
-    """Whether the text is a camera number or a stream address."""
-    return "://" in text or (text.isdecimal() and not Path(text).exists())
-
-
 def _expand(inputs, out):
     """Expands inputs to files: named files, and all pictures and clips below folders, without our own results."""
+    from hiu_tf.pictures import PICTURES
+    from hiu_tf.runtime.clips import CLIPS
     from hiu_tf.runtime.files import is_result
+    from hiu_tf.runtime.sources import files_below
 
     files, out = [], out.resolve()
     for path in map(Path, inputs):
         if path.is_dir():
             if path.resolve() == out:
                 raise UserError(f"--out {out} is the folder of the inputs: give another, so that results stay apart")
-            found = sorted(p for p in path.rglob("*") if p.suffix.lower() in PICTURES + CLIPS)
+            found = files_below(path, PICTURES + CLIPS)
             found = [p for p in found if out not in p.resolve().parents and not is_result(p)]
             if not found:
                 raise UserError(f"{path} holds no pictures or clips (overlays of ours do not count)")
@@ -342,16 +357,18 @@ def _stream_name(text):
     """A result name for a stream: camera_N, or host and path of the address with safe characters only."""
     if text.isdecimal():
         return f"camera_{text}"
-    from hiu_tf.runtime.files import shown_name
+    from hiu_tf.runtime.clips import shown_name
 
     return re.sub(r"[^A-Za-z0-9]+", "_", shown_name(text).partition("://")[2]).strip("_")[:80] or "stream"
 
 
 def _refuse_overwriting(files, out, names):
     """Refuses results that would overwrite an input picture."""
+    from hiu_tf.runtime.results import FORMATS
+
     own = {path.resolve() for path in files if isinstance(path, Path)}
     for name in names:
-        for suffix in (".png", ".mp4", ".json", ".jsonl", ".obj"):
+        for suffix in (*FORMATS, ".mp4", ".jsonl"):
             if (out / (name + suffix)).resolve() in own:
                 raise UserError(f"the result {out / (name + suffix)} would overwrite an input: give another --out")
 

@@ -16,10 +16,12 @@ from hiu_tf.errors import UserError
 
 #: Formats that are read, whatever the file's suffix.
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP")
+#: Suffixes of picture files.
+PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 #: Limits above which pictures are refused before decoding: number of pixels, and the longest side that OpenCV can warp.
 MOST_PIXELS, LONGEST_SIDE = 120_000_000, 32_000
-#: Text chunk that marks our own PNG files, so that they are never read as input photographs.
-_MARK = ("Software", "hiu-tf")
+#: Text chunk of PNG files and comment of JPEG files that mark our own, so that they are never read as photographs.
+_MARK, _COMMENT = ("Software", "hiu-tf"), b"made by hiu-tf"
 _switch = threading.Lock()
 
 Image.MAX_IMAGE_PIXELS = None  # `decode_picture` checks the size itself, with a limit that callers choose
@@ -56,10 +58,15 @@ def decode_picture(content: bytes, most_pixels: int = MOST_PIXELS, allow_truncat
         raise UserError("is cut off: the end of the file is missing (--allow-truncated takes what is left)")
     try:
         with _incomplete(allow_truncated):
-            return np.array(_as_rgb(ImageOps.exif_transpose(picture)))
+            return upright_rgb(picture)
     except Exception as error:
         more = "nothing of it can be read" if allow_truncated else "--allow-truncated takes what is left"
         raise UserError(f"is damaged: {error} ({more})") from error
+
+
+def upright_rgb(picture: Image.Image) -> np.ndarray:
+    """A Pillow image as [H, W, 3] uint8 RGB, upright (EXIF)."""
+    return np.array(_as_rgb(ImageOps.exif_transpose(picture)))
 
 
 def is_cut_off(content: bytes) -> bool:
@@ -78,11 +85,18 @@ def encode_png(picture: np.ndarray) -> bytes:
     return content.getvalue()
 
 
+def encode_jpeg(picture: np.ndarray) -> bytes:
+    """Encodes [H, W, 3] uint8 RGB as JPEG with our mark."""
+    content = io.BytesIO()
+    Image.fromarray(picture).save(content, "JPEG", quality=90, comment=_COMMENT)
+    return content.getvalue()
+
+
 def is_ours(path: Path) -> bool:
-    """Whether a file is a PNG written by `encode_png`."""
+    """Whether a file was written by `encode_png` or `encode_jpeg`."""
     try:
-        with Image.open(path, formats=("PNG",)) as picture:
-            return picture.info.get(_MARK[0]) == _MARK[1]
+        with Image.open(path, formats=("PNG", "JPEG")) as picture:
+            return picture.info.get(_MARK[0]) == _MARK[1] or picture.info.get("comment") == _COMMENT
     except Exception:  # reading it later reports the error
         return False
 

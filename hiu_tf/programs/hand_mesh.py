@@ -77,23 +77,17 @@ def write_obj(path: Path, hand, **parameters) -> None:
     """Writes the posed mesh as Wavefront OBJ."""
     from hiu_tf.runtime import results
 
-    results.write_obj(path, {"hand": (_posed(hand, parameters), hand.faces)})
+    results.write_text(path, results.obj_text({"hand": (_posed(hand, parameters), hand.faces)}))
 
 
 def write_ply(path: Path, hand, **parameters) -> None:
     """Writes the posed mesh with vertex colours as PLY."""
     from hiu_tf.atomic import written_whole
     from hiu_tf.hand.anatomy import SKIN_COLOR
+    from hiu_tf.runtime.results import ply_bytes
 
-    try:
-        import trimesh
-    except ImportError as error:
-        raise UserError("PLY files need trimesh: pip install hiu-tf[mesh]") from error
-
-    points = _posed(hand, parameters) * np.array([1, -1, -1])
-    colors = (255 * hand.colors * SKIN_COLOR).astype(np.uint8)
     with written_whole(path) as scratch:
-        trimesh.Trimesh(points, hand.faces, vertex_colors=colors, process=False).export(scratch)
+        scratch.write_bytes(ply_bytes(_posed(hand, parameters), hand.faces, hand.colors * SKIN_COLOR))
 
 
 def write_glb(path: Path, hand, **parameters) -> None:

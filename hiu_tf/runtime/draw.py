@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
 import cv2
 import numpy as np
 
 from hiu_tf.conventions.skeleton import BONES
-from hiu_tf.runtime.predictor import Prediction
+
+if TYPE_CHECKING:
+    from hiu_tf.runtime.prediction import Prediction
 
 #: One colour per finger: thumb, index, middle, ring, little.
 FINGER_COLORS = np.array([[230, 60, 60], [240, 170, 40], [80, 190, 80], [60, 140, 235], [170, 90, 220]])
@@ -56,16 +62,36 @@ def draw_mesh(picture: np.ndarray, vertices: np.ndarray, vertices_2d: np.ndarray
     return drawn
 
 
-def draw_hands(picture: np.ndarray, hands: list[Prediction], faces: np.ndarray) -> np.ndarray:
+def draw_hands(picture: np.ndarray, hands: Sequence[Prediction]) -> np.ndarray:
     """Draws picture, skeletons, masks and meshes side by side; without a hand only the picture, at the same width."""
     panels = [picture, picture, picture, picture]
     for hand in hands:
         panels[1] = draw_skeleton(panels[1], hand.joints_2d, hand.joint_scores)
         panels[2] = panels[2] if hand.mask is None else draw_mask(panels[2], hand.mask)
-        panels[3] = draw_mesh(panels[3], hand.vertices, hand.vertices_2d, faces)
+        panels[3] = draw_mesh(panels[3], hand.vertices, hand.vertices_2d, hand.faces)
     if hands and all(hand.mask is None for hand in hands):
         del panels[2]
     return np.concatenate(panels, axis=1)
+
+
+def overlay(picture: np.ndarray, hands: Sequence[Prediction], longest: int | None = None) -> np.ndarray:
+    """Draws hands as `draw_hands` does; a picture whose longest side is above `longest` pixels is shrunk first."""
+    scale = min(1.0, longest / max(picture.shape[:2])) if longest else 1.0
+    if scale < 1:
+        size = [max(1, round(scale * length)) for length in picture.shape[1::-1]]
+        shrink = lambda image: cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        move = lambda points: (points + 0.5) * scale - 0.5
+        picture = shrink(picture)
+        hands = [
+            replace(
+                hand,
+                mask=None if hand.mask is None else shrink(hand.mask),
+                joints_2d=move(hand.joints_2d),
+                vertices_2d=move(hand.vertices_2d),
+            )
+            for hand in hands
+        ]
+    return draw_hands(picture, hands)
 
 
 def _pixel(point):

@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import shutil
 import tempfile
-import time
-from collections import defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import cv2
 import numpy as np
+from tqdm import tqdm
 
 from hiu_tf.atomic import scratch_folder, written_whole
-from hiu_tf.errors import UserError
-from hiu_tf.pictures import encode_png, is_ours, read_picture, readable_name
-from hiu_tf.runtime.draw import draw_hands
+from hiu_tf.pictures import PICTURES, is_ours, read_picture, readable_name
+from hiu_tf.runtime.clips import opened, shown_name
+from hiu_tf.runtime.draw import overlay
 from hiu_tf.runtime.predictor import Predictor
-from hiu_tf.runtime.results import HEADER, MESH, prediction_json, prediction_meshes, write_json, write_obj
-from hiu_tf.runtime.smoothing import Smoother
-from hiu_tf.runtime.tracker import Tracker
+from hiu_tf.runtime.results import FORMATS, HEADER, LONGEST_PANEL, MADE_BY, MESH, prediction_json, save
+from hiu_tf.runtime.tracker import follow
 
-_LONGEST_OVERLAY = 640
-#: Value of the first key, "made_by", of our JSON files.
-MADE_BY = "hiu-tf"
+#: Suffixes that `predict_picture` writes by default.
+USUAL = (".png", ".json", ".obj")
+#: Formats that are also written for a picture without hands.
+_ALWAYS = (".json",)
 _CLIP = b'{"made_by": "hiu-tf", "clip"'
 
 
@@ -36,30 +33,30 @@ def predict_picture(
     path: Path,
     stem: Path,
     read: Callable = read_picture,
+    formats: Sequence[str] = USUAL,
     compact: bool = False,
     **options,
 ) -> str:
-    """Predicts one picture and writes STEM.png, .json and .obj. Returns a line for the terminal.
+    """Predicts one picture and writes STEM with the suffix of each format. Returns a line for the terminal.
 
     Args:
       predictor: a `Predictor`.
       path: of the picture.
       stem: path of the results without suffix.
       read: path -> [H, W, 3] uint8 RGB.
+      formats: suffixes (results.FORMATS). Without a hand only JSON is written.
       compact: leave the vertices out of the JSON.
       options: arguments of `Predictor.predict`.
     """
-    hands = predictor.predict(picture := read(path), **options)
-    content = {"made_by": MADE_BY, "picture": readable_name(path), **HEADER}
-    write_json(_with(stem, ".json"), content | {"hands": [prediction_json(hand, _without(compact)) for hand in hands]})
-    if not hands:
-        for suffix in (".png", ".obj"):  # left by an earlier run
-            _with(stem, suffix).unlink(missing_ok=True)
-        return f"{path}: no hand -> {stem}.json"
-    _write(_with(stem, ".png"), encode_png(_overlay(picture, hands, predictor.faces)))
-    write_obj(_with(stem, ".obj"), prediction_meshes(hands, predictor.faces))
-    words = ", ".join(f"{hand.side} hand {hand.score:.2f}" for hand in hands)
-    return f"{path}: {words} -> {stem}.png .json .obj"
+    hands = predictor.predict(read(path), **options)
+    hands.name = readable_name(path)
+    written = [suffix for suffix in formats if hands or suffix in _ALWAYS]
+    for suffix in written:
+        save(_with(stem, suffix), hands, _without(compact))
+    for suffix in set(FORMATS) - set(written):  # left by an earlier run
+        _with(stem, suffix).unlink(missing_ok=True)
+    words = ", ".join(f"{hand.side} hand {hand.score:.2f}" for hand in hands) or "no hand"
+    return f"{hands.name}: {words} -> {stem}{' '.join(written)}"
 
 
 def predict_clip(
@@ -77,38 +74,29 @@ def predict_clip(
       predictor: a `Predictor`.
       path: of the clip; as a string the number of a camera or the address of a stream, which Ctrl-C ends.
       stem: path of the results without suffix.
-      seconds: duration to record of a stream; None: to its end.
       compact: leave the vertices out of the JSON.
-      smooth: strength of each hand's temporal filter, from 0 to 1 (runtime/smoothing.py).
+      smooth: as in `follow`.
+      seconds: duration to record of a stream; None: to its end.
       options: arguments of `Tracker`.
 
     The first line of the .jsonl contains what is common to all frames; one line per frame follows. Frames are
     written as they come, so that memory does not grow with the length of the clip.
     """
     film, log, counts, numbers = _with(stem, ".mp4"), _with(stem, ".jsonl"), [], set()
-    with (
-        plain_name(path) if isinstance(path, Path) else nullcontext(path) as readable,
-        _film_folder(stem.parent) as folder,
-        written_whole(log) as scratch,
-    ):
-        own, reader = _Film(Path(folder) / "clip.mp4"), _reader(readable)
-        rate = reader.get(cv2.CAP_PROP_FPS)
-        rate = rate if 1 <= rate <= 1000 else 25.0
-        header = {"made_by": MADE_BY, "clip": shown_name(path), "frames_per_second": rate, **HEADER}
-        follow, steady = Tracker(predictor, **options), defaultdict(lambda: Smoother(rate, smooth))
+    name = path.name if isinstance(path, Path) else shown_name(path)
+    with opened(path, seconds) as clip, _film_folder(stem.parent) as folder, written_whole(log) as scratch:
+        own = _Film(Path(folder) / "clip.mp4")
+        header = {"made_by": MADE_BY, "clip": shown_name(path), "frames_per_second": clip.rate, **HEADER}
         with scratch.open("w") as answers:
             answers.write(json.dumps(header) + "\n")
-            for number, picture in enumerate(_pictures(reader, path, seconds)):
-                hands = [(who, steady[who](hand)) for who, hand in follow(picture)]
-                for gone in steady.keys() - follow.numbers:  # each keeps a whole prediction in memory
-                    del steady[gone]
-                rows = [{"id": who} | prediction_json(hand, _without(compact)) for who, hand in hands]
-                answers.write(json.dumps({"frame": number, "hands": rows}) + "\n")
-                own.write(_overlay(picture, [hand for _, hand in hands], predictor.faces), rate)
-                counts.append(len(hands))
-                numbers |= {who for who, _ in hands}
-        if not counts:
-            raise UserError(f"cannot be read as a {'clip' if isinstance(path, Path) else 'camera or stream'}")
+            frames = follow(predictor, clip.frames, clip.rate, smooth, **options)
+            with suppress(KeyboardInterrupt) if clip.length is None else nullcontext():
+                for number, hands in enumerate(tqdm(frames, desc=name, unit="frame", total=clip.length)):
+                    rows = [prediction_json(hand, _without(compact)) for hand in hands]
+                    answers.write(json.dumps({"frame": number, "hands": rows}) + "\n")
+                    own.write(overlay(hands.picture, hands, LONGEST_PANEL), clip.rate)
+                    counts.append(len(hands))
+                    numbers |= {hand.number for hand in hands}
         own.close()
         with written_whole(film) as target:
             shutil.copyfile(own.path, target)
@@ -149,7 +137,7 @@ class _Film:
 
 def is_result(path: Path) -> bool:
     """Whether a file is an overlay written by us. Overlays are never read as inputs."""
-    if path.suffix.lower() == ".png":
+    if path.suffix.lower() in PICTURES:
         return is_ours(path)
     try:
         with open(path.with_suffix(".jsonl"), "rb") as file:
@@ -158,75 +146,6 @@ def is_result(path: Path) -> bool:
         return False
 
 
-@contextmanager
-def plain_name(path: Path) -> Iterator[Path]:
-    """Yields the path itself, or, if its name is not UTF-8, a link to it with a plain name."""
-    if readable_name(path) == str(path):
-        yield path
-        return
-    with tempfile.TemporaryDirectory(prefix="hiu-") as folder:
-        link = Path(folder) / f"clip{path.suffix if path.suffix.isascii() else ''}"
-        link.symlink_to(path.resolve())
-        yield link
-
-
-def shown_name(path: Path | str) -> str:
-    """A clip's name to print; a stream's address is shown without user and password."""
-    if isinstance(path, Path):
-        return readable_name(path)
-    scheme, mark, rest = path.partition("://")
-    host, slash, place = rest.partition("/")
-    return f"{scheme}{mark}{host.rpartition('@')[2]}{slash}{place}" if mark else f"camera {path}"
-
-
-def _reader(source):
-    """Opens a clip, camera or stream."""
-    is_camera = isinstance(source, str) and source.isdecimal()
-    return cv2.VideoCapture(int(source) if is_camera else str(source))
-
-
-def _pictures(reader, path, seconds):
-    """Yields the frames of an open clip as RGB, with a progress bar. Ctrl-C ends a stream normally."""
-    from tqdm import tqdm
-
-    if isinstance(path, Path):
-        wanted, name, interrupts = range(int(reader.get(cv2.CAP_PROP_FRAME_COUNT))), path.name, ()
-    else:
-        wanted, name, interrupts = itertools.count(), shown_name(path), KeyboardInterrupt
-    start = time.monotonic()
-    with suppress(interrupts):
-        for _ in tqdm(wanted, desc=name, unit="frame"):
-            good, frame = reader.read()
-            if not good or (seconds is not None and time.monotonic() - start > seconds):
-                return
-            yield np.ascontiguousarray(frame[..., ::-1])
-
-
 def _with(stem, suffix):
     """Appends a suffix to the stem; dots in the stem are kept."""
     return stem.with_name(stem.name + suffix)
-
-
-def _overlay(picture, hands, faces):
-    """Draws the overlay, scaled to a convenient size."""
-    scale = min(1.0, _LONGEST_OVERLAY / max(picture.shape[:2]))
-    if scale < 1:
-        size = [max(1, round(scale * length)) for length in picture.shape[1::-1]]
-        shrink = lambda image: cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-        move = lambda points: (points + 0.5) * scale - 0.5
-        picture = shrink(picture)
-        hands = [
-            replace(
-                hand,
-                mask=None if hand.mask is None else shrink(hand.mask),
-                joints_2d=move(hand.joints_2d),
-                vertices_2d=move(hand.vertices_2d),
-            )
-            for hand in hands
-        ]
-    return draw_hands(picture, hands, faces)
-
-
-def _write(path, content):
-    with written_whole(path) as scratch:
-        scratch.write_bytes(content)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -16,12 +16,14 @@ from hiu_tf.errors import UserError
 from hiu_tf.geometry.camera import project
 from hiu_tf.geometry.window import Window, around_box, around_hand, box_of
 from hiu_tf.hand.load import load_hand
-from hiu_tf.pictures import read_picture
 from hiu_tf.runtime.backend import load_network, model_card
+from hiu_tf.runtime.clips import opened
 from hiu_tf.runtime.crop import cut, mask_to_picture
 from hiu_tf.runtime.detector import Detector
 from hiu_tf.runtime.evidence_fit import EvidenceFit
+from hiu_tf.runtime.prediction import Hands, Prediction
 from hiu_tf.runtime.shipped import DETECTOR, shipped_model
+from hiu_tf.runtime.sources import is_clip, is_one_picture, open_picture, pictures_of
 
 #: Default for the maximum number of hands in a picture.
 MOST_HANDS = 8
@@ -39,47 +41,6 @@ _SAME_HAND = 0.6
 _LARGEST_K = 1e6  # pixels
 #: Side -> whether its crop is mirrored: the network only knows right hands.
 _MIRRORED = {"right": False, "left": True}
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The prediction for one hand. Camera frame: x right, y down, z forward, metres.
-
-    Attributes:
-      side: "right" or "left".
-      joints_2d: [21, 2] pixels of the picture, decoded from the heat maps.
-      joint_scores: [21] in [0, 1].
-      mask: [H, W] in [0, 1], the whole picture.
-      joints_3d: [21, 3] and vertices: [V, 3], in the frame that `frame` names.
-      joints_2d_projected: [21, 2] and vertices_2d: [V, 2], pixels of the picture.
-      shape, pose, rotation, translation: parameters of the hand model in the crop's virtual camera. For a left
-        hand they describe its mirror image, a right hand. If the crop is rotated, they are rotated with it.
-      frame: "camera" if K was given, else "crop": a virtual camera that looks at the crop, with the
-        picture's axes.
-      hand: name of the hand model that shape and pose belong to.
-      crop: the window of the picture that the network saw.
-    """
-
-    side: str
-    joints_2d: np.ndarray
-    joint_scores: np.ndarray
-    mask: np.ndarray | None
-    joints_3d: np.ndarray
-    vertices: np.ndarray
-    joints_2d_projected: np.ndarray
-    vertices_2d: np.ndarray
-    shape: np.ndarray
-    pose: np.ndarray
-    rotation: np.ndarray
-    translation: np.ndarray
-    frame: str
-    hand: str
-    crop: Window
-
-    @property
-    def score(self) -> float:
-        """Mean confidence of the joints."""
-        return float(self.joint_scores.mean())
 
 
 class _Look(NamedTuple):
@@ -146,9 +107,37 @@ class Predictor:
         """The detector; loaded when first used."""
         return Detector(self._detector_file or shipped_model(DETECTOR), self._threads)
 
+    def __call__(self, source, smooth: float = 0.5, **options) -> Hands | Iterator[Hands]:
+        """Predicts the hands of anything: a picture, many pictures, or a clip.
+
+        Args:
+          source: the path, http(s) address, array or PIL image of a picture; or a folder, a list or a generator of
+            pictures, each on its own; or a clip's path, the number of a camera or the address of a stream as text,
+            whose hands are followed from frame to frame.
+          smooth: strength of the temporal filter of a clip's hands, from 0 to 1.
+          options: arguments of `predict`; for clips those of `Tracker`.
+
+        Returns:
+          `Hands` of the one picture; for all others an iterator of the `Hands` of each picture or frame.
+
+        Raises:
+          UserError, OSError: as `predict`.
+        """
+        if is_one_picture(source):
+            return self.predict(source, **options)
+        if is_clip(source):
+            return self._frames(source, smooth, options)
+        return (self.predict(picture, **options) for picture in pictures_of(source))
+
+    def _frames(self, source, smooth, options):
+        from hiu_tf.runtime.tracker import follow
+
+        with opened(source) as clip:
+            yield from follow(self, clip.frames, clip.rate, smooth, **options)
+
     def predict(
         self,
-        picture: np.ndarray | str | Path,
+        picture,
         box=None,
         side: str | None = None,
         K=None,
@@ -156,11 +145,11 @@ class Predictor:
         min_score: float | None = None,
         most: int = MOST_HANDS,
         thorough: bool = False,
-    ) -> list[Prediction]:
+    ) -> Hands:
         """Detects and predicts the hands of a picture.
 
         Args:
-          picture: [H, W, 3] uint8, RGB; or the path of a picture file.
+          picture: [H, W, 3] uint8, RGB; or a PIL image, or the path or http(s) address of a picture.
           box: (x, y, width, height) of one hand in pixels; without it the detector finds the hands.
           side: "right" or "left"; without it the detector predicts the side, and if it is unsure both are tried.
           K: [3, 3] intrinsics in pixels; with it 3D is in the real camera's frame.
@@ -178,19 +167,20 @@ class Predictor:
           UserError: an argument has the wrong type, shape or range, or the file is not a picture.
           OSError: the file cannot be read.
         """
-        picture = read_picture(picture) if isinstance(picture, (str, Path)) else picture
+        picture, name = open_picture(picture)
         picture, K, sides = _checked_picture(picture), _checked_camera(K), _checked_sides(side)
         if box is not None:
             box = _checked_box(box, picture)
             windows = [around_box(box, self.size, _MIRRORED[s], scale=self.scale) for s in sides]
-            return [self.read(picture, windows, K, upright)]
+            return Hands([self.read(picture, windows, K, upright)], picture, name)
         found = self.detector.find(picture, most=2 * most, thorough=thorough)
         least = self.card["min_score"] if min_score is None else min_score
         looks = [_Look(h.score, *self._best(picture, self.windows(h, side), left_odds(h))) for h in found]
         looks = [look for look in looks if _together(look.found, look.score) >= _WORTH_A_LOOK * least]
         looks = _without_twins(looks, lambda look: look.score, lambda look: look.box)[:most]
         hands = [(look.found, self._finished(picture, look.window, look.raw, K, upright)) for look in looks]
-        return different([hand for found, hand in hands if _together(found, hand.score) >= least])
+        hands = different([hand for found, hand in hands if _together(found, hand.score) >= least])
+        return Hands(hands, picture, name)
 
     def windows(self, hand: Found, side: str | None = None) -> list[Window]:
         """The upright windows from which to predict a detected hand, one for each possible side."""
@@ -255,6 +245,8 @@ class Predictor:
             frame="crop" if K is None else "camera",
             hand=self.card["hand"]["name"],
             crop=crop,
+            faces=self.faces[:, ::-1] if crop.mirrored else self.faces,
+            picture=picture,
             **parameters,
         )
 

@@ -24,16 +24,12 @@ def shipped_model(name: str = HAND) -> Path:
     raise UserError(f"no model {name} comes with this installation: name a file (--model, --detector)")
 
 
-def predict(picture, **options):
-    """Predicts the hands of a picture with the shipped models, which are loaded once.
+def predict(source, **options):
+    """Predicts the hands of a picture, many pictures or a clip with the shipped models, which are loaded once.
 
-    Args:
-      picture, options: arguments of `Predictor.predict`.
-
-    Returns:
-      A list of `Prediction` in descending order of score; [] if there is no hand.
+    Arguments and result are those of `Predictor.__call__`.
     """
-    return _predictor().predict(picture, **options)
+    return _predictor()(source, **options)
 
 
 @lru_cache(maxsize=1)

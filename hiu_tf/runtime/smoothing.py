@@ -9,7 +9,7 @@ import numpy as np
 
 from hiu_tf.conventions.skeleton import NUM_JOINTS
 from hiu_tf.geometry.window import box_of
-from hiu_tf.runtime.predictor import Prediction
+from hiu_tf.runtime.prediction import Prediction
 
 #: Cut-off frequency at rest, Hz, at strengths 0 and 1; increase of the cut-off at a speed of one hand size per second.
 _RESTING, _MOVING = (8.0, 0.7), 5.0

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from hiu_tf.codecs.centres import shared
 from hiu_tf.geometry.window import Window, around_hand, box_of
-from hiu_tf.runtime.predictor import MOST_HANDS, Prediction, Predictor, different, left_odds
+from hiu_tf.runtime.prediction import Hands
+from hiu_tf.runtime.predictor import MOST_HANDS, Predictor, different, left_odds
+from hiu_tf.runtime.smoothing import Smoother
 
 #: Interval in frames between runs of the detector; it runs at every frame while no hand is tracked.
 _LOOK_EVERY = 6
@@ -56,8 +60,9 @@ class Tracker:
         """Numbers of all current tracks, including those missed in the last frame."""
         return {track.number for track in self._tracks}
 
-    def __call__(self, picture: np.ndarray) -> list[tuple[int, Prediction]]:
-        """Processes the next frame [H, W, 3] uint8 RGB. Returns (number, hand) of each hand, oldest track first."""
+    def __call__(self, picture: np.ndarray) -> Hands:
+        """Processes the next frame [H, W, 3] uint8 RGB. Returns its hands with their numbers, oldest track first."""
+        name = str(self._frame)
         hands = self._followed(picture)
         if self._box is not None and not self._frame:
             hands += self._begun([self._predictor.predict(picture, self._box, self._side, self._K)[0]], _PROBATION)
@@ -66,7 +71,7 @@ class Tracker:
         elif self._box is None and self._frame % _LOOK_EVERY == 0 and len(self._tracks) < self._most:
             self._begun(self._found(picture), 1)
         self._frame += 1
-        return hands
+        return Hands((replace(hand, number=number) for number, hand in hands), picture, name)
 
     def _followed(self, picture):
         hands, kept = {}, []
@@ -107,6 +112,30 @@ class Tracker:
         for number, hand in numbered:
             self._tracks.append(_Track(number, around_hand(hand.joints_2d, hand.crop, self._predictor.scale), seen))
         return numbered
+
+
+def follow(
+    predictor: Predictor, frames: Iterable[np.ndarray], rate: float = 25.0, smooth: float = 0.5, **options
+) -> Iterator[Hands]:
+    """Tracks the hands of consecutive frames and smooths each.
+
+    Args:
+      predictor: a `Predictor`.
+      frames: yields [H, W, 3] uint8 RGB.
+      rate: frames per second.
+      smooth: strength of each hand's temporal filter, from 0 to 1 (runtime/smoothing.py).
+      options: arguments of `Tracker`.
+
+    Yields:
+      The hands of each frame, with their numbers.
+    """
+    track, steady = Tracker(predictor, **options), defaultdict(lambda: Smoother(rate, smooth))
+    for picture in frames:
+        hands = track(picture)
+        hands[:] = [steady[hand.number](hand) for hand in hands]
+        for gone in steady.keys() - track.numbers:  # each keeps a whole prediction in memory
+            del steady[gone]
+        yield hands
 
 
 def _box(window, scale):

@@ -176,4 +176,4 @@ def test_batches_and_files_without_masks(batch, tiny_network, hand, tmp_path):
     picture = np.full((90, 120, 3), 100, np.uint8)
     prediction = predictor.predict(picture, (20, 20, 50, 50), "left")[0]
     assert prediction.mask is None
-    assert draw_hands(picture, [prediction], predictor.faces).shape == (90, 3 * 120, 3)
+    assert draw_hands(picture, [prediction]).shape == (90, 3 * 120, 3)

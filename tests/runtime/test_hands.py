@@ -186,7 +186,7 @@ def test_a_tracker_takes_what_the_predictor_takes(predictor, hands):
     """K as a list, as from the command line. A bad K and an unknown side are refused with a clear message."""
     canvas, _ = best_pair(predictor, hands)
     K = [[500.0, 0, 320], [0, 500, 160], [0, 0, 1]]
-    assert {hand.frame for _, hand in Tracker(predictor, K=K)(canvas)} == {"camera"}
+    assert {hand.frame for hand in Tracker(predictor, K=K)(canvas)} == {"camera"}
     for options, words in (({"K": [[1, 2]]}, "K must be"), ({"side": "both"}, "side must be")):
         with pytest.raises(UserError, match=words):
             Tracker(predictor, **options)(canvas)
@@ -197,7 +197,7 @@ def test_hands_keep_their_numbers(predictor, hands):
     canvas, _ = best_pair(predictor, hands)
     follow, seen = Tracker(predictor), []
     for shift in range(0, 36, 3):
-        seen.append({number: hand.side for number, hand in follow(np.roll(canvas, shift, axis=1))})
+        seen.append({hand.number: hand.side for hand in follow(np.roll(canvas, shift, axis=1))})
     assert seen[-1] == {1: seen[0][1], 2: seen[0][2]}
     assert len({number for frame in seen for number in frame}) == 2
     assert sum(len(frame) == 2 for frame in seen) >= 10
@@ -210,7 +210,7 @@ def test_a_hand_that_leaves_is_given_up(predictor, hands):
     for _ in range(4):
         last = follow(wall())
     assert last == [] and follow.numbers == set()
-    assert {number for number, _ in follow(canvas)} == {3, 4}
+    assert {hand.number for hand in follow(canvas)} == {3, 4}
 
 
 def test_hiu_predict_writes_all_hands(predictor, hands, tmp_path, capsys):

@@ -1,13 +1,15 @@
 """The page's tracker against Python's: the same scripted clip, the same hands with the same numbers. Needs Node.js."""
 
+from __future__ import annotations
+
 import math
-from types import SimpleNamespace
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
 
 from hiu_tf.codecs.centres import Found
-from hiu_tf.geometry.window import around_box
+from hiu_tf.geometry.window import Window, around_box
 from hiu_tf.runtime.tracker import Tracker
 from tests.web.test_modules import NODE, javascript
 
@@ -31,6 +33,16 @@ def clip():
     return frames
 
 
+@dataclass
+class Hand:
+    """What the tracker needs of a hand."""
+
+    joints_2d: np.ndarray
+    score: float
+    crop: Window
+    number: int | None = None
+
+
 class Scripted:
     """A predictor that returns the hands of the script."""
 
@@ -52,7 +64,7 @@ class Scripted:
         window = windows[0]
         near = [hand for hand in self.frames[self.number] if math.dist(hand[:2], window.centre) < window.side / 2]
         x, y, side, score = near[0] if near else (*window.centre, window.side / 1.5, 0.05)
-        return SimpleNamespace(joints_2d=TEMPLATE * side + (x, y), score=score, crop=window)
+        return Hand(TEMPLATE * side + (x, y), score, window)
 
 
 BODY = """
@@ -88,7 +100,7 @@ def test_hands_keep_the_numbers_that_python_gives(most):
     track, expected = Tracker(predictor, most=most), []
     for number in range(len(frames)):
         predictor.number = number
-        expected.append([[who, *hand.joints_2d[0]] for who, hand in track(np.zeros((HEIGHT, WIDTH, 3), np.uint8))])
+        expected.append([[hand.number, *hand.joints_2d[0]] for hand in track(np.zeros((HEIGHT, WIDTH, 3), np.uint8))])
     size = {"width": WIDTH, "height": HEIGHT, "least": LEAST, "most": most}
     found = javascript(BODY, frames=frames, template=TEMPLATE.tolist(), **size)
     for number, (here, there) in enumerate(zip(found, expected)):

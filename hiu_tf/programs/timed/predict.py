@@ -51,7 +51,7 @@ def _time_parts(model, picture, threads):
         "read one hand, not fitted": lambda: read(plain),
         "read one hand": lambda: read(predictor),
         "predict: find and read all": lambda: predictor.predict(pixels),
-        "draw": lambda: draw_hands(pixels, hands, predictor.faces),
+        "draw": lambda: draw_hands(pixels, hands),
     }
     product = product_ms()
     shape = f"{pixels.shape[1]}x{pixels.shape[0]}, {len(hands)} hand(s)"

@@ -1,0 +1,136 @@
+"""What a picture gives: `Hands`, a list with a `Prediction` for each hand. Both draw, save and show themselves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from hiu_tf.geometry.window import Window, box_of
+from hiu_tf.pictures import encode_png
+from hiu_tf.runtime import results
+from hiu_tf.runtime.draw import overlay
+
+
+class _Shown:
+    """What one hand and the hands of a picture have in common: they can be drawn, saved and shown in a notebook."""
+
+    def _hands(self) -> Hands:
+        raise NotImplementedError
+
+    def plot(self, longest: int | None = None) -> np.ndarray:
+        """Draws picture, skeletons, masks and meshes side by side: [h, w, 3] uint8 RGB.
+
+        Args:
+          longest: longest side of one panel in pixels; None: the size of the picture.
+        """
+        hands = self._hands()
+        return overlay(hands.picture, hands, longest)
+
+    def save(self, path: str | Path) -> Path:
+        """Writes a file; its suffix selects the format.
+
+        .png, .jpg: the drawing of `plot`; .json: all numbers with units; .obj, .ply, .glb: the posed meshes in metres.
+
+        Raises:
+          UserError: the suffix is none of these.
+        """
+        return results.save(Path(path), self._hands())
+
+    def to_json(self) -> str:
+        """All numbers as JSON text, with the names and units of `hiu predict`."""
+        return json.dumps(self.to_dict())
+
+    def to_dict(self) -> dict:
+        """All numbers as lists and plain values."""
+        raise NotImplementedError
+
+    def _repr_png_(self) -> bytes:
+        """The picture that a notebook shows."""
+        return encode_png(self.plot(longest=320))
+
+
+@dataclass(frozen=True, repr=False)
+class Prediction(_Shown):
+    """The prediction for one hand. Camera frame: x right, y down, z forward, metres.
+
+    Attributes:
+      side: "right" or "left".
+      joints_2d: [21, 2] pixels of the picture, decoded from the heat maps.
+      joint_scores: [21] in [0, 1].
+      mask: [H, W] in [0, 1], the whole picture.
+      joints_3d: [21, 3] and vertices: [V, 3], in the frame that `frame` names.
+      joints_2d_projected: [21, 2] and vertices_2d: [V, 2], pixels of the picture.
+      shape, pose, rotation, translation: parameters of the hand model in the crop's virtual camera. For a left
+        hand they describe its mirror image, a right hand. If the crop is rotated, they are rotated with it.
+      frame: "camera" if K was given, else "crop": a virtual camera that looks at the crop, with the
+        picture's axes.
+      hand: name of the hand model that shape and pose belong to.
+      crop: the window of the picture that the network saw.
+      faces: [F, 3] int32 vertices of each triangle of the mesh, counter-clockwise seen from outside.
+      picture: [H, W, 3] uint8, RGB.
+      number: of the hand in a clip; None in a single picture.
+    """
+
+    side: str
+    joints_2d: np.ndarray
+    joint_scores: np.ndarray
+    mask: np.ndarray | None
+    joints_3d: np.ndarray
+    vertices: np.ndarray
+    joints_2d_projected: np.ndarray
+    vertices_2d: np.ndarray
+    shape: np.ndarray
+    pose: np.ndarray
+    rotation: np.ndarray
+    translation: np.ndarray
+    frame: str
+    hand: str
+    crop: Window
+    faces: np.ndarray
+    picture: np.ndarray = field(compare=False)
+    number: int | None = None
+
+    @property
+    def score(self) -> float:
+        """Mean confidence of the joints."""
+        return float(self.joint_scores.mean())
+
+    @property
+    def box(self) -> tuple[float, float, float, float]:
+        """x, y, width and height around the 2D joints, in pixels."""
+        return tuple(float(value) for value in box_of(self.joints_2d))
+
+    def to_dict(self) -> dict:
+        """All numbers but the mask's as lists and plain values; units: `hiu_tf.runtime.results.UNITS`."""
+        return results.prediction_json(self)
+
+    def _hands(self):
+        return Hands([self], self.picture)
+
+    def __repr__(self) -> str:
+        x, y, width, height = self.box
+        return f"<{self.side} hand, score {self.score:.2f}, box ({x:.0f}, {y:.0f}, {width:.0f}, {height:.0f})>"
+
+
+class Hands(list, _Shown):
+    """The hands of one picture in descending order of score: a list of `Prediction`, empty if there are none.
+
+    Attributes:
+      picture: [H, W, 3] uint8, RGB.
+      name: of the file, address or frame; "" for an array.
+    """
+
+    def __init__(self, hands: Iterable[Prediction], picture: np.ndarray, name: str = ""):
+        super().__init__(hands)
+        self.picture, self.name = picture, name
+
+    def to_dict(self) -> dict:
+        """The content of the .json file of `hiu predict`."""
+        return results.hands_json(self)
+
+    def _hands(self):
+        return self
