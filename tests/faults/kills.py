@@ -143,7 +143,7 @@ def check(name: str, given: Path, folder: Path, count: int, seed: int) -> tuple[
     for number in range(count):
         out, kind = folder / "killed", SIGNALS[number % len(SIGNALS)]
         process = subprocess.Popen(
-            program.command(given, out), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True, env=_quiet()
+            program.command(given, out), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True, env=_quiet(), preexec_fn=_heard
         )  # fmt: skip
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(rng.uniform(0, 1.1 * lasts))
@@ -170,6 +170,11 @@ def check(name: str, given: Path, folder: Path, count: int, seed: int) -> tuple[
             say(f"left behind: {left}")
         shutil.rmtree(out)
     return found, wrong
+
+
+def _heard():
+    """A child of a shell's background job would inherit that SIGINT is ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _quiet():
