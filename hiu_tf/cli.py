@@ -46,6 +46,7 @@ PROGRAMS = {
     "launch": ("launch", "train with several workers on this machine"),
     "input-service": ("input_service", "read and augment data on other machines"),
     "ablate": ("ablate", "train and compare the arms of a grid"),
+    "gestures": ("gestures", "compare named gestures with labels"),
     "mesh": ("hand_mesh", "write a hand's mesh as GLB, PLY, OBJ"),
     "convert-mano": ("convert_mano", "turn MANO's files into ours"),
     "demo": ("demo", "everything once, small"),

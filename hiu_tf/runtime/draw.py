@@ -67,6 +67,7 @@ def draw_hands(picture: np.ndarray, hands: Sequence[Prediction]) -> np.ndarray:
     panels = [picture, picture, picture, picture]
     for hand in hands:
         panels[1] = draw_skeleton(panels[1], hand.joints_2d, hand.joint_scores)
+        panels[1] = _write_above(panels[1], hand.joints_2d, hand.gesture or "")
         panels[2] = panels[2] if hand.mask is None else draw_mask(panels[2], hand.mask)
         panels[3] = draw_mesh(panels[3], hand.vertices, hand.vertices_2d, hand.faces)
     if hands and all(hand.mask is None for hand in hands):
@@ -92,6 +93,18 @@ def overlay(picture: np.ndarray, hands: Sequence[Prediction], longest: int | Non
             for hand in hands
         ]
     return draw_hands(picture, hands)
+
+
+def _write_above(drawn, joints, text):
+    """Writes a word above a hand, inside the picture."""
+    size = min(max(drawn.shape[1] / 900, 0.35), 1.2)
+    (width, height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size, 1)
+    left, top = _pixel(joints.min(axis=0))
+    left = min(max(left, 2), max(drawn.shape[1] - width - 2, 2))
+    place = (left, min(max(top - height, height + 3), drawn.shape[0] - 3))
+    for colour, thick in (((0, 0, 0), 5), ((255, 255, 255), 2)):
+        cv2.putText(drawn, text, place, cv2.FONT_HERSHEY_SIMPLEX, size, colour, thick, cv2.LINE_AA)
+    return drawn
 
 
 def _pixel(point):

@@ -11,7 +11,7 @@ import numpy as np
 
 from hiu_tf.geometry.window import Window, box_of
 from hiu_tf.pictures import encode_png
-from hiu_tf.runtime import results
+from hiu_tf.runtime import gestures, results
 from hiu_tf.runtime.draw import overlay
 
 
@@ -104,6 +104,16 @@ class Prediction(_Shown):
         """x, y, width and height around the 2D joints, in pixels."""
         return tuple(float(value) for value in box_of(self.joints_2d))
 
+    @property
+    def gesture(self) -> str | None:
+        """Name of the gesture (runtime/gestures.py), such as "victory"; None for all that have no name."""
+        return gestures.gesture(self.joints_3d, self.joints_2d)
+
+    @property
+    def pinch(self) -> float:
+        """Distance between the tips of thumb and index finger, in palms (wrist to middle knuckle)."""
+        return gestures.pinch(self.joints_3d)
+
     def to_dict(self) -> dict:
         """All numbers but the mask's as lists and plain values; units: `hiu_tf.runtime.results.UNITS`."""
         return results.prediction_json(self)
@@ -113,7 +123,8 @@ class Prediction(_Shown):
 
     def __repr__(self) -> str:
         x, y, width, height = self.box
-        return f"<{self.side} hand, score {self.score:.2f}, box ({x:.0f}, {y:.0f}, {width:.0f}, {height:.0f})>"
+        shown = f" ({self.gesture})" if self.gesture else ""
+        return f"<{self.side} hand{shown}, score {self.score:.2f}, box ({x:.0f}, {y:.0f}, {width:.0f}, {height:.0f})>"
 
 
 class Hands(list, _Shown):

@@ -48,6 +48,8 @@ def prediction_json(prediction: Prediction, without: Sequence[str] = ()) -> dict
     header = {
         "side": prediction.side,
         "score": round(prediction.score, 4),
+        "gesture": prediction.gesture,
+        "pinch": round(prediction.pinch, 3),
         "frame": prediction.frame,
         "hand": prediction.hand,
     }

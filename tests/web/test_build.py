@@ -18,7 +18,7 @@ from hiu_tf.codecs import centres
 from hiu_tf.errors import UserError
 from hiu_tf.fit import evidence, solve
 from hiu_tf.geometry import camera, window
-from hiu_tf.runtime import crop, detector, draw, evidence_fit, predictor, tracker
+from hiu_tf.runtime import crop, detector, draw, evidence_fit, gestures, predictor, tracker
 from hiu_tf.web import build, packages, serve
 
 SITE = Path(build.__file__).with_name("site")
@@ -34,6 +34,13 @@ CONSTANTS = {
     "crop.js": {"SHRINK_AT": crop._SHRINK_AT, "MOST_SHRINK": crop._MOST_SHRINK},
     "detector.js": {"INSIDE": detector._INSIDE},
     "draw.js": {"FINGER_COLORS": draw.FINGER_COLORS.tolist(), "MASK_COLOR": draw._MASK_COLOR.tolist()},
+    "gestures.js": {
+        "STRAIGHT": gestures.STRAIGHT,
+        "BENT": gestures.BENT,
+        "THUMB_OUT": gestures.THUMB_OUT,
+        "MEET": gestures.MEET,
+        "NOT_A_FIST": gestures.NOT_A_FIST,
+    },
     "predictor.js": {
         "MOST_HANDS": predictor.MOST_HANDS,
         "TURNED_DEG": pytest.approx(57.29577951308232 * predictor._TURNED),

@@ -202,16 +202,24 @@ def test_files(predictor, looks, tmp_path, side):
         side=side,
         faces=predictor.faces.tolist(),
         site={"units": UNITS, "joint_names": ["wrist"]},
-        hand=flat | {"side": hand.side, "score": hand.score, "frame": "crop", "hand": hand.hand, "crop": vars(window)},
+        hand=flat
+        | {
+            "side": hand.side,
+            "score": hand.score,
+            "gesture": hand.gesture,
+            "pinch": hand.pinch,
+            "frame": "crop",
+            "hand": hand.hand,
+            "crop": vars(window),
+        },
     )
     (found,) = content.pop("hands")
     assert content == {"made_by": "hiu-tf", "picture": "a.png", "joint_names": ["wrist"], "units": UNITS}
     assert list(found) == list(expected)
     for name in UNITS:
         np.testing.assert_allclose(found[name], expected[name], atol=2e-6)
-    assert {name: found[name] for name in ("side", "score", "frame", "hand", "crop")} == {
-        name: expected[name] for name in ("side", "score", "frame", "hand", "crop")
-    }
+    named = ("side", "score", "gesture", "pinch", "frame", "hand", "crop")
+    assert {name: found[name] for name in named} == {name: expected[name] for name in named}
     (tmp_path / "hand.glb").write_bytes(bytes(bytes_))
     mesh = trimesh.load(tmp_path / "hand.glb", force="mesh", process=False)
     assert (len(mesh.vertices), len(mesh.faces)) == (1500, len(predictor.faces))

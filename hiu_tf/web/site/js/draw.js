@@ -33,7 +33,10 @@ export function draw(view, source, hands, bones, show) {
   if (show.mask) hands.forEach((hand) => drawMask(context, hand));
   if (show.skeleton) hands.forEach((hand) => drawSkeleton(context, hand, bones));
   context.setTransform(1, 0, 0, 1, 0, 0);
-  if (hands.length > 1) hands.forEach((hand, k) => drawNumber(context, hand, hand.id ?? k + 1, flip));
+  hands.forEach((hand, k) => {
+    const number = hands.length > 1 ? [hand.id ?? k + 1] : [];
+    drawLabel(context, hand, [...number, hand.gesture ?? []].flat().join(": "), flip);
+  });
 }
 
 function drawSkeleton(context, { joints_2d: joints, joint_scores: scores }, bones) {
@@ -72,7 +75,7 @@ function drawMask(context, { mask, crop }) {
   context.restore();
 }
 
-function drawNumber(context, hand, number, [a, , , d, e]) {
+function drawLabel(context, hand, text, [a, , , d, e]) {
   const [x, y, width] = boxOf(hand.joints_2d);
   const onScreen = context.canvas.clientWidth || context.canvas.width;
   const [across, up, size] = [a * (x + width / 2) + e, d * y, (18 * context.canvas.width) / onScreen];
@@ -80,9 +83,9 @@ function drawNumber(context, hand, number, [a, , , d, e]) {
   Object.assign(context, { textAlign: "center", textBaseline: "bottom", lineWidth: size / 5, lineJoin: "round" });
   const top = Math.max(up - size / 2, 1.2 * size);
   context.strokeStyle = "rgba(0, 0, 0, 0.7)";
-  context.strokeText(number, across, top);
+  context.strokeText(text, across, top);
   context.fillStyle = "#fff";
-  context.fillText(number, across, top);
+  context.fillText(text, across, top);
 }
 
 function css(color) {

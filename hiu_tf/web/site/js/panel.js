@@ -51,5 +51,5 @@ export class Panel {
 /** What a screen reader and the status line say of hands. */
 export function inWords(hands) {
   if (!hands.length) return "no hand found";
-  return hands.map((hand) => `${hand.side} hand, score ${hand.score.toFixed(2)}`).join("; ");
+  return hands.map((hand) => `${hand.side} hand${hand.gesture ? ` (${hand.gesture})` : ""}, score ${hand.score.toFixed(2)}`).join("; ");
 }

@@ -3,6 +3,7 @@
 import { boxOf, withoutTwins } from "./boxes.js";
 import { cut } from "./crop.js";
 import { findHands } from "./detector.js";
+import { gesture, pinch } from "./gestures.js";
 import { alongPicture, aroundBox, aroundHand, toPicture } from "./window.js";
 
 /** Hands of one picture at most. */
@@ -91,9 +92,13 @@ export class Predictor {
 
   inPicture({ crop, raw, score, joints_2d }) {
     const fitted = this.fit(raw);
+    const joints = alongPicture(crop, fitted.joints_3d);
+    const points = rows(joints, 3);
     return {
       side: crop.mirrored ? "left" : "right",
       score,
+      gesture: gesture(points, joints_2d),
+      pinch: pinch(points),
       frame: "crop",
       hand: this.card.hand.name,
       crop,
@@ -101,7 +106,7 @@ export class Predictor {
       joint_scores: raw.joint_scores,
       mask: raw.mask,
       joints_2d_projected: toPicture(crop, pairs(fitted.joints_2d_projected)),
-      joints_3d: alongPicture(crop, fitted.joints_3d),
+      joints_3d: joints,
       vertices: alongPicture(crop, fitted.vertices),
       shape: fitted.shape,
       pose: fitted.pose,
@@ -137,7 +142,12 @@ export function differs(closer, window) {
 }
 
 function pairs(values) {
-  return Array.from({ length: values.length / 2 }, (_, k) => [values[2 * k], values[2 * k + 1]]);
+  return rows(values, 2);
+}
+
+function rows(values, width) {
+  const row = (k) => Array.from(values.slice(width * k, width * (k + 1)));
+  return Array.from({ length: values.length / width }, (_, k) => row(k));
 }
 
 function mean(values) {
