@@ -19,6 +19,8 @@ import os
 import sys
 import warnings
 
+from hiu_tf.errors import missing_extra
+
 __version__ = "0.1.0"
 
 if "tensorflow" in sys.modules and os.environ.get("TF_USE_LEGACY_KERAS") not in ("1", "true", "True"):
@@ -54,7 +56,13 @@ __all__ = ["__version__", *_DOOR]
 def __getattr__(name):
     if name not in _DOOR:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_DOOR[name]), name)
+    try:
+        return getattr(importlib.import_module(_DOOR[name]), name)
+    except ImportError as error:
+        words = missing_extra(error)
+        if words is None:
+            raise
+        raise ImportError(f"hiu_tf.{name} {words}", name=error.name) from error
 
 
 def __dir__():

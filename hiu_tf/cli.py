@@ -27,7 +27,7 @@ from pathlib import Path
 import hiu_tf
 from hiu_tf.atomic import clear_leftovers
 from hiu_tf.conventions import SERVER_MODEL
-from hiu_tf.errors import UserError
+from hiu_tf.errors import UserError, missing_extra
 from hiu_tf.web.command import add_page, run_page
 
 #: Equal to the limit in pictures.py, which is not imported here so that `hiu --help` stays fast.
@@ -47,6 +47,7 @@ PROGRAMS = {
     "input-service": ("input_service", "read and augment data on other machines"),
     "ablate": ("ablate", "train and compare the arms of a grid"),
     "gestures": ("gestures", "compare named gestures with labels"),
+    "completion": ("completion", "print a script that completes commands and options in your shell"),
     "mesh": ("hand_mesh", "write a hand's mesh as GLB, PLY, OBJ"),
     "convert-mano": ("convert_mano", "turn MANO's files into ours"),
     "demo": ("demo", "everything once, small"),
@@ -62,7 +63,7 @@ def parse_args(argv):
     )
     parser.add_argument("--version", action="version", version=f"hiu-tf {hiu_tf.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
-    for add in (_add_predict, _add_info, _add_benchmark, add_page):
+    for add, _ in COMMANDS.values():
         add(commands)
     return parser.parse_args(argv)
 
@@ -74,13 +75,19 @@ def _run_program(name, argv) -> int:
         from hiu_tf.programs._program import program
 
         return program(lambda: importlib.import_module(f"hiu_tf.programs.{PROGRAMS[name][0]}").main(argv))
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] in ("hiu_tf", "pipelines"):
-            raise
-        print(f"error: hiu {name} needs {error.name}: pip install 'hiu-tf[train]'", file=sys.stderr)
-        return 1
+    except ImportError as error:
+        return _name_missing_extra(name, error, "--debug" in argv)
     finally:
         sys.argv = before
+
+
+def _name_missing_extra(command, error, debug):
+    """Prints what to install for a command. Raises the error if it has another cause."""
+    words = missing_extra(error)
+    if words is None or debug:
+        raise error
+    print(f"error: hiu {command} {words}", file=sys.stderr)
+    return 1
 
 
 def _add_predict(commands):
@@ -123,6 +130,7 @@ def _add_predict(commands):
         default=MOST_MEGAPIXELS,
         help="larger pictures are refused (default %(default)g)",
     )
+    predict.add_argument("--quiet", action="store_true", help="print errors alone")
     predict.add_argument("--allow-truncated", action="store_true", help="take what is left of files that are cut off")
     predict.add_argument("--debug", action="store_true", help="show the traceback of an error")
 
@@ -204,10 +212,12 @@ def main(argv=None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
-        return {"predict": _predict, "info": _info, "benchmark": _benchmark, "page": run_page}[args.command](args)
+        return COMMANDS[args.command][1](args)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 1
+    except ImportError as error:
+        return _name_missing_extra(args.command, error, args.debug)
     except (UserError, OSError) as error:
         if args.debug:
             raise
@@ -244,15 +254,16 @@ def _predict(args) -> int:
         predictor.detector  # noqa: B018  fail once now, not for each picture
     out.mkdir(parents=True, exist_ok=True)
     clear_leftovers(out)
-    print(f"{model} on {predictor.engine}: {len(files)} file(s) -> {out}")
+    say = print if not args.quiet else lambda text: None
+    say(f"{model} on {predictor.engine}: {len(files)} file(s) -> {out}")
     formats = ["." + name for name in args.format]
     picture = partial(predict_picture, read=read, formats=formats, thorough=args.thorough)
-    clip, failed = partial(predict_clip, smooth=args.smooth), []
+    clip, failed = partial(predict_clip, smooth=args.smooth, quiet=args.quiet), []
     stream = partial(clip, seconds=args.seconds)
     for path, name in zip(files, names):
         predict = stream if path in streams else clip if path.suffix.lower() in CLIPS else picture
         try:
-            print(predict(predictor, path, out / name, **options))
+            say(predict(predictor, path, out / name, **options))
         except Exception as error:  # one bad file must not stop the others
             if args.debug:
                 raise
@@ -403,6 +414,14 @@ def _intrinsics(text):
         raise UserError(f"--K takes focal lengths from 1 pixel and a centre, at most {_LARGEST_K:g}, got {text!r}")
     return [[fx, 0, cx], [0, fy, cy], [0, 0, 1]]
 
+
+#: Commands for using a model: name -> (adds its arguments, runs it).
+COMMANDS = {
+    "predict": (_add_predict, _predict),
+    "info": (_add_info, _info),
+    "benchmark": (_add_benchmark, _benchmark),
+    "page": (add_page, run_page),
+}
 
 if __name__ == "__main__":
     sys.exit(main())

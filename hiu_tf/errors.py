@@ -1,4 +1,6 @@
-"""The base class of errors that a user can fix. Programs print them as one line."""
+"""Errors that a user can fix. Programs print them as one line."""
+
+from __future__ import annotations
 
 
 class UserError(ValueError):
@@ -15,3 +17,21 @@ class LostWorker(UserError):
     """Another worker of a training was lost. Running the same command again may succeed."""
 
     exit_code = 75  # EX_TEMPFAIL of sysexits.h
+
+
+#: Extra of hiu-tf -> packages that it installs and the light installation lacks.
+EXTRAS = {
+    "train": (
+        "tensorflow", "tf_keras", "tensorflow_addons", "tensorflow_graphics", "tensorflow_datasets", "scipy", "yaml",
+        "dacite", "pycocotools", "matplotlib",
+    ),
+    "mesh": ("pygltflib", "trimesh"),
+    "serving": ("tensorflow_serving", "grpc"),
+}  # fmt: skip
+
+
+def missing_extra(error: ImportError) -> str | None:
+    """What to install if an import failed because an extra is not installed; None for all other failures."""
+    package = (error.name or "").partition(".")[0]
+    extra = next((name for name, packages in EXTRAS.items() if package in packages), None)
+    return extra and f"needs {package}: pip install 'hiu-tf[{extra}]'"

@@ -10,8 +10,8 @@ import pytest
 
 import hiu_tf
 from hiu_tf import cli
-from hiu_tf.errors import UserError
-from hiu_tf.programs import serve
+from hiu_tf.errors import EXTRAS, UserError
+from hiu_tf.programs import completion, serve
 
 ROOT = Path(__file__).parents[1]
 
@@ -54,6 +54,46 @@ def test_a_command_without_its_packages_names_the_extra(monkeypatch, capsys):
     monkeypatch.setattr(importlib, "import_module", missing)
     assert cli.main(["train", "--recipe", "x", "--data", "y", "--out", "z"]) == 1
     assert capsys.readouterr().err == "error: hiu train needs tensorflow: pip install 'hiu-tf[train]'\n"
+
+
+def test_a_model_without_its_packages_names_the_extra(monkeypatch, capsys):
+    def missing(*args):
+        raise ModuleNotFoundError("No module named 'tensorflow'", name="tensorflow.saved_model")
+
+    monkeypatch.setattr("hiu_tf.runtime.backend.load_network", missing)
+    assert cli.main(["info"]) == 1
+    assert capsys.readouterr().err == "error: hiu info needs tensorflow: pip install 'hiu-tf[train]'\n"
+
+
+def test_a_name_without_its_packages_names_the_extra(monkeypatch):
+    def missing(name):
+        raise ModuleNotFoundError("No module named 'dacite'", name="dacite")
+
+    monkeypatch.setattr(importlib, "import_module", missing)
+    with pytest.raises(ImportError, match=r"hiu_tf.load_recipe needs dacite: pip install 'hiu-tf\[train\]'"):
+        hiu_tf.load_recipe  # noqa: B018
+
+
+def test_every_extra_is_declared():
+    """Each package that errors.EXTRAS names is installed by that extra of setup.py, directly or under another name."""
+    text = (ROOT / "setup.py").read_text()
+    for extra, packages in EXTRAS.items():
+        assert f'"{extra}"' in text
+        for package in packages:
+            assert {"yaml": "pyyaml", "grpc": "grpcio"}.get(package, package).replace("_", "-") in text
+
+
+def test_completion_knows_commands_and_options():
+    """In bash itself: the start of a command and of an option are completed."""
+    script = subprocess.run([sys.executable, "-m", "hiu_tf", "completion", "bash"], capture_output=True, text=True, check=True).stdout  # fmt: skip
+    for words, wanted in (("ev", "evaluate"), ("predict --max-h", "--max-hands"), ("train --rec", "--recipe")):
+        typed = words.split()
+        body = f'{script}\nCOMP_WORDS=(hiu {words}); COMP_CWORD={len(typed)}; _hiu; echo "${{COMPREPLY[@]}}"'
+        done = subprocess.run(["bash", "-c", body], capture_output=True, text=True, check=True)
+        assert done.stdout.split() == [wanted]
+    options = {"predict": ["--out"], "page": []}
+    assert "-n '__fish_seen_subcommand_from predict' -l out" in completion.fish(options)
+    assert completion.zsh(options).endswith(completion.bash(options))
 
 
 def test_every_program_of_a_checkout_is_a_face():

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import sys
 import tempfile
 import zipfile
 from collections.abc import Callable
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +15,7 @@ import tensorflow as tf
 from hiu_tf.atomic import written_whole
 from hiu_tf.conventions import keys
 from hiu_tf.exporting.module import HIUModule
+from hiu_tf.quiet import without_chatter
 from hiu_tf.runtime.backend import SIGNATURE
 from hiu_tf.runtime.card import CARD, checksum
 
@@ -59,7 +57,7 @@ def export_tflite(
         raise ValueError("int8 needs crops to measure ranges on")
     spec = tf.TensorSpec([batch, module.size, module.size, 3], tf.float32, name=keys.IMAGE)
     function = tf.function(lambda image: _outputs_of(module, image, mask), input_signature=[spec], autograph=False)
-    with tempfile.TemporaryDirectory() as folder, _without_statistics():
+    with tempfile.TemporaryDirectory() as folder, without_chatter():
         # Conversion keeps the signature's names only from a SavedModel.
         tf.saved_model.save(module, folder, signatures={SIGNATURE: function.get_concrete_function()})
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[SIGNATURE])
@@ -148,17 +146,3 @@ def _outputs(content):
 
 
 PRECISIONS: dict[str, Callable] = {"float32": _float32, "float16": _float16, "dynamic": _dynamic, "int8": _int8}
-
-
-@contextmanager
-def _without_statistics():
-    """Hides the pages of statistics that the converter prints from C++. Errors are still raised as exceptions."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with open(os.devnull, "w") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)

@@ -65,7 +65,7 @@ def measure_sets(predictors: dict, size: int, part: Part, metrics, with_mean: bo
     for name in part.sets:  # refuse a missing set before hours of evaluation
         read_index(data_folder(part.root, name), part.split)
     found = {}
-    for name in tqdm(part.sets, desc="evaluate", unit="set"):
+    for name in tqdm(part.sets, desc="evaluate", unit="set", disable=None):
         folder = data_folder(part.root, name)
         everyone = dict(predictors)
         if with_mean and has_split(folder, "train"):

@@ -94,7 +94,7 @@ def measure_product(path: str, part, metrics, fit: bool = True) -> tuple[dict, d
     from pipelines.mixing import data_folder
 
     predictor, found, sides = Predictor(path, fit=fit), {}, {}
-    for name in tqdm(part.sets, desc="evaluate", unit="set"):
+    for name in tqdm(part.sets, desc="evaluate", unit="set", disable=None):
         folder = data_folder(part.root, name)
         everyone = {row: Product(predictor, pictures_of(folder, part), *told) for row, told in ROWS.items()}
         found[name] = measure(everyone, batches(folder, predictor.size, part), predictor.size, metrics)

@@ -71,7 +71,9 @@ def evaluate_freihand(reference: str, predictions: str) -> dict[str, float]:
             "official alignment allows reflections, so that the aligned metrics do not show it",
             file=sys.stderr,
         )
-    return freihand.official_metrics(predicted, labelled, lambda batches: tqdm(batches, desc="freihand", unit="batch"))
+    return freihand.official_metrics(
+        predicted, labelled, lambda batches: tqdm(batches, desc="freihand", unit="batch", disable=None)
+    )
 
 
 def evaluate_points(name: str, reference: str, predictions: str) -> dict:
@@ -218,7 +220,7 @@ def _predict_freihand(args) -> int:
     from hiu_tf.evaluation.freihand import write_predictions
     from hiu_tf.runtime.predictor import Predictor
 
-    progress = lambda numbers: tqdm(numbers, desc="freihand", unit="picture")
+    progress = lambda numbers: tqdm(numbers, desc="freihand", unit="picture", disable=None)
     count = write_predictions(Predictor(args.model), args.freihand, args.pred, progress)
     print(f"{count} predictions: {args.pred}")
     return 0

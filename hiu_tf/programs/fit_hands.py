@@ -42,7 +42,7 @@ def fit_records(folder: Path, split: str, out: Path, hand, measured: bool) -> li
     if out.resolve() == folder.resolve():
         raise RecordError(f"{out} holds the records that are read: give another --out")
     fits, notes = [], {}
-    with tqdm(total=counts["samples"], desc=f"fit {folder.name}/{split}", unit=" hands") as bar:
+    with tqdm(total=counts["samples"], desc=f"fit {folder.name}/{split}", unit=" hands", disable=None) as bar:
         for shard in map(Path, shards):
             samples = [decode(record.numpy()) for record in tf.data.TFRecordDataset(str(shard))]
             some = []

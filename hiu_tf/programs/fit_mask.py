@@ -97,7 +97,9 @@ def fit(truth, start, with_joints: bool, levels: int, steps: int):
         return masks[0]
 
     frames = []
-    for number in tqdm(range(steps), desc="mask and joints" if with_joints else "mask alone", unit="step"):
+    for number in tqdm(
+        range(steps), desc="mask and joints" if with_joints else "mask alone", unit="step", disable=None
+    ):
         mask = step()
         if number % 10 == 0:
             frames.append(mask.numpy())

@@ -47,7 +47,7 @@ def main(argv=None) -> int:
     args = parse_args(argv)
     path, names = Path(args.annotations), _names(args.names)
     hands, predictor, rows = _labelled(path, args.field), Predictor(args.model, args.threads), []
-    for file, box, side, value in tqdm(hands, unit="hand", disable=not sys.stderr.isatty()):
+    for file, box, side, value in tqdm(hands, unit="hand", disable=None):
         hand = predictor.predict(path.parent / file, box=box, side=side)[0]
         rows.append({"picture": file, "labelled": names.get(value), "found": hand.gesture})
     print(confusion_table([(row["labelled"], row["found"]) for row in rows]))

@@ -94,7 +94,7 @@ def _prepare_parts(opened, what, parts, workers, max_bad):
     pool = ProcessPoolExecutor(workers, context, _start_worker, (counter,))
     jobs = {pool.submit(write_part, *what, part, parts) for part in range(parts)}
     try:
-        with tqdm(total=len(opened.keys), desc=f"{name}/{split}", unit=" samples") as bar:
+        with tqdm(total=len(opened.keys), desc=f"{name}/{split}", unit=" samples", disable=None) as bar:
             while jobs:
                 finished, jobs = wait(jobs, _TICK_S, FIRST_COMPLETED)
                 shards |= dict(job.result() for job in finished)
@@ -125,7 +125,9 @@ def check(name, source, split, options) -> bool:
     from pipelines.tally import merge, tally
 
     opened, tallies, wrong, left_out = open_split(name, source, split, options), [], [], []
-    for key, outcome in tqdm(opened.outcomes(), total=len(opened.keys), desc=f"check {name}/{split}", unit=" samples"):
+    for key, outcome in tqdm(
+        opened.outcomes(), total=len(opened.keys), desc=f"check {name}/{split}", unit=" samples", disable=None
+    ):
         if isinstance(outcome, Sample):
             tallies.append(tally(outcome))
             wrong += [f"{name}/{key}: {error}" for error in camera_errors(outcome)]

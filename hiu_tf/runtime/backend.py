@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hiu_tf.quiet import without_chatter
 from hiu_tf.runtime.card import ModelError, read_card
 
 #: Packages with a TFLite interpreter, the fastest first.
@@ -69,8 +70,9 @@ def load_tflite(path: Path, threads: int = 2, kind: str = "hand") -> tuple[Netwo
     card = read_card(path, content, kind)  # its checksum shows whether the file is complete
     engine, module = _interpreter()
     try:
-        interpreter = module.Interpreter(model_content=content, num_threads=min(threads, cores()))
-        interpreter.allocate_tensors()
+        with without_chatter():
+            interpreter = module.Interpreter(model_content=content, num_threads=min(threads, cores()))
+            interpreter.allocate_tensors()
         runner = interpreter.get_signature_runner(SIGNATURE)
         shape = [int(n) for n in runner.get_input_details()["image"]["shape_signature"]]
     except Exception as error:  # interpreters raise ValueError, RuntimeError, KeyError, and others

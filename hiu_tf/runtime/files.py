@@ -66,6 +66,7 @@ def predict_clip(
     compact: bool = False,
     smooth: float = 0.5,
     seconds: float | None = None,
+    quiet: bool = False,
     **options,
 ) -> str:
     """Tracks the hands of a clip or a camera and writes STEM.mp4 and .jsonl. Returns a line for the terminal.
@@ -77,6 +78,7 @@ def predict_clip(
       compact: leave the vertices out of the JSON.
       smooth: as in `follow`.
       seconds: duration to record of a stream; None: to its end.
+      quiet: show no progress bar.
       options: arguments of `Tracker`.
 
     The first line of the .jsonl contains what is common to all frames; one line per frame follows. Frames are
@@ -91,7 +93,9 @@ def predict_clip(
             answers.write(json.dumps(header) + "\n")
             frames = follow(predictor, clip.frames, clip.rate, smooth, **options)
             with suppress(KeyboardInterrupt) if clip.length is None else nullcontext():
-                for number, hands in enumerate(tqdm(frames, desc=name, unit="frame", total=clip.length)):
+                for number, hands in enumerate(
+                    tqdm(frames, desc=name, unit="frame", disable=quiet or None, total=clip.length)
+                ):
                     rows = [prediction_json(hand, _without(compact)) for hand in hands]
                     answers.write(json.dumps({"frame": number, "hands": rows}) + "\n")
                     own.write(overlay(hands.picture, hands, LONGEST_PANEL), clip.rate)

@@ -173,7 +173,7 @@ def _memory(folder, batch, size, samples):
 
     batches = iter(training_data(_recipe(folder, batch), folder.parent, size))
     steps, found = max(10, samples // batch), {}
-    for step in tqdm(range(1, steps + 1), desc="endurance", unit="batch"):
+    for step in tqdm(range(1, steps + 1), desc="endurance", unit="batch", disable=None):
         next(batches)
         if step in (steps // 10, steps):
             found[f"MB after {step * batch} samples"] = _resident_megabytes()
