@@ -19,7 +19,8 @@ from hiu_tf.programs._program import positive, program
 
 RENDERED_TRAIN, RENDERED_VAL, HELD_OUT = 2400, 160, 12
 STEPS = 1100
-_TILE = 150  # height of a row of the contact sheet, pixels
+_TILE, _HEADING = 150, 40  # height of a row and of the heading of the contact sheet, pixels
+_RENDERED = "rendered_"
 REAL_SETS = ("digits", "home", "alphabet", "selfie")
 RECIPES = Path(pipelines.__file__).parent / "recipes"
 
@@ -64,29 +65,55 @@ def write_held_out(root: Path, folder: Path) -> None:
     shards, _ = read_index(root / "synthetic", "val")
     records = parse(next(iter(tf.data.TFRecordDataset(shards).batch(HELD_OUT))))
     for number, image in enumerate(records["image"].numpy()):
-        (folder / f"rendered_{number:02d}.jpg").write_bytes(image)
+        (folder / f"{_RENDERED}{number:02d}.jpg").write_bytes(image)
 
 
-def contact_sheet(predictions: Path, target: Path) -> None:
-    """Joins all overlays of a folder (and a frame of each clip) to one picture."""
+def contact_sheet(predictions: dict[str, Path], target: Path) -> None:
+    """Draws a column for each folder of predictions, and a row for each picture (or the middle frame of a clip).
+
+    Args:
+      predictions: heading of the column -> folder that `hiu predict` wrote.
+      target: PNG file.
+    """
     import cv2
     import numpy as np
 
-    tiles = []
-    for path in sorted(predictions.glob("*.png")) + sorted(predictions.glob("*.mp4")):
-        if path.suffix == ".mp4":
-            reader = cv2.VideoCapture(str(path))
-            reader.set(cv2.CAP_PROP_POS_FRAMES, reader.get(cv2.CAP_PROP_FRAME_COUNT) // 2)
-            picture = reader.read()[1]
-        else:
-            picture = cv2.imread(str(path))
-        width = max(1, picture.shape[1] * _TILE // picture.shape[0])
-        tiles.append(cv2.resize(picture, (width, _TILE), interpolation=cv2.INTER_AREA))
-    widest = max(tile.shape[1] for tile in tiles)
-    tiles = [cv2.copyMakeBorder(t, 2, 2, 2, widest - t.shape[1] + 2, cv2.BORDER_CONSTANT) for t in tiles]
-    tiles += [np.zeros_like(tiles[0])] * (len(tiles) % 2)
-    half = len(tiles) // 2
-    cv2.imwrite(str(target), np.hstack([np.vstack(tiles[:half]), np.vstack(tiles[half:])]))
+    results = {heading: {path.name: _tile(path) for path in _overlays(folder)} for heading, folder in predictions.items()}  # fmt: skip
+    names = list(dict.fromkeys(name for tiles in results.values() for name in tiles))
+    widest = max(tile.shape[1] for tiles in results.values() for tile in tiles.values())
+    columns = []
+    for heading, tiles in results.items():
+        top = np.full((_HEADING, widest, 3), 255, np.uint8)
+        cv2.putText(top, heading, (8, _HEADING - 12), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (0, 0, 0), 1, cv2.LINE_AA)
+        none = np.full((_TILE, widest, 3), 60, np.uint8)
+        cv2.putText(none, "no hand detected", (8, _TILE // 2), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (255, 255, 255), 1, cv2.LINE_AA)  # fmt: skip
+        rows = [top, *(_padded(tiles.get(name, none), widest) for name in names)]
+        columns.append(cv2.copyMakeBorder(np.vstack(rows), 0, 2, 4, 4, cv2.BORDER_CONSTANT, value=(255, 255, 255)))
+    cv2.imwrite(str(target), np.hstack(columns))
+
+
+def _overlays(folder):
+    """Results of rendered pictures first, those of the user's last."""
+    return sorted([*folder.glob("*.png"), *folder.glob("*.mp4")], key=lambda p: (not p.name.startswith(_RENDERED), p.name))  # fmt: skip
+
+
+def _tile(path):
+    import cv2
+
+    if path.suffix == ".mp4":
+        reader = cv2.VideoCapture(str(path))
+        reader.set(cv2.CAP_PROP_POS_FRAMES, reader.get(cv2.CAP_PROP_FRAME_COUNT) // 2)
+        picture = reader.read()[1]
+    else:
+        picture = cv2.imread(str(path))
+    width = max(1, picture.shape[1] * _TILE // picture.shape[0])
+    return cv2.resize(picture, (width, _TILE), interpolation=cv2.INTER_AREA)
+
+
+def _padded(tile, width):
+    import cv2
+
+    return cv2.copyMakeBorder(tile, 0, 0, 0, width - tile.shape[1], cv2.BORDER_CONSTANT, value=(255, 255, 255))
 
 
 def parse_args(argv):
@@ -133,23 +160,19 @@ def main(argv=None) -> int:
     stage(5, "predictions")
     write_held_out(root, out / "pictures")
     inputs = [str(out / "pictures"), *([args.photos] if args.photos else [])]
-    code = hiu(
-        [
-            "predict",
-            *inputs,
-            "--out",
-            str(out / "predictions"),
-            "--model",
-            str(out / "model" / f"{trained.preset}_float16.tflite"),
-        ]
-    )
-    contact_sheet(out / "predictions", out / "sheet.png")
+    trained_file = out / "model" / f"{trained.preset}_float16.tflite"
+    columns = {
+        f"trained here: {args.steps} steps from random weights": ("predictions", ["--model", str(trained_file)]),
+        "hiu_mobile, which ships": ("predictions_shipped", []),
+    }
+    codes = [hiu(["predict", *inputs, "--out", str(out / name), *options]) for name, options in columns.values()]
+    contact_sheet({heading: out / name for heading, (name, _) in columns.items()}, out / "sheet.png")
     print("\n" + markdown(results))
     print(
         f"\ndone in {time.time() - start:.0f} s. Look at {out / 'sheet.png'}; then try\n  .venv/bin/hiu predict YOUR_PICTURE.jpg --out predictions\n"
         f"  .venv/bin/tensorboard --logdir {out / 'run'}\n  .venv/bin/hiu train --help"
     )
-    return code
+    return max(codes)
 
 
 if __name__ == "__main__":
