@@ -39,6 +39,7 @@ PROGRAMS = {
     "prepare": ("prepare", "write a data set's records"),
     "train": ("train", "train a network by a recipe"),
     "evaluate": ("evaluate", "measure networks, exported models or predictions"),
+    "compare": ("compare", "put the curves and metrics of several trainings on one page"),
     "export": ("export", "write a SavedModel and TFLite files"),
     "serve": ("serve", "start a TF Serving server with an exported model"),
     "fit": ("fit_hands", "fit the hand model to labelled photographs"),

@@ -55,8 +55,6 @@ def run_predictors(run, every_stack: bool = False) -> dict:
 
 def measure_sets(predictors: dict, size: int, part: Part, metrics, with_mean: bool = True) -> dict:
     """{set: (samples, {predictor: measured})}. With `with_mean` adds a baseline: the mean label of the train split."""
-    from tqdm import tqdm
-
     from hiu_tf.evaluation.evaluate import measure
     from hiu_tf.evaluation.predictors import mean_predictor
     from pipelines.mixing import data_folder
@@ -65,15 +63,28 @@ def measure_sets(predictors: dict, size: int, part: Part, metrics, with_mean: bo
     for name in part.sets:  # refuse a missing set before hours of evaluation
         read_index(data_folder(part.root, name), part.split)
     found = {}
-    for name in tqdm(part.sets, desc="evaluate", unit="set", disable=None):
+    for name in part.sets:
         folder = data_folder(part.root, name)
         everyone = dict(predictors)
         if with_mean and has_split(folder, "train"):
             everyone["mean of training"] = mean_predictor(
                 batches(folder, size, part._replace(split="train", fold=(0, 1), limit=MEAN_SAMPLES, corruption=""))
             )
-        found[name] = measure(everyone, batches(folder, size, part), size, metrics)
+        found[name] = measure(everyone, with_progress(batches(folder, size, part), name, folder, part), size, metrics)
     return found
+
+
+def with_progress(found, name: str, folder, part: Part):
+    """The batches of a set, with a progress bar; its end is known for a whole split."""
+    from tqdm import tqdm
+
+    from pipelines.records import read_index
+
+    samples = read_index(folder, part.split)[1]["samples"]
+    if part.limit >= 0:
+        samples = min(samples, part.limit)
+    total = -(-samples // _BATCH) if part.fold == (0.0, 1.0) else None
+    return tqdm(found, desc=f"evaluate {name}", unit="batch", total=total, disable=None)
 
 
 def results_of(measured: dict, metrics) -> dict:

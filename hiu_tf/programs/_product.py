@@ -86,18 +86,18 @@ def measure_product(path: str, part, metrics, fit: bool = True) -> tuple[dict, d
     Returns:
       The results, as `_measure.measure_sets` returns them, and {set: {row: share of correctly predicted sides}}.
     """
-    from tqdm import tqdm
-
     from hiu_tf.evaluation.evaluate import measure
-    from hiu_tf.programs._measure import batches
+    from hiu_tf.programs._measure import batches, with_progress
     from hiu_tf.runtime.predictor import Predictor
     from pipelines.mixing import data_folder
 
     predictor, found, sides = Predictor(path, fit=fit), {}, {}
-    for name in tqdm(part.sets, desc="evaluate", unit="set", disable=None):
+    for name in part.sets:
         folder = data_folder(part.root, name)
         everyone = {row: Product(predictor, pictures_of(folder, part), *told) for row, told in ROWS.items()}
-        found[name] = measure(everyone, batches(folder, predictor.size, part), predictor.size, metrics)
+        found[name] = measure(
+            everyone, with_progress(batches(folder, predictor.size, part), name, folder, part), predictor.size, metrics
+        )
         sides[name] = {row: float(np.mean(p.sides)) for row, p in everyone.items() if p.sides}
     return found, sides
 
