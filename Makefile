@@ -3,6 +3,7 @@
 # make lint   ruff
 # make models every precision of the model that ships, from its SavedModel, into models/
 # make page   the page that finds hands in the browser, into site/ (needs npm); make page SERVE=1 shows it
+# make docs   the reference of all modules, from their docstrings, into build/reference/
 # make mutants  changes the code in a copy, one operator or number at a time, and lists the changes that no test sees (hours)
 # make test-slow, make serving-check   longer checks; the client tests against a real server (Docker)
 # Each sets itself up first: a Python 3.9-3.11 is found, .venv is made, the pinned packages are installed.
@@ -12,7 +13,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: mutants models page demo test test-slow serving-check lint clean
+.PHONY: mutants models page docs demo test test-slow serving-check lint clean
 .DEFAULT_GOAL := demo
 
 demo: $(READY)
@@ -37,6 +38,12 @@ models: $(READY)
 
 page: $(READY)
 	@$(BIN)/hiu page --out site $(if $(SERVE),--serve)
+
+docs: $(READY)
+	@$(BIN)/python -m pdoc --output-directory build/reference \
+	  hiu_tf $(subst /,.,$(patsubst %/__init__.py,%,$(wildcard hiu_tf/*/__init__.py)) \
+	  $(patsubst %.py,%,$(wildcard hiu_tf/[a-z]*.py))) pipelines
+	@echo "look at build/reference/index.html"
 
 # cosmic-ray writes into the modules that it changes: in a copy.
 mutants: $(READY)

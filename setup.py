@@ -85,6 +85,7 @@ setup(
             *SERVING,
             *FAST,
             *BROWSER,
+            "pdoc>=14",
             "pytest>=8",
             "pytest-timeout>=2.2",
             "pytest-xdist>=3.5",

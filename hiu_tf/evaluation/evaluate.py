@@ -107,8 +107,8 @@ def _require_finite(name, predicted, ids):
 
 
 def _measured(predicted, labels, size, metrics):
-    same_mesh = predicted[keys.VERTICES].shape[1] == labels[keys.VERTICES].shape[1]
-    # Meshes of sets labelled with another hand model are not compared. A model may have no masks.
+    same_mesh = 0 < predicted[keys.VERTICES].shape[1] == labels[keys.VERTICES].shape[1]
+    # Meshes of sets without meshes, or labelled with another hand model, are not compared. A model may have no masks.
     chosen = [f for f in metrics if f.of in predicted and (same_mesh or f.needs != keys.HAS_MESH)]
     errors = {metric.name: metric.errors(predicted, labels, size).astype(np.float32) for metric in chosen}
     joints = predicted[keys.JOINTS_2D]

@@ -15,7 +15,7 @@ from hiu_tf.runtime import gestures, results
 from hiu_tf.runtime.draw import overlay
 
 
-class _Shown:
+class Shown:
     """What one hand and the hands of a picture have in common: they can be drawn, saved and shown in a notebook."""
 
     def _hands(self) -> Hands:
@@ -54,7 +54,7 @@ class _Shown:
 
 
 @dataclass(frozen=True, repr=False)
-class Prediction(_Shown):
+class Prediction(Shown):
     """The prediction for one hand. Camera frame: x right, y down, z forward, metres.
 
     Attributes:
@@ -127,7 +127,7 @@ class Prediction(_Shown):
         return f"<{self.side} hand{shown}, score {self.score:.2f}, box ({x:.0f}, {y:.0f}, {width:.0f}, {height:.0f})>"
 
 
-class Hands(list, _Shown):
+class Hands(list, Shown):
     """The hands of one picture in descending order of score: a list of `Prediction`, empty if there are none.
 
     Attributes:
