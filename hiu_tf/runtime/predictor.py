@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +16,7 @@ from hiu_tf.errors import UserError
 from hiu_tf.geometry.camera import project
 from hiu_tf.geometry.window import Window, around_box, around_hand, box_of
 from hiu_tf.hand.load import load_hand
+from hiu_tf.runtime.arguments import MIRRORED, checked_box, checked_camera, checked_picture, checked_sides
 from hiu_tf.runtime.backend import load_network, model_card
 from hiu_tf.runtime.clips import opened
 from hiu_tf.runtime.crop import cut, mask_to_picture
@@ -38,17 +39,36 @@ _SURE, _ODDS = 0.95, 0.03
 _WORTH_A_LOOK = 0.7
 #: Two predictions whose boxes have a larger intersection over union are the same hand.
 _SAME_HAND = 0.6
-_LARGEST_K = 1e6  # pixels
-#: Side -> whether its crop is mirrored: the network only knows right hands.
-_MIRRORED = {"right": False, "left": True}
+#: Maximum number of crops in one call of the network.
+_MOST_CROPS = 64
+
+
+class _Candidate(NamedTuple):
+    """A place where a hand may be.
+
+    Attributes:
+      picture: [H, W, 3] uint8, RGB.
+      windows: candidate windows; the one with the highest score is used.
+      left: added to the scores of mirrored windows (`left_odds`).
+      found: the detector's score; 1 for a hand that was given.
+      number: of the picture in its batch.
+    """
+
+    picture: np.ndarray
+    windows: list[Window]
+    left: float = 0.0
+    found: float = 1.0
+    number: int = 0
 
 
 class _Look(NamedTuple):
-    """A first prediction of a hand: the detector's score, the window, and the network's outputs for it."""
+    """A candidate's prediction: the window with the highest score, and the network's outputs for it."""
 
-    found: float
+    picture: np.ndarray
     window: Window
     raw: dict[str, np.ndarray]
+    found: float
+    number: int
 
     @property
     def score(self) -> float:
@@ -135,30 +155,13 @@ class Predictor:
         with opened(source) as clip:
             yield from follow(self, clip.frames, clip.rate, smooth, **options)
 
-    def predict(
-        self,
-        picture,
-        box=None,
-        side: str | None = None,
-        K=None,
-        upright: bool = True,
-        min_score: float | None = None,
-        most: int = MOST_HANDS,
-        thorough: bool = False,
-    ) -> Hands:
+    def predict(self, picture, box=None, side: str | None = None, K=None, **options) -> Hands:
         """Detects and predicts the hands of a picture.
 
         Args:
           picture: [H, W, 3] uint8, RGB; or a PIL image, or the path or http(s) address of a picture.
           box: (x, y, width, height) of one hand in pixels; without it the detector finds the hands.
-          side: "right" or "left"; without it the detector predicts the side, and if it is unsure both are tried.
-          K: [3, 3] intrinsics in pixels; with it 3D is in the real camera's frame.
-          upright: predict a hand a second time, from a window that turns its fingers up, if the first prediction shows
-            that it is rotated or not in the middle of the window.
-          min_score: threshold for a detected hand: the geometric mean of the detector's score and the joints' must reach
-            it. None: the one of the model's card.
-          most: maximum number of hands.
-          thorough: also detect in parts of the picture, to find small hands.
+          side, K, options: as in `predict_many`.
 
         Returns:
           The hands in descending order of score; exactly one if a box was given, otherwise possibly none.
@@ -167,24 +170,75 @@ class Predictor:
           UserError: an argument has the wrong type, shape or range, or the file is not a picture.
           OSError: the file cannot be read.
         """
-        picture, name = open_picture(picture)
-        picture, K, sides = _checked_picture(picture), _checked_camera(K), _checked_sides(side)
-        if box is not None:
-            box = _checked_box(box, picture)
-            windows = [around_box(box, self.size, _MIRRORED[s], scale=self.scale) for s in sides]
-            return Hands([self.read(picture, windows, K, upright)], picture, name)
-        found = self.detector.find(picture, most=2 * most, thorough=thorough)
-        least = self.card["min_score"] if min_score is None else min_score
-        looks = [_Look(h.score, *self._best(picture, self.windows(h, side), left_odds(h))) for h in found]
-        looks = [look for look in looks if _together(look.found, look.score) >= _WORTH_A_LOOK * least]
-        looks = _without_twins(looks, lambda look: look.score, lambda look: look.box)[:most]
-        hands = [(look.found, self._finished(picture, look.window, look.raw, K, upright)) for look in looks]
-        hands = different([hand for found, hand in hands if _together(found, hand.score) >= least])
-        return Hands(hands, picture, name)
+        return self.predict_many([picture], None if box is None else [box], side, K, **options)[0]
+
+    def predict_many(
+        self,
+        pictures: Sequence,
+        boxes: Sequence | None = None,
+        side: str | None = None,
+        K=None,
+        upright: bool = True,
+        min_score: float | None = None,
+        most: int = MOST_HANDS,
+        thorough: bool = False,
+    ) -> list[Hands]:
+        """Predicts several pictures; the network gets the windows of all of them at once.
+
+        That is faster for a SavedModel, a server, or a .tflite file that was exported with a larger batch.
+
+        Args:
+          pictures: each as in `predict`.
+          boxes: the box of one hand for each picture; without it the detector finds the hands.
+          side: "right" or "left"; without it the detector predicts the side, and if it is unsure both are tried.
+          K: [3, 3] intrinsics in pixels; with it 3D is in the real camera's frame.
+          upright: predict a hand a second time, from a window that turns its fingers up, if the first prediction shows
+            that it is rotated or not in the middle of the window.
+          min_score: threshold for a detected hand: the geometric mean of the detector's score and the joints' must reach
+            it. None: the one of the model's card.
+          most: maximum number of hands of a picture.
+          thorough: also detect in parts of the picture, to find small hands.
+
+        Returns:
+          The hands of each picture; the errors are those of `predict`.
+        """
+        if boxes is not None and len(boxes) != len(pictures):
+            raise UserError(f"there are {len(boxes)} boxes for {len(pictures)} pictures")
+        opened = [open_picture(picture) for picture in pictures]
+        pixels = [checked_picture(picture) for picture, _ in opened]
+        K, sides = checked_camera(K), checked_sides(side)
+        if boxes is None:
+            least = self.card["min_score"] if min_score is None else min_score
+            wanted = [
+                c for n, picture in enumerate(pixels) for c in self._detected(n, picture, side, 2 * most, thorough)
+            ]
+        else:
+            least = 0.0
+            wanted = [self._given(n, picture, box, sides) for n, (picture, box) in enumerate(zip(pixels, boxes))]
+        looks = [look for look in self._looks(wanted) if not _together(look.found, look.score) < _WORTH_A_LOOK * least]
+        looks = [
+            look for n in range(len(pixels)) for look in _without_twins([x for x in looks if x.number == n])[:most]
+        ]
+        hands = [[] for _ in pixels]
+        for look, hand in zip(looks, self._finished(looks, K, upright)):
+            if not _together(look.found, hand.score) < least:
+                hands[look.number].append(hand)
+        return [Hands(different(own), picture, name) for own, picture, (_, name) in zip(hands, pixels, opened)]
+
+    def _detected(self, number, picture, side, most, thorough):
+        """A candidate for each hand that the detector finds."""
+        found = self.detector.find(picture, most=most, thorough=thorough)
+        return [_Candidate(picture, self.windows(hand, side), left_odds(hand), hand.score, number) for hand in found]
+
+    def _given(self, number, picture, box, sides):
+        """The candidate of a given box."""
+        box = checked_box(box, picture)
+        windows = [around_box(box, self.size, MIRRORED[s], scale=self.scale) for s in sides]
+        return _Candidate(picture, windows, number=number)
 
     def windows(self, hand: Found, side: str | None = None) -> list[Window]:
         """The upright windows from which to predict a detected hand, one for each possible side."""
-        sides = _checked_sides(side)
+        sides = checked_sides(side)
         if len(sides) > 1 and max(hand.left, 1 - hand.left) >= _SURE:
             sides = ["left" if hand.left > 0.5 else "right"]
         across, along = hand.direction
@@ -192,8 +246,8 @@ class Predictor:
             around_box(
                 hand.box,
                 self.size,
-                _MIRRORED[s],
-                -math.pi / 2 - math.atan2(along, -across if _MIRRORED[s] else across),
+                MIRRORED[s],
+                -math.pi / 2 - math.atan2(along, -across if MIRRORED[s] else across),
                 self.scale,
             )
             for s in sides
@@ -211,20 +265,30 @@ class Predictor:
           again: predict a second time if the first prediction shows that another window fits the hand better.
           left: added to the score of mirrored windows, for a left hand (`left_odds`).
         """
-        return self._finished(picture, *self._best(picture, windows, left), _checked_camera(K), again)
+        return self._finished(self._looks([_Candidate(picture, windows, left)]), checked_camera(K), again)[0]
 
-    def _finished(self, picture, crop, raw, K, again):
-        """Predicts a second time if needed, fits the mesh, and converts the prediction to the picture."""
-        closer = around_hand(crop.to_picture(raw[keys.JOINTS_2D]), crop, self.scale)
-        if again and _differs(closer, crop):
-            crop, raw = self._best(picture, [closer])
-        return self._in_picture(picture, crop, self._fit(raw), K)
+    def _finished(self, looks, K, again):
+        """Predicts a second time where needed, fits the meshes, and converts the predictions to the pictures."""
+        closer = [around_hand(look.window.to_picture(look.raw[keys.JOINTS_2D]), look.window, self.scale) for look in looks]  # fmt: skip
+        second = [k for k, look in enumerate(looks) if again and _differs(closer[k], look.window)]
+        better = dict(zip(second, self._looks([_Candidate(looks[k].picture, [closer[k]]) for k in second])))
+        looks = [better.get(k, look) for k, look in enumerate(looks)]
+        return [self._in_picture(look.picture, look.window, self._fit(look.raw), K) for look in looks]
 
-    def _best(self, picture, windows, left=0.0):
-        """The window with the highest score, and its outputs; `left` is added to the scores of mirrored windows."""
-        outputs = self.network(np.stack([cut(picture, window) for window in windows]))
-        best = int(np.argmax(outputs[keys.SCORES].mean(axis=1) + [left * window.mirrored for window in windows]))
-        return windows[best], {name: values[best] for name, values in outputs.items()}
+    def _looks(self, candidates):
+        """Runs the network once for the windows of all candidates. Returns the look of each at its best window."""
+        if not candidates:
+            return []
+        crops = np.stack([cut(candidate.picture, window) for candidate in candidates for window in candidate.windows])
+        parts = [self.network(crops[k : k + _MOST_CROPS]) for k in range(0, len(crops), _MOST_CROPS)]
+        outputs, looks, start = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}, [], 0
+        for picture, windows, left, found, number in candidates:
+            scores = outputs[keys.SCORES][start : start + len(windows)].mean(axis=1)
+            best = int(np.argmax(scores + [left * window.mirrored for window in windows]))
+            raw = {name: values[start + best] for name, values in outputs.items()}
+            looks.append(_Look(picture, windows[best], raw, found, number))
+            start += len(windows)
+        return looks
 
     def _in_picture(self, picture, crop, raw, K):
         joints, vertices = raw[keys.JOINTS_3D], raw[keys.VERTICES]
@@ -253,7 +317,7 @@ class Predictor:
 
 def different(hands: list[Prediction]) -> list[Prediction]:
     """Removes duplicates: hands that overlap one with a higher score. Returns them in descending order of score."""
-    return _without_twins(hands, lambda hand: hand.score, lambda hand: box_of(hand.joints_2d))
+    return _without_twins(hands)
 
 
 def left_odds(hand: Found) -> float:
@@ -267,10 +331,11 @@ def _together(found, read):
     return math.sqrt(found * read)
 
 
-def _without_twins(hands, score, box):
+def _without_twins(hands):
+    """Of predictions or looks, those that overlap none with a higher score, in descending order of score."""
     kept = []
-    for hand in sorted(hands, key=score, reverse=True):
-        if all(overlap(box(hand), box(other)) <= _SAME_HAND for other in kept):
+    for hand in sorted(hands, key=lambda hand: hand.score, reverse=True):
+        if all(overlap(hand.box, other.box) <= _SAME_HAND for other in kept):
             kept.append(hand)
     return kept
 
@@ -280,40 +345,3 @@ def _differs(closer, window):
     moved = math.dist(closer.centre, window.centre) > _MOVED * window.side
     resized = not 1 / _RESIZED < closer.side / window.side < _RESIZED
     return moved or resized or abs(math.remainder(closer.angle - window.angle, 2 * math.pi)) > _TURNED
-
-
-def _checked_sides(side):
-    """The sides to try: the given one, or both for None."""
-    if side not in (None, *_MIRRORED):
-        raise UserError(f"side must be right, left or None, got {side!r}")
-    return [side] if side else list(_MIRRORED)
-
-
-def _checked_camera(K):
-    if K is None:
-        return None
-    K = np.asarray(K, float)
-    if K.shape != (3, 3) or not np.all(np.abs(K) <= _LARGEST_K) or min(K[0, 0], K[1, 1]) <= 0:
-        raise UserError(f"K must be a 3x3 matrix of finite intrinsics with focal lengths > 0, got {K.tolist()}")
-    return K
-
-
-def _checked_picture(picture):
-    picture = np.asarray(picture)
-    if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8 or min(picture.shape[:2]) < 2:
-        raise UserError(
-            f"a picture is [H, W, 3] uint8 RGB of at least 2x2 pixels, got shape {picture.shape} and type {picture.dtype}"
-        )
-    return picture
-
-
-def _checked_box(box, picture):
-    try:
-        x, y, width, height = map(float, box)
-    except (TypeError, ValueError) as error:
-        raise UserError(f"box is (x, y, width, height) in pixels, got {box!r}") from error
-    outside = x >= picture.shape[1] or y >= picture.shape[0] or x + width <= 0 or y + height <= 0
-    huge = max(width, height) > 4 * max(picture.shape[:2])
-    if not np.all(np.isfinite([x, y, width, height])) or width <= 0 or height <= 0 or outside or huge:
-        raise UserError(f"box {tuple(box)} does not fit the picture of {picture.shape[1]}x{picture.shape[0]}")
-    return x, y, width, height

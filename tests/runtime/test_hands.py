@@ -192,6 +192,27 @@ def test_a_tracker_takes_what_the_predictor_takes(predictor, hands):
             Tracker(predictor, **options)(canvas)
 
 
+def test_many_pictures_are_predicted_as_each_alone(predictor, hands):
+    """Also the same picture twice, pictures without hands, and more windows than one call of the network takes."""
+    canvas, boxes = best_pair(predictor, hands)
+    pictures = [canvas, wall(), canvas, np.ascontiguousarray(canvas[:, ::-1])]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("hiu_tf.runtime.predictor._MOST_CROPS", 3)
+        found = predictor.predict_many(pictures)
+    assert [len(each) for each in found] == [2, 0, 2, 2]
+    for picture, each in zip(pictures, found):
+        assert each.picture is picture
+        for one, other in zip(each, predictor.predict(picture)):
+            assert one.side == other.side
+            np.testing.assert_allclose(one.vertices_2d, other.vertices_2d, atol=1e-3)
+    given = predictor.predict_many([canvas, canvas], boxes=boxes)
+    for box, each in zip(boxes, given):
+        np.testing.assert_allclose(each[0].joints_2d, predictor.predict(canvas, box)[0].joints_2d, atol=1e-3)
+    assert predictor.predict_many([]) == []
+    with pytest.raises(UserError, match="1 boxes for 2 pictures"):
+        predictor.predict_many([canvas, canvas], boxes=boxes[:1])
+
+
 def test_hands_keep_their_numbers(predictor, hands):
     """Two hands move through a clip; each keeps its number and side, and no other hands appear."""
     canvas, _ = best_pair(predictor, hands)

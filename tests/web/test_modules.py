@@ -18,7 +18,7 @@ from hiu_tf.hand.procedural import procedural_hand
 from hiu_tf.pictures import read_picture
 from hiu_tf.runtime.crop import cut
 from hiu_tf.runtime.evidence_fit import EvidenceFit
-from hiu_tf.runtime.predictor import Predictor
+from hiu_tf.runtime.predictor import Predictor, _Candidate
 from hiu_tf.runtime.results import UNITS, prediction_json
 from hiu_tf.web import build
 from hiu_tf.web.hand import write_hand
@@ -74,7 +74,8 @@ def looks(predictor):
     picture = read_picture(SITE / "sample.jpg")
     found = predictor.detector.find(picture)
     assert len(found) >= 2
-    return [predictor._best(picture, predictor.windows(hand)) for hand in found]
+    looks = predictor._looks([_Candidate(picture, predictor.windows(hand)) for hand in found])
+    return [(look.window, look.raw) for look in looks]
 
 
 @pytest.mark.parametrize("shape", ((480, 640), (300, 171), (90, 120), (1000, 1500)))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from hiu_tf.codecs.centres import Found
-from hiu_tf.geometry.window import Window, around_box
+from hiu_tf.geometry.window import Window, around_box, box_of
 from hiu_tf.runtime.tracker import Tracker
 from tests.web.test_modules import NODE, javascript
 
@@ -41,6 +41,10 @@ class Hand:
     score: float
     crop: Window
     number: int | None = None
+
+    @property
+    def box(self):
+        return box_of(self.joints_2d)
 
 
 class Scripted:
