@@ -62,7 +62,7 @@ setup(
     packages=[*find_packages(include=["hiu_tf*", "pipelines*"]), "hiu_tf.savedmodels"],
     package_dir={"hiu_tf.savedmodels": "savedmodels"},
     package_data={
-        "hiu_tf.hand": ["*.npz"],
+        "hiu_tf.hand": ["*.npz", "*.png"],
         "hiu_tf.exporting": ["*.json"],
         "hiu_tf.evaluation": ["*.yaml"],
         "hiu_tf.web": ["package.json", "package-lock.json", "*.txt", "site/*", "site/js/*", "site/js/fit/*"],
