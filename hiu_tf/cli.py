@@ -12,7 +12,8 @@ Use a model:
     hiu page --out site --serve
 
 Each picture gives NAME.png (picture, skeletons, masks, meshes), NAME.json (all outputs of every hand, with
-units) and NAME.obj (the posed meshes); a clip gives NAME.mp4 and NAME.jsonl, a line for each frame.
+units) and NAME.obj (the posed meshes); a clip gives NAME.mp4 and NAME.jsonl, a line for each frame. With --mesh glb
+a picture gives NAME.glb (textured meshes with skeletons), and a clip NAME_hand_N.glb, the movement of each hand.
 """
 
 import argparse
@@ -109,6 +110,9 @@ def _add_predict(commands):
     )
     predict.add_argument("--seconds", type=float, help="of each camera and stream (default: until Ctrl-C)")
     predict.add_argument("--compact", action="store_true", help="leave the vertices out of the JSON")
+    predict.add_argument(
+        "--mesh", choices=("obj", "glb"), default="obj", help="format; glb has texture, skeleton and a clip's movement"
+    )
     predict.add_argument("--threads", type=_threads, default=2, help="of the TFLite interpreter (default 2)")
     predict.add_argument("--server", help="HOST:PORT (REST) or grpc://HOST:PORT of a TF Serving server that computes")
     predict.add_argument("--server-model", default=SERVER_MODEL, help="the model's name on that server (default hiu)")
@@ -215,6 +219,7 @@ def _predict(args) -> int:
         "min_score": args.min_score,
         "most": args.max_hands,
         "compact": args.compact,
+        "mesh": args.mesh,
     }
     read = partial(read_picture, most_pixels=int(1e6 * args.max_megapixels), allow_truncated=args.allow_truncated)
     names = _names(files)

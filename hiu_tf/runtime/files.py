@@ -18,8 +18,10 @@ import numpy as np
 
 from hiu_tf.atomic import scratch_folder, written_whole
 from hiu_tf.errors import UserError
+from hiu_tf.hand.gltf import glb_bytes
 from hiu_tf.pictures import encode_png, is_ours, read_picture, readable_name
 from hiu_tf.runtime.draw import draw_hands
+from hiu_tf.runtime.moving import Movement, picture_glb, usual_camera
 from hiu_tf.runtime.predictor import Predictor
 from hiu_tf.runtime.results import HEADER, MESH, prediction_json, prediction_meshes, write_json, write_obj
 from hiu_tf.runtime.smoothing import Smoother
@@ -37,9 +39,10 @@ def predict_picture(
     stem: Path,
     read: Callable = read_picture,
     compact: bool = False,
+    mesh: str = "obj",
     **options,
 ) -> str:
-    """Predicts one picture and writes STEM.png, .json and .obj. Returns a line for the terminal.
+    """Predicts one picture and writes STEM.png, .json and the mesh. Returns a line for the terminal.
 
     Args:
       predictor: a `Predictor`.
@@ -47,19 +50,23 @@ def predict_picture(
       stem: path of the results without suffix.
       read: path -> [H, W, 3] uint8 RGB.
       compact: leave the vertices out of the JSON.
+      mesh: "obj", or "glb": textured, with skeletons, in the frame of K or of an ordinary camera.
       options: arguments of `Predictor.predict`.
     """
     hands = predictor.predict(picture := read(path), **options)
     content = {"made_by": MADE_BY, "picture": readable_name(path), **HEADER}
     write_json(_with(stem, ".json"), content | {"hands": [prediction_json(hand, _without(compact)) for hand in hands]})
     if not hands:
-        for suffix in (".png", ".obj"):  # left by an earlier run
+        for suffix in (".png", ".obj", ".glb"):  # left by an earlier run
             _with(stem, suffix).unlink(missing_ok=True)
         return f"{path}: no hand -> {stem}.json"
     _write(_with(stem, ".png"), encode_png(_overlay(picture, hands, predictor.faces)))
-    write_obj(_with(stem, ".obj"), prediction_meshes(hands, predictor.faces))
+    if mesh == "glb":
+        _write(_with(stem, ".glb"), picture_glb(hands, predictor.hand, _camera(options, picture)))
+    else:
+        write_obj(_with(stem, ".obj"), prediction_meshes(hands, predictor.faces))
     words = ", ".join(f"{hand.side} hand {hand.score:.2f}" for hand in hands)
-    return f"{path}: {words} -> {stem}.png .json .obj"
+    return f"{path}: {words} -> {stem}.png .json .{mesh}"
 
 
 def predict_clip(
@@ -69,6 +76,7 @@ def predict_clip(
     compact: bool = False,
     smooth: float = 0.5,
     seconds: float | None = None,
+    mesh: str = "obj",
     **options,
 ) -> str:
     """Tracks the hands of a clip or a camera and writes STEM.mp4 and .jsonl. Returns a line for the terminal.
@@ -80,12 +88,14 @@ def predict_clip(
       seconds: duration to record of a stream; None: to its end.
       compact: leave the vertices out of the JSON.
       smooth: strength of each hand's temporal filter, from 0 to 1 (runtime/smoothing.py).
+      mesh: "glb" also writes STEM_hand_N.glb for each hand: its mesh with skeleton and movement (runtime/moving.py).
       options: arguments of `Tracker`.
 
     The first line of the .jsonl contains what is common to all frames; one line per frame follows. Frames are
-    written as they come, so that memory does not grow with the length of the clip.
+    written as they come, so that memory does not grow with the length of the clip (but by the key frames of a GLB).
     """
     film, log, counts, numbers = _with(stem, ".mp4"), _with(stem, ".jsonl"), [], set()
+    moves = {}
     with (
         plain_name(path) if isinstance(path, Path) else nullcontext(path) as readable,
         _film_folder(stem.parent) as folder,
@@ -105,6 +115,9 @@ def predict_clip(
                 rows = [{"id": who} | prediction_json(hand, _without(compact)) for who, hand in hands]
                 answers.write(json.dumps({"frame": number, "hands": rows}) + "\n")
                 own.write(_overlay(picture, [hand for _, hand in hands], predictor.faces), rate)
+                for who, hand in hands if mesh == "glb" else ():
+                    move = moves.setdefault(who, Movement(predictor.hand, f"hand_{who}_{hand.side}"))
+                    move.add(number / rate, hand, _camera(options, picture))
                 counts.append(len(hands))
                 numbers |= {who for who, _ in hands}
         if not counts:
@@ -112,8 +125,17 @@ def predict_clip(
         own.close()
         with written_whole(film) as target:
             shutil.copyfile(own.path, target)
-    shown = sum(count > 0 for count in counts)
-    return f"{shown_name(path)}: {len(counts)} frames, {shown} with hands, {len(numbers)} hand(s) followed -> {film} .jsonl"
+    for who, move in moves.items():
+        _write(_with(stem, f"_hand_{who}.glb"), glb_bytes([move.skinned(smooth)]))
+    shown, more = sum(count > 0 for count in counts), f" and {len(moves)} .glb" if moves else ""
+    followed = f"{len(counts)} frames, {shown} with hands, {len(numbers)} hand(s) followed"
+    return f"{shown_name(path)}: {followed} -> {film} .jsonl{more}"
+
+
+def _camera(options, picture):
+    """K of the options, or that of an ordinary camera."""
+    K = options.get("K")
+    return usual_camera(picture) if K is None else np.asarray(K, float)
 
 
 def _without(compact):

@@ -137,9 +137,9 @@ class Predictor:
         self.faces = np.array(self.card["faces"], np.int32)
         self.camera = np.array(self.card["camera"], np.float64)
         self.scale = float(self.card["window_scale"])
-        model = load_hand(hand) if fit else None
-        fits = model is not None and model.name == self.card["hand"]["name"]
-        self._fit = EvidenceFit(model, self.camera) if fits else lambda raw: raw
+        self.hand = load_hand(hand)
+        fits = fit and self.hand.name == self.card["hand"]["name"]
+        self._fit = EvidenceFit(self.hand, self.camera) if fits else lambda raw: raw
 
     @cached_property
     def detector(self) -> Detector:
