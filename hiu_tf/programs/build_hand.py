@@ -12,11 +12,13 @@ import sys
 
 import numpy as np
 
+from hiu_tf.atomic import written_whole
 from hiu_tf.conventions.skeleton import FINGERS, MODEL_PARENTS
 from hiu_tf.geometry.mesh import vertex_normals
 from hiu_tf.hand import anatomy, poses, rig, sculpt
+from hiu_tf.hand.atlas import ATLAS, SKIN, procedural_atlas, save_atlas
 from hiu_tf.hand.model import COMPACT, HandModel, save_hand_model
-from hiu_tf.hand.procedural import PROCEDURAL_HAND
+from hiu_tf.hand.procedural import PROCEDURAL_HAND, procedural_hand
 from hiu_tf.programs._program import program
 
 
@@ -76,12 +78,34 @@ def _near(vertices, centre, size):
     return np.exp(-((np.linalg.norm(vertices - centre, axis=1) / size) ** 2))[:, None]
 
 
-def main(argv=None) -> int:
-    """Runs the program; returns the exit code."""
+def write_atlas(hand: HandModel) -> None:
+    """Unwraps and paints the hand that ships; writes the files of hand/atlas.py."""
+    from PIL import Image
+
+    from hiu_tf.hand.skin import paint_skin
+    from hiu_tf.hand.unwrap import unwrap
+
+    save_atlas(ATLAS, unwrap(hand))
+    with written_whole(SKIN) as scratch:
+        Image.fromarray(paint_skin(hand, procedural_atlas())).save(scratch, "PNG", optimize=True)
+    print(f"{ATLAS}: {len(procedural_atlas().source)} points\n{SKIN}")
+
+
+def parse_args(argv):
+    """Parses the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", default=str(PROCEDURAL_HAND), help="where to write the .npz")
     parser.add_argument("--vertices", type=int, default=1500, help="about how many vertices (default 1500)")
-    args = parser.parse_args(argv)
+    parser.add_argument("--atlas", action="store_true", help="keep the hand; write its texture coordinates and skin")
+    return parser.parse_args(argv)
+
+
+def main(argv=None) -> int:
+    """Runs the program; returns the exit code."""
+    args = parse_args(argv)
+    if args.atlas:
+        write_atlas(procedural_hand())
+        return 0
     model = build(args.vertices)
     save_hand_model(args.out, model, half=COMPACT)
     print(f"{args.out}: {len(model.vertices)} vertices, {len(model.faces)} faces")

@@ -1,4 +1,4 @@
-"""Writes a hand as a mesh file: OBJ, PLY (coloured), or GLB (with its skeleton: it opens posed and can be bent).
+"""Writes a hand as a mesh file: OBJ, PLY (coloured), or GLB (textured, with its skeleton: it opens posed and can be bent).
 
     hiu mesh hand.glb --gesture victory
     hiu mesh hand.ply --prediction predictions/photo.json --number 2
@@ -24,8 +24,7 @@ _KEYS = ("shape", "pose", "rotation", "translation")
 
 def chosen_hand(args):
     """Hand model and beta, theta, R, T of the hand that the arguments select."""
-    from scipy.spatial.transform import Rotation
-
+    from hiu_tf.geometry.rotation import axis_angle
     from hiu_tf.hand import poses
     from hiu_tf.hand.anatomy import UPRIGHT
     from hiu_tf.hand.load import load_hand
@@ -36,7 +35,7 @@ def chosen_hand(args):
     if args.prediction:
         return _read_prediction(Path(args.prediction), args.number, hand)
     pose = poses.gesture_pose(args.gesture)
-    rotation = Rotation.from_matrix(UPRIGHT).as_rotvec()
+    rotation = axis_angle(UPRIGHT)
     one = {"pose": pose[None], "rotation": rotation[None], "translation": np.array([[0, 0.06, 0.6]])}
     turned = retarget(one, procedural_hand(), hand)
     return hand, {"shape": np.zeros(10)} | {key: value[0] for key, value in turned.items()}
@@ -91,7 +90,7 @@ def write_ply(path: Path, hand, **parameters) -> None:
 
 
 def write_glb(path: Path, hand, **parameters) -> None:
-    """Writes the skinned mesh as GLB."""
+    """Writes the skinned and textured mesh as GLB."""
     from hiu_tf.hand import gltf
 
     gltf.write_glb(path, hand, **parameters)
@@ -101,10 +100,12 @@ WRITERS = {".obj": write_obj, ".ply": write_ply, ".glb": write_glb}
 
 
 def _posed(hand, parameters):
-    from hiu_tf.hand.layer import pose_hand
+    from hiu_tf.fit.chain import Hands
+    from hiu_tf.fit.skin import Skin
+    from hiu_tf.geometry.rotation import rotation_matrix
 
-    values = (np.asarray(parameters[key], np.float32)[None] for key in _KEYS)
-    return pose_hand(hand, *values)["vertices"].numpy()[0]
+    shape, pose, rotation, translation = (np.asarray(parameters[key], float)[np.newaxis] for key in _KEYS)
+    return Skin(hand)(Hands(shape, pose, rotation_matrix(rotation), translation))[0]
 
 
 def parse_args(argv):

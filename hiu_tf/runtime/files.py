@@ -14,9 +14,11 @@ import numpy as np
 from tqdm import tqdm
 
 from hiu_tf.atomic import scratch_folder, written_whole
+from hiu_tf.hand.gltf import glb_bytes
 from hiu_tf.pictures import PICTURES, is_ours, read_picture, readable_name
 from hiu_tf.runtime.clips import opened, shown_name
 from hiu_tf.runtime.draw import overlay
+from hiu_tf.runtime.moving import Movement
 from hiu_tf.runtime.predictor import Predictor
 from hiu_tf.runtime.results import FORMATS, HEADER, LONGEST_PANEL, MADE_BY, MESH, prediction_json, save
 from hiu_tf.runtime.tracker import follow
@@ -66,6 +68,7 @@ def predict_clip(
     compact: bool = False,
     smooth: float = 0.5,
     seconds: float | None = None,
+    meshes: bool = False,
     quiet: bool = False,
     **options,
 ) -> str:
@@ -78,13 +81,14 @@ def predict_clip(
       compact: leave the vertices out of the JSON.
       smooth: as in `follow`.
       seconds: duration to record of a stream; None: to its end.
+      meshes: also write STEM_hand_N.glb for each hand: its mesh with skeleton and movement (runtime/moving.py).
       quiet: show no progress bar.
       options: arguments of `Tracker`.
 
     The first line of the .jsonl contains what is common to all frames; one line per frame follows. Frames are
-    written as they come, so that memory does not grow with the length of the clip.
+    written as they come, so that memory does not grow with the length of the clip (but by the key frames of `meshes`).
     """
-    film, log, counts, numbers = _with(stem, ".mp4"), _with(stem, ".jsonl"), [], set()
+    film, log, counts, numbers, moves = _with(stem, ".mp4"), _with(stem, ".jsonl"), [], set(), {}
     name = path.name if isinstance(path, Path) else shown_name(path)
     with opened(path, seconds) as clip, _film_folder(stem.parent) as folder, written_whole(log) as scratch:
         own = _Film(Path(folder) / "clip.mp4")
@@ -99,13 +103,20 @@ def predict_clip(
                     rows = [prediction_json(hand, _without(compact)) for hand in hands]
                     answers.write(json.dumps({"frame": number, "hands": rows}) + "\n")
                     own.write(overlay(hands.picture, hands, LONGEST_PANEL), clip.rate)
+                    for hand in hands if meshes else ():
+                        move = moves.setdefault(hand.number, Movement(f"hand_{hand.number}_{hand.side}"))
+                        move.add(number / clip.rate, hand)
                     counts.append(len(hands))
                     numbers |= {hand.number for hand in hands}
         own.close()
         with written_whole(film) as target:
             shutil.copyfile(own.path, target)
-    shown = sum(count > 0 for count in counts)
-    return f"{shown_name(path)}: {len(counts)} frames, {shown} with hands, {len(numbers)} hand(s) followed -> {film} .jsonl"
+    for who, move in moves.items():
+        with written_whole(_with(stem, f"_hand_{who}.glb")) as target:
+            target.write_bytes(glb_bytes([move.skinned(smooth)]))
+    shown, more = sum(count > 0 for count in counts), f" and {len(moves)} .glb" if moves else ""
+    followed = f"{len(counts)} frames, {shown} with hands, {len(numbers)} hand(s) followed"
+    return f"{shown_name(path)}: {followed} -> {film} .jsonl{more}"
 
 
 def _without(compact):

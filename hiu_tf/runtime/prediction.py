@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from hiu_tf.geometry.window import Window, box_of
+from hiu_tf.hand.model import HandModel
 from hiu_tf.pictures import encode_png
-from hiu_tf.runtime import gestures, results
+from hiu_tf.runtime import gestures, moving, results
 from hiu_tf.runtime.draw import overlay
 
 
@@ -33,12 +34,17 @@ class Shown:
     def save(self, path: str | Path) -> Path:
         """Writes a file; its suffix selects the format.
 
-        .png, .jpg: the drawing of `plot`; .json: all numbers with units; .obj, .ply, .glb: the posed meshes in metres.
+        .png, .jpg: the drawing of `plot`; .json: all numbers with units; .obj, .ply: the posed meshes in
+        metres; .glb: these with texture and skeleton.
 
         Raises:
           UserError: the suffix is none of these.
         """
         return results.save(Path(path), self._hands())
+
+    def to_glb(self) -> bytes:
+        """The textured meshes with their skeletons as a GLB file, in the camera's frame (runtime/moving.py)."""
+        return moving.picture_glb(self._hands())
 
     def to_json(self) -> str:
         """All numbers as JSON text, with the names and units of `hiu predict`."""
@@ -72,6 +78,8 @@ class Prediction(Shown):
       crop: the window of the picture that the network saw.
       faces: [F, 3] int32 vertices of each triangle of the mesh, counter-clockwise seen from outside.
       picture: [H, W, 3] uint8, RGB.
+      model: the right hand model that shape and pose belong to; None if it was not given (`Predictor(hand=...)`).
+      K: [3, 3] intrinsics in pixels, as they were given, or None.
       number: of the hand in a clip; None in a single picture.
     """
 
@@ -92,6 +100,8 @@ class Prediction(Shown):
     crop: Window
     faces: np.ndarray
     picture: np.ndarray = field(compare=False)
+    model: HandModel | None = field(compare=False)
+    K: np.ndarray | None = None
     number: int | None = None
 
     @property

@@ -118,9 +118,9 @@ class Predictor:
         self.faces = np.array(self.card["faces"], np.int32)
         self.camera = np.array(self.card["camera"], np.float64)
         self.scale = float(self.card["window_scale"])
-        model = load_hand(hand) if fit else None
-        fits = model is not None and model.name == self.card["hand"]["name"]
-        self._fit = EvidenceFit(model, self.camera) if fits else lambda raw: raw
+        model = load_hand(hand)
+        self.hand = model if model.name == self.card["hand"]["name"] else None
+        self._fit = EvidenceFit(self.hand, self.camera) if fit and self.hand is not None else lambda raw: raw
 
     @cached_property
     def detector(self) -> Detector:
@@ -311,6 +311,8 @@ class Predictor:
             crop=crop,
             faces=self.faces[:, ::-1] if crop.mirrored else self.faces,
             picture=picture,
+            model=self.hand,
+            K=K,
             **parameters,
         )
 

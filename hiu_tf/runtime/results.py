@@ -15,6 +15,7 @@ from hiu_tf.errors import UserError
 from hiu_tf.hand.anatomy import SKIN_COLOR
 from hiu_tf.pictures import encode_jpeg, encode_png
 from hiu_tf.runtime.draw import overlay
+from hiu_tf.runtime.moving import picture_glb
 
 if TYPE_CHECKING:
     from hiu_tf.runtime.prediction import Hands, Prediction
@@ -175,6 +176,11 @@ def _ply(hands, without):
     return ply_bytes(vertices, np.concatenate([np.empty((0, 3), np.int32), *faces]))
 
 
+def _glb(hands, without):
+    del without
+    return picture_glb(hands)
+
+
 #: Suffix -> function: (hands of a picture, fields to leave out of the JSON) -> content of the file.
 FORMATS: dict[str, Callable[[Hands, Sequence[str]], bytes]] = {
     ".png": _png,
@@ -182,4 +188,5 @@ FORMATS: dict[str, Callable[[Hands, Sequence[str]], bytes]] = {
     ".json": _json,
     ".obj": _obj,
     ".ply": _ply,
+    ".glb": _glb,
 }

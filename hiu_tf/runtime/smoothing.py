@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hiu_tf.conventions.skeleton import NUM_JOINTS
 from hiu_tf.geometry.window import box_of
-from hiu_tf.runtime.prediction import Prediction
+
+if TYPE_CHECKING:
+    from hiu_tf.runtime.prediction import Prediction
 
 #: Cut-off frequency at rest, Hz, at strengths 0 and 1; increase of the cut-off at a speed of one hand size per second.
 _RESTING, _MOVING = (8.0, 0.7), 5.0
@@ -41,12 +44,16 @@ class Smoother:
             # Takes the norm of the filtered velocity, not the filtered norm, so that jitter averages out.
             self._velocity += _share(_SPEED, self._rate) * (self._rate * (joints - before) - self._velocity)
             speed = np.linalg.norm(self._velocity, axis=1).mean() / max(size, 1.0)
-            at_rest = _RESTING[0] ** (1 - self._strength) * _RESTING[1] ** self._strength
-            share = _share(at_rest + _MOVING * speed, self._rate)
+            share = _share(resting_cutoff(self._strength) + _MOVING * speed, self._rate)
             mix = lambda name: getattr(self._last, name) + share * (getattr(hand, name) - getattr(self._last, name))
             hand = replace(hand, **{name: mix(name) for name in _FIELDS})
         self._last = hand
         return hand
+
+
+def resting_cutoff(strength: float) -> float:
+    """Cut-off frequency of a hand at rest, Hz, for a strength from 0 to 1."""
+    return _RESTING[0] ** (1 - strength) * _RESTING[1] ** strength
 
 
 def _share(cutoff, rate):

@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import subprocess
+import sys
 
 import cv2
 import numpy as np
@@ -11,58 +13,119 @@ import trimesh
 from scipy.spatial.transform import Rotation
 
 from hiu_tf.cli import main as hiu
+from hiu_tf.conventions.skeleton import MODEL_TO_KEYPOINTS
 from hiu_tf.errors import UserError
+from hiu_tf.geometry.rotation import quaternion
 from hiu_tf.hand import poses
-from hiu_tf.hand.gltf import write_glb
+from hiu_tf.hand.atlas import atlas_of, procedural_atlas, skin_picture
+from hiu_tf.hand.gltf import SkinnedHand, four_bones, glb_bytes, posed_once, write_glb
 from hiu_tf.hand.layer import pose_hand
+from hiu_tf.hand.model import mirror_hand, mirror_rotations
+from hiu_tf.pictures import decode_picture
 from hiu_tf.programs.hand_mesh import main as hand_mesh
-
-
-def accessor(document, number):
-    entry = document.accessors[number]
-    view = document.bufferViews[entry.bufferView]
-    dtype = {pygltflib.UNSIGNED_BYTE: np.uint8, pygltflib.UNSIGNED_SHORT: np.uint16, pygltflib.FLOAT: np.float32}
-    width = {"SCALAR": 1, "VEC3": 3, "VEC4": 4, "MAT4": 16}[entry.type]
-    values = np.frombuffer(
-        document.binary_blob(), dtype[entry.componentType], entry.count * width, view.byteOffset or 0
-    )
-    return values.reshape(entry.count, width)
-
-
-def world_matrices(document):
-    """Node transforms by the glTF rules: parent x translation x rotation."""
-    world = {}
-
-    def visit(index, parent):
-        node, local = document.nodes[index], np.eye(4)
-        local[:3, :3] = Rotation.from_quat(node.rotation or [0, 0, 0, 1]).as_matrix()
-        local[:3, 3] = node.translation or [0, 0, 0]
-        world[index] = parent @ local
-        for child in node.children or []:
-            visit(child, world[index])
-
-    for root in document.scenes[document.scene].nodes:
-        visit(root, np.eye(4))
-    return world
+from tests import gltf_reader
 
 
 def test_glb_skinned_by_its_own_rules_is_the_posed_hand(hand, rng, tmp_path):
     parameters = rng.normal(size=10), poses.sample_pose(rng), rng.normal(size=3), np.array([0.1, -0.2, 0.7])
     write_glb(tmp_path / "hand.glb", hand, *parameters)
-    document = pygltflib.GLTF2().load(str(tmp_path / "hand.glb"))
-    attributes, skin, world = document.meshes[0].primitives[0].attributes, document.skins[0], world_matrices(document)
-    rest, bones, weights = (
-        accessor(document, n) for n in (attributes.POSITION, attributes.JOINTS_0, attributes.WEIGHTS_0)
-    )
-    inverse = accessor(document, skin.inverseBindMatrices).reshape(16, 4, 4).transpose(0, 2, 1)
-    transforms = np.stack([world[joint] for joint in skin.joints]) @ inverse
-    homogeneous = np.concatenate([rest, np.ones((len(rest), 1))], axis=1)
-    found = np.einsum("vk,vkrc,vc->vr", weights, transforms[bones], homogeneous)[:, :3]
+    file = gltf_reader.read((tmp_path / "hand.glb").read_bytes())
     linear = dataclasses.replace(hand, pose_directions=np.zeros_like(hand.pose_directions))
     expected = pose_hand(linear, *(np.asarray(p, np.float32)[None] for p in parameters))["vertices"][0].numpy()
-    np.testing.assert_allclose(found, expected * [1, -1, -1], atol=2e-5)
-    names = [document.nodes[joint].name for joint in skin.joints]
+    source = procedural_atlas().source
+    np.testing.assert_allclose(gltf_reader.skinned(file), expected[source] * [1, -1, -1], atol=2e-5)
+    names = [file.document["nodes"][joint]["name"] for joint in file.document["skins"][0]["joints"]]
     assert names[0] == "wrist" and len(set(names)) == 16
+
+
+@pytest.mark.parametrize("side", ("right", "left"))
+def test_the_texture_of_a_glb_is_the_skin(hand, tmp_path, side):
+    model = hand if side == "right" else mirror_hand(hand)
+    write_glb(tmp_path / "hand.glb", model, np.zeros(10), np.zeros((15, 3)), np.zeros(3), np.zeros(3))
+    mesh = trimesh.load(str(tmp_path / "hand.glb"), force="mesh", process=False)
+    atlas = atlas_of(model)
+    np.testing.assert_allclose(mesh.visual.uv, atlas.uv * [1, -1] + [0, 1], atol=1e-6)  # trimesh's v points up
+    np.testing.assert_allclose(mesh.vertices, model.vertices[atlas.source], atol=1e-6)
+    np.testing.assert_array_equal(mesh.faces, atlas.faces)
+    picture = np.asarray(mesh.visual.material.baseColorTexture.convert("RGB"))
+    np.testing.assert_array_equal(picture, decode_picture(skin_picture()))
+    assert mesh.volume > 0
+    mesh.merge_vertices(merge_tex=True, merge_norm=True)
+    assert mesh.is_watertight and len(mesh.vertices) == len(hand.vertices)
+    document = pygltflib.GLTF2().load(str(tmp_path / "hand.glb"))
+    image = document.bufferViews[document.images[0].bufferView]
+    blob = document.binary_blob()[image.byteOffset : image.byteOffset + image.byteLength]
+    assert blob == skin_picture() and document.images[0].mimeType == "image/png"
+
+
+def test_a_mesh_without_atlas_keeps_its_colours(hand, tmp_path):
+    model = dataclasses.replace(hand, faces=np.roll(hand.faces, 1, axis=0))
+    write_glb(tmp_path / "hand.glb", model, np.zeros(10), np.zeros((15, 3)), np.zeros(3), np.zeros(3))
+    file = gltf_reader.read((tmp_path / "hand.glb").read_bytes())
+    attributes = file.document["meshes"][0]["primitives"][0]["attributes"]
+    assert "TEXCOORD_0" not in attributes and "images" not in file.document
+    np.testing.assert_allclose(file.array(attributes["COLOR_0"]), model.colors**2.2, atol=1e-3)
+
+
+@pytest.mark.parametrize("side", ("right", "left"))
+def test_a_moving_glb_has_the_joints_of_the_posed_hand(hand, rng, side):
+    """In each key frame the animation's joints are those of the hand layer; between two they are between them."""
+    count, model = 7, hand if side == "right" else mirror_hand(hand)
+    shape, translation = rng.normal(size=10), rng.normal(scale=0.1, size=(count, 3)) + [0, 0, 0.6]
+    turn = np.cumsum(rng.normal(scale=0.4, size=(count, 3)), axis=0)
+    pose = np.stack([poses.sample_pose(rng) for _ in range(count)])
+    pose = pose if side == "right" else mirror_rotations(pose)
+    turns = quaternion(np.concatenate([turn[:, np.newaxis], pose], axis=1))
+    times = np.sort(rng.uniform(0, 3, count))
+    moving = SkinnedHand(model, shape, turns, translation, times, "hand")
+    other = posed_once(model, shape, pose[0], turn[0], translation[0])
+    file = gltf_reader.read(glb_bytes([moving, other]))
+    layer = pose_hand(model, np.tile(shape, (count, 1)), pose, turn, translation)["joints_3d"].numpy()
+    expected = np.empty((count, 16, 3))
+    for keypoint, joint in enumerate(MODEL_TO_KEYPOINTS):
+        if joint < 16:
+            expected[:, joint] = layer[:, keypoint] * [1, -1, -1]
+    for k in range(count):
+        np.testing.assert_allclose(gltf_reader.joints(file, time=float(np.float32(times[k]))), expected[k], atol=1e-5)
+    middle = gltf_reader.joints(file, time=0.5 * (times[0] + times[1]))
+    np.testing.assert_allclose(middle[0], expected[:2, 0].mean(axis=0), atol=1e-5)
+    np.testing.assert_allclose(gltf_reader.joints(file, hand=1), expected[0], atol=1e-5)
+    document = pygltflib.GLTF2().load_from_bytes(glb_bytes([moving, other]))
+    assert len(document.animations) == 1 and len(document.animations[0].channels) == 17
+    assert len(document.images) == 1 and len(document.meshes) == 2
+
+
+def test_quaternions_are_those_of_scipy(rng):
+    turns = np.concatenate([np.zeros((1, 3)), rng.normal(size=(50, 3)), 1e-9 * rng.normal(size=(3, 3))])
+    np.testing.assert_allclose(quaternion(turns), Rotation.from_rotvec(turns).as_quat(canonical=True), atol=1e-12)
+
+
+def test_linear_skinning_is_a_few_millimetres_off(hand):
+    """The numbers of docs/hand.md: what a GLB loses without pose blend shapes, in natural poses."""
+    rng, count = np.random.default_rng(3), 200
+    pose = np.stack([poses.sample_pose(rng) for _ in range(count)]).astype(np.float32)
+    zeros = np.zeros((count, 10), np.float32)
+    linear = dataclasses.replace(hand, pose_directions=np.zeros_like(hand.pose_directions))
+    found, true = (pose_hand(m, zeros, pose, zeros[:, :3], zeros[:, :3])["vertices"].numpy() for m in (linear, hand))
+    distance = 1000 * np.linalg.norm(found - true, axis=-1)
+    assert distance.mean() < 0.45 and np.quantile(distance, 0.99) < 3 and distance.max() < 7
+    bones, weights = four_bones(hand.weights)
+    full = np.zeros_like(hand.weights)
+    np.add.at(full, (np.arange(len(full))[:, np.newaxis], bones), weights)
+    np.testing.assert_allclose(full, hand.weights, atol=1e-6)  # four bones lose nothing of our own hand
+
+
+def test_meshes_need_no_other_library(tmp_path):
+    """OBJ and GLB are written with what `pip install hiu-tf` installs."""
+    code = (
+        "import sys\n"
+        "for name in ('scipy', 'tensorflow', 'tf_keras', 'trimesh', 'pygltflib'): sys.modules[name] = None\n"
+        "from hiu_tf.cli import main\n"
+        f"sys.exit(main(['mesh', {str(tmp_path / 'a.glb')!r}]) or main(['mesh', {str(tmp_path / 'a.obj')!r}]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert trimesh.load(str(tmp_path / "a.glb"), force="mesh").volume > 0
 
 
 @pytest.mark.parametrize("suffix", (".obj", ".ply", ".glb"))
@@ -70,6 +133,7 @@ def test_program_writes_files_that_another_library_reads(hand, tmp_path, suffix)
     target = tmp_path / f"hand{suffix}"
     assert hand_mesh([str(target), "--gesture", "victory"]) == 0
     mesh = trimesh.load(str(target), force="mesh", process=False)
+    mesh.merge_vertices(merge_tex=True, merge_norm=True)  # a seam doubles vertices
     assert len(mesh.faces) == len(hand.faces) and mesh.is_watertight and mesh.volume > 0
     if suffix != ".glb":  # fingers up: y is the longest side
         assert np.argmax(np.ptp(mesh.vertices, axis=0)) == 1
