@@ -26,7 +26,7 @@ from pathlib import Path
 import hiu_tf
 from hiu_tf.atomic import clear_leftovers
 from hiu_tf.conventions import SERVER_MODEL
-from hiu_tf.errors import UserError
+from hiu_tf.errors import UserError, install_words
 from hiu_tf.web.command import add_page, run_page
 
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
@@ -76,12 +76,17 @@ def _run_program(name, argv) -> int:
 
         return program(lambda: importlib.import_module(f"hiu_tf.programs.{PROGRAMS[name][0]}").main(argv))
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] in ("hiu_tf", "pipelines"):
-            raise
-        print(f"error: hiu {name} needs {error.name}: pip install 'hiu-tf[train]'", file=sys.stderr)
-        return 1
+        return _report_missing(name, error)
     finally:
         sys.argv = before
+
+
+def _report_missing(command, error) -> int:
+    """Reports a package of hiu-tf[train] that is not installed; raises the error again if the module is our own."""
+    if (error.name or "").partition(".")[0] in ("hiu_tf", "pipelines"):
+        raise error
+    print(f"error: hiu {command} needs {error.name}: {install_words('train')}", file=sys.stderr)
+    return 1
 
 
 def _add_predict(commands):
@@ -197,6 +202,10 @@ def main(argv=None) -> int:
             raise
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except ModuleNotFoundError as error:  # `hiu info --preset`
+        if args.debug:
+            raise
+        return _report_missing(args.command, error)
 
 
 def _predict(args) -> int:

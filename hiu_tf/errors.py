@@ -1,5 +1,10 @@
 """The base class of errors that a user can fix. Programs print them as one line."""
 
+import sys
+
+#: The last Python for which the TensorFlow of the extras has wheels.
+_LAST_WITH_TENSORFLOW = (3, 11)
+
 
 class UserError(ValueError):
     """An input of the program is wrong. The message says what is wrong, where, and what to do.
@@ -9,6 +14,17 @@ class UserError(ValueError):
     """
 
     exit_code = 1
+
+
+def install_words(extra: str) -> str:
+    """How to install what an extra with TensorFlow holds, on the Python that runs; see docs/versions.md."""
+    command = f"pip install 'hiu-tf[{extra}]'"
+    if sys.version_info[:2] <= _LAST_WITH_TENSORFLOW:
+        return command
+    return (
+        f"TensorFlow 2.15 needs Python 3.9-3.11, and this is Python {sys.version_info[0]}.{sys.version_info[1]}: "
+        f"make an environment with Python 3.11, and there {command}"
+    )
 
 
 class LostWorker(UserError):
