@@ -53,10 +53,10 @@ mutants: $(READY)
 	cosmic-ray init tests/mutants.toml session.sqlite && cosmic-ray exec tests/mutants.toml session.sqlite && \
 	cr-report session.sqlite --surviving-only --show-diff
 
-locks: $(READY) $(TOOLS)
+locks: $(READY) $(TOOLS)/.ready
 	@PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" $(BIN)/python -m tests.release.locks
 
-sbom: $(TOOLS)
+sbom: $(TOOLS)/.ready
 	@for lock in requirements/*.lock; do \
 	  out=build/$$(basename $$lock .lock).cdx.json; \
 	  $(TOOLS)/bin/cyclonedx-py requirements $$lock --output-reproducible --output-file $$out && echo $$out; \
@@ -65,10 +65,10 @@ sbom: $(TOOLS)
 release-check: $(READY)
 	@$(BIN)/python -m tests.release.check $(if $(PYTHONS),--pythons "$(PYTHONS)")
 
-$(TOOLS): Makefile
+$(TOOLS)/.ready: Makefile
 	@python3 -m venv $(TOOLS)
 	@$(TOOLS)/bin/python -m pip install --quiet $(RELEASE_TOOLS)
-	@touch $(TOOLS)
+	@touch $@
 
 lint: $(READY)
 	@$(BIN)/ruff check .

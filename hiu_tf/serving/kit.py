@@ -81,7 +81,7 @@ spec:
       labels: {{app: {name}}}
       annotations: {{prometheus.io/scrape: "true", prometheus.io/port: "8501", prometheus.io/path: /monitoring/prometheus/metrics}}
     spec:
-      initContainers:  # waits until a model is copied into the volume: a server without one never opens its ports
+      initContainers:  # waits until a model is copied into the volume
         - name: model
           image: {image}
           command: [bash, -c, "until {has_model}; do sleep 2; done"]
