@@ -6,6 +6,9 @@
 # make docs   the reference of all modules, from their docstrings, into build/reference/
 # make mutants  changes the code in a copy, one operator or number at a time, and lists the changes that no test sees (hours)
 # make test-slow, make serving-check   longer checks; the client tests against a real server (Docker)
+# make locks     requirements/*.lock: every package of the runtime and of each extra, with hashes
+# make sbom      a CycloneDX list of what each lock installs, into build/
+# make release-check   the wheel in an empty environment of each Python on the PATH; each must predict
 # Each sets itself up first: a Python 3.9-3.11 is found, .venv is made, the pinned packages are installed.
 # make PYTHON=... chooses the Python.
 
@@ -13,7 +16,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: mutants models page docs demo test test-slow serving-check lint clean
+# They bring dozens of packages of their own, so they get an environment of their own.
+RELEASE_TOOLS := uv==0.13.9 cyclonedx-bom==7.5.0
+TOOLS := build/release-tools
+
+.PHONY: locks sbom release-check mutants models page docs demo test test-slow serving-check lint clean
 .DEFAULT_GOAL := demo
 
 demo: $(READY)
@@ -52,6 +59,23 @@ mutants: $(READY)
 	@cd build/mutants && export PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONPATH="$(CURDIR)/build/mutants" && \
 	cosmic-ray init tests/mutants.toml session.sqlite && cosmic-ray exec tests/mutants.toml session.sqlite && \
 	cr-report session.sqlite --surviving-only --show-diff
+
+locks: $(READY) $(TOOLS)/.ready
+	@PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" $(BIN)/python -m tests.release.locks
+
+sbom: $(TOOLS)/.ready
+	@for lock in requirements/*.lock; do \
+	  out=build/$$(basename $$lock .lock).cdx.json; \
+	  $(TOOLS)/bin/cyclonedx-py requirements $$lock --output-reproducible --output-file $$out && echo $$out; \
+	done
+
+release-check: $(READY)
+	@$(BIN)/python -m tests.release.check $(if $(PYTHONS),--pythons "$(PYTHONS)")
+
+$(TOOLS)/.ready: Makefile
+	@python3 -m venv $(TOOLS)
+	@$(TOOLS)/bin/python -m pip install --quiet $(RELEASE_TOOLS)
+	@touch $@
 
 lint: $(READY)
 	@$(BIN)/ruff check .

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+
+#: The last Python for which the TensorFlow of the extras has wheels.
+_LAST_WITH_TENSORFLOW = (3, 11)
+
 
 class UserError(ValueError):
     """An input of the program is wrong. The message says what is wrong, where, and what to do.
@@ -11,6 +16,17 @@ class UserError(ValueError):
     """
 
     exit_code = 1
+
+
+def install_words(extra: str) -> str:
+    """How to install what an extra with TensorFlow holds, on the Python that runs; see docs/versions.md."""
+    command = f"pip install 'hiu-tf[{extra}]'"
+    if sys.version_info[:2] <= _LAST_WITH_TENSORFLOW:
+        return command
+    return (
+        f"TensorFlow 2.15 needs Python 3.9-3.11, and this is Python {sys.version_info[0]}.{sys.version_info[1]}: "
+        f"make an environment with Python 3.11, and there {command}"
+    )
 
 
 class LostWorker(UserError):
@@ -33,4 +49,4 @@ def missing_extra(error: ImportError) -> str | None:
     """What to install if an import failed because an extra is not installed; None for all other failures."""
     package = (error.name or "").partition(".")[0]
     extra = next((name for name, packages in EXTRAS.items() if package in packages), None)
-    return extra and f"needs {package}: pip install 'hiu-tf[{extra}]'"
+    return extra and f"needs {package}: {install_words(extra)}"

@@ -10,8 +10,9 @@ import pytest
 
 import hiu_tf
 from hiu_tf import cli
-from hiu_tf.errors import EXTRAS, UserError
+from hiu_tf.errors import EXTRAS, UserError, install_words
 from hiu_tf.programs import completion, serve
+from tests.release.packaging import build_wheel
 
 ROOT = Path(__file__).parents[1]
 
@@ -53,7 +54,7 @@ def test_a_command_without_its_packages_names_the_extra(monkeypatch, capsys):
 
     monkeypatch.setattr(importlib, "import_module", missing)
     assert cli.main(["train", "--recipe", "x", "--data", "y", "--out", "z"]) == 1
-    assert capsys.readouterr().err == "error: hiu train needs tensorflow: pip install 'hiu-tf[train]'\n"
+    assert capsys.readouterr().err == f"error: hiu train needs tensorflow: {install_words('train')}\n"
 
 
 def test_a_model_without_its_packages_names_the_extra(monkeypatch, capsys):
@@ -112,9 +113,7 @@ def test_a_face_runs():
 
 
 def test_a_wheel_holds_our_names_alone(tmp_path):
-    build = ["build", "--build-base", str(tmp_path / "build"), "bdist_wheel", "--dist-dir", str(tmp_path)]
-    subprocess.run([sys.executable, "setup.py", "--quiet", *build], check=True, capture_output=True, cwd=ROOT)
-    names = zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist()
+    names = zipfile.ZipFile(build_wheel(tmp_path)).namelist()
     assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"hiu_tf", "pipelines"}
     assert "pipelines/recipes/quickstart.yaml" in names
     assert "hiu_tf/savedmodels/hiu_mobile/hiu_mobile_float16.tflite" in names

@@ -10,11 +10,18 @@ from pathlib import Path
 
 import numpy as np
 
+from hiu_tf.errors import install_words
 from hiu_tf.quiet import without_chatter
 from hiu_tf.runtime.card import ModelError, read_card
 
 #: Packages with a TFLite interpreter, the fastest first.
 INTERPRETERS = ("ai_edge_litert.interpreter", "tflite_runtime.interpreter", "tensorflow.lite.python.interpreter")
+#: It was built for NumPy 1: beside NumPy 2 it can be imported, but fails when it opens a file.
+_OF_NUMPY_1 = "tflite_runtime.interpreter"
+NO_INTERPRETER = (
+    "no TFLite interpreter is installed: pip install ai-edge-litert (it has wheels for Python 3.9-3.13 on Linux and Apple "
+    "silicon, 3.10-3.13 on Windows, 3.9-3.11 on Intel Macs), or tensorflow; tflite-runtime only works beside NumPy 1"
+)
 SIGNATURE = "tensor"
 
 Network = Callable[[np.ndarray], dict[str, np.ndarray]]
@@ -101,9 +108,12 @@ def _filled(crops, batch):
 
 
 def _load_saved_model(path):
-    import tensorflow as tf
-
     card = read_card(path)
+    try:
+        import tensorflow as tf
+    except ModuleNotFoundError as error:
+        words = install_words("train")
+        raise ModelError(f"{path} is a SavedModel, which needs TensorFlow, a .tflite file does not: {words}") from error
     try:
         model = tf.saved_model.load(str(path))
         function = model.signatures[SIGNATURE]
@@ -125,8 +135,10 @@ def cores() -> int:
 
 def _interpreter():
     for name in INTERPRETERS:
+        if name == _OF_NUMPY_1 and not np.__version__.startswith("1."):
+            continue
         try:
             return name.split(".")[0], importlib.import_module(name)
         except ImportError:
             continue
-    raise ModelError(f"no TFLite interpreter is installed; any of these will do: {', '.join(INTERPRETERS)}")
+    raise ModelError(NO_INTERPRETER)

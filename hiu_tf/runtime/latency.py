@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -68,7 +67,7 @@ def report(model: str, threads: int, shape: tuple, box: tuple) -> None:
     first = time.time() - started
     crop = np.zeros((1, predictor.size, predictor.size, 3), np.float32)
     network, whole = timed(lambda: predictor.network(crop)), timed(lambda: predictor.predict(picture, box, "right"))
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # before the reference product allocates memory
+    memory = _peak_mb()  # before the reference product allocates memory
     product = product_ms()
     row = {
         "model": model, "engine": predictor.engine, "threads": threads or "all", "network ms": network["median"],
@@ -77,6 +76,16 @@ def report(model: str, threads: int, shape: tuple, box: tuple) -> None:
         "first result s": first, "peak MB": memory, "file MB": _size(Path(model)) / 1e6,
     }  # fmt: skip
     print(json.dumps(row))
+
+
+def _peak_mb():
+    """Peak memory of this process; None on Windows, where Python does not tell it."""
+    try:
+        import resource
+    except ModuleNotFoundError:
+        return None
+    unit = 1 << 20 if sys.platform == "darwin" else 1 << 10  # macOS counts bytes, Linux kB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
 def _server_rows(address, picture, clients, model, crop):

@@ -19,7 +19,7 @@ from urllib.parse import quote, urlsplit
 import numpy as np
 
 from hiu_tf.conventions import SERVER_MODEL
-from hiu_tf.errors import UserError
+from hiu_tf.errors import UserError, install_words
 
 _TIMEOUT_S, _RETRIES, _WAIT_S = 10.0, 3, 0.2
 #: Replies with meshes or maps of several pictures exceed gRPC's default of 4 MB.
@@ -151,7 +151,8 @@ class GrpcClient:
             import grpc
             from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
         except ImportError as error:
-            raise ServingError("the gRPC client needs pip install hiu-tf[serving]; REST does not") from error
+            words = install_words("serving")
+            raise ServingError(f"the gRPC client (grpc://) needs {error.name}, REST does not: {words}") from error
         self._channel = grpc.insecure_channel(address, [("grpc.max_receive_message_length", _LARGEST_REPLY)])
         self._stub = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
         self._models = model_service_pb2_grpc.ModelServiceStub(self._channel)

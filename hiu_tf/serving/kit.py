@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from textwrap import indent
 
 from hiu_tf.atomic import written_whole
 from hiu_tf.conventions import SERVER_MODEL
@@ -53,17 +54,38 @@ _COMPOSE = """services:
       test: ["CMD", "bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/8501"]
       interval: 10s
 """
-_KUBERNETES = """apiVersion: apps/v1
+#: Whether a version of the model is in the volume; it is moved there whole (docs/serving.md).
+_HAS_MODEL = "compgen -G '/models/{name}/[0-9]*/saved_model.pb' >/dev/null"
+_KUBERNETES = """apiVersion: v1
+kind: ConfigMap
+metadata: {{name: {name}-config}}
+data:
+{config}
+---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {{name: {name}-model}}
+spec:
+  accessModes: [ReadWriteOnce]  # what every storage class offers; with ReadWriteMany there may be more replicas
+  resources: {{requests: {{storage: 1Gi}}}}
+---
+apiVersion: apps/v1
 kind: Deployment
 metadata: {{name: {name}}}
 spec:
-  replicas: 2
+  replicas: 1
+  strategy: {{type: Recreate}}  # a second pod on another node could not mount the volume
   selector: {{matchLabels: {{app: {name}}}}}
   template:
     metadata:
       labels: {{app: {name}}}
       annotations: {{prometheus.io/scrape: "true", prometheus.io/port: "8501", prometheus.io/path: /monitoring/prometheus/metrics}}
     spec:
+      initContainers:  # waits until a model is copied into the volume
+        - name: model
+          image: {image}
+          command: [bash, -c, "until {has_model}; do sleep 2; done"]
+          volumeMounts: [{{name: models, mountPath: /models/{name}}}]
       containers:
         - name: server
           image: {image}
@@ -76,7 +98,7 @@ spec:
             exec: {{command: [bash, -c, "exec 3<>/dev/tcp/127.0.0.1/8501; printf 'GET /v1/models/{name} HTTP/1.0\\r\\n\\r\\n' >&3; grep -q AVAILABLE <&3"]}}
           livenessProbe: {{tcpSocket: {{port: 8500}}, periodSeconds: 10}}
           volumeMounts:
-            - {{name: models, mountPath: /models/{name}, readOnly: true}}
+            - {{name: models, mountPath: /models/{name}}}  # writable: the next version is copied in here
             - {{name: config, mountPath: /config, readOnly: true}}
       volumes:
         - {{name: models, persistentVolumeClaim: {{claimName: {name}-model}}}}
@@ -98,6 +120,8 @@ _FLAGS = (
 
 def write_kit(model: Path, out: Path, name: str = SERVER_MODEL) -> list[Path]:
     """Writes config/ (models, batching, monitoring), docker-compose.yaml and kubernetes.yaml for an exported model.
+
+    kubernetes.yaml stands alone: it holds the same configs, and a volume into which the model is copied.
 
     The batching config is written but not enabled: on CPUs batching costs more than it gains. With GPUs add
     --enable_batching --batching_parameters_file=/config/batching.config to the flags.
@@ -125,10 +149,15 @@ def write_kit(model: Path, out: Path, name: str = SERVER_MODEL) -> list[Path]:
         "largest": BATCH_SIZES[-1],
         "sizes": sizes,
     }
+    configs = {
+        "models.config": _MODELS.format(**words),
+        "batching.config": _BATCHING.format(**words),
+        "monitoring.config": _MONITORING,
+    }
+    words["config"] = "\n".join(f"  {file}: |\n{indent(text.rstrip(), '    ')}" for file, text in configs.items())
+    words["has_model"] = _HAS_MODEL.format(**words)
     files = {
-        "config/models.config": _MODELS.format(**words),
-        "config/batching.config": _BATCHING.format(**words),
-        "config/monitoring.config": _MONITORING,
+        **{f"config/{file}": text for file, text in configs.items()},
         "docker-compose.yaml": _COMPOSE.format(**words),
         "kubernetes.yaml": _KUBERNETES.format(**words),
     }

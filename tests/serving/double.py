@@ -14,6 +14,7 @@ import base64
 import json
 import sys
 import threading
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -36,6 +37,10 @@ HTTP = {
 }  # fmt: skip
 
 
+#: Where the kit's monitoring.config puts the Prometheus metrics.
+METRICS = "/monitoring/prometheus/metrics"
+
+
 class Refusal(Exception):
     def __init__(self, code, text):
         super().__init__(text)
@@ -55,7 +60,7 @@ class Model:
         self.session = tf.compat.v1.Session(graph=tf.Graph())
         with self.session.graph.as_default():
             self.signatures = tf.compat.v1.saved_model.loader.load(self.session, ["serve"], str(path)).signature_def
-        self.busy = False
+        self.busy, self.counts = False, Counter()
         self.warmed = self._warm_up(path / "assets.extra" / "tf_serving_warmup_requests")
 
     def _warm_up(self, path):
@@ -81,6 +86,16 @@ class Model:
         return self.signatures[name]
 
     def run(self, spec, arrays, wanted=()):
+        status = "OK"
+        try:
+            return self._run(spec, arrays, wanted)
+        except Refusal as refusal:
+            status = refusal.code.name
+            raise
+        finally:
+            self.counts[status] += 1
+
+    def _run(self, spec, arrays, wanted):
         if self.busy:
             raise Refusal(grpc.StatusCode.UNAVAILABLE, "The batch scheduling queue is full")
         signature = self.signature(spec)
@@ -206,7 +221,10 @@ def rest_handler(model):
             pass
 
         def do_GET(self):
-            self._answer(self._status)
+            if self.path == METRICS:
+                self._send(200, "text/plain", metrics(model).encode())
+            else:
+                self._answer(self._status)
 
         def do_POST(self):
             self._answer(self._predict)
@@ -216,9 +234,11 @@ def rest_handler(model):
                 code, content = 200, what()
             except Refusal as refusal:
                 code, content = HTTP[refusal.code], {"error": refusal.text}
-            body = json.dumps(content).encode()
+            self._send(code, "application/json", json.dumps(content).encode())
+
+        def _send(self, code, kind, body):
             self.send_response(code)
-            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
@@ -263,6 +283,13 @@ def rest_handler(model):
             return {"outputs": found if len(found) > 1 else next(iter(found.values()))}
 
     return Handler
+
+
+def metrics(model):
+    """The answered requests, by the name and labels of the server's own counter."""
+    name = ":tensorflow:serving:request_count"
+    rows = [f'{name}{{model_name="{model.name}",status="{code}"}} {count}' for code, count in model.counts.items()]
+    return "\n".join([f"# TYPE {name} counter", *rows]) + "\n"
 
 
 def as_named(inputs, signature):

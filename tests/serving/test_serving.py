@@ -5,8 +5,10 @@ import json
 import os
 import re
 import socketserver
+import subprocess
 import sys
 import threading
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -184,7 +186,6 @@ def test_bad_bodies_get_words_and_a_code(body, code, message, server):
 def test_rows_and_columns_say_the_same(server):
     """The two forms of the REST interface, as curl sends them."""
     import base64
-    import urllib.request
 
     picture = {"b64": base64.b64encode(encoded(scene())).decode()}
     answers = []
@@ -196,8 +197,6 @@ def test_rows_and_columns_say_the_same(server):
 
 
 def test_the_rest_client_needs_no_tensorflow():
-    import subprocess
-
     code = (
         "import sys\nfrom hiu_tf.serving.client import connect\nconnect('localhost:1')\n"
         "assert not {'tensorflow', 'grpc'} & set(sys.modules)"
@@ -241,7 +240,7 @@ def test_batching_and_monitoring_configs(kit):
 
 def test_manifests_agree_with_the_configs(kit):
     compose = yaml.safe_load((kit / "docker-compose.yaml").read_text())["services"]["hiu"]
-    deployment, service = yaml.safe_load_all((kit / "kubernetes.yaml").read_text())
+    deployment, service = (manifests(kit)[kind] for kind in ("Deployment", "Service"))
     container = deployment["spec"]["template"]["spec"]["containers"][0]
     assert compose["command"] == container["args"]
     flags = dict(flag.removeprefix("--").split("=") for flag in container["args"])
@@ -255,6 +254,82 @@ def test_manifests_agree_with_the_configs(kit):
     assert "GET /v1/models/hiu " in container["readinessProbe"]["exec"]["command"][-1]
     assert compose["image"] == container["image"]
     assert compose["healthcheck"]["test"][:3] == ["CMD", "bash", "-c"], "the image's sh has no /dev/tcp"
+
+
+def manifests(kit):
+    return {manifest["kind"]: manifest for manifest in yaml.safe_load_all((kit / "kubernetes.yaml").read_text())}
+
+
+@pytest.mark.parametrize("release", ("1.25", "1.29", "1.33"))
+def test_kubernetes_takes_the_manifests(release, kit):
+    """Against Kubernetes' own schemas; a field that they do not know is an error."""
+    validate = pytest.importorskip("kubernetes_validate")
+    for manifest in manifests(kit).values():
+        validate.validate(manifest, release, strict=True)
+    deployment = manifests(kit)["Deployment"]
+    deployment["spec"]["template"]["spec"]["containers"][0]["readynessProbe"] = {}
+    with pytest.raises(validate.ValidationError):
+        validate.validate(deployment, release, strict=True)
+
+
+def test_the_manifests_create_everything_that_they_name(kit):
+    found = manifests(kit)
+    pod = found["Deployment"]["spec"]["template"]
+    volumes = {volume["name"]: volume for volume in pod["spec"]["volumes"]}
+    claim = volumes["models"]["persistentVolumeClaim"]["claimName"]
+    assert claim == found["PersistentVolumeClaim"]["metadata"]["name"]
+    assert volumes["config"]["configMap"]["name"] == found["ConfigMap"]["metadata"]["name"]
+    containers = pod["spec"]["containers"] + pod["spec"]["initContainers"]
+    assert {mount["name"] for container in containers for mount in container["volumeMounts"]} == set(volumes)
+    assert found["Service"]["spec"]["selector"] == pod["metadata"]["labels"]
+    assert found["Deployment"]["spec"]["selector"]["matchLabels"] == pod["metadata"]["labels"]
+    written = {path.name: path.read_text() for path in (kit / "config").iterdir()}
+    assert found["ConfigMap"]["data"] == written
+    flags = pod["spec"]["containers"][0]["args"]
+    named = [flag.partition("=/config/")[2] for flag in flags if "=/config/" in flag]
+    assert set(named) < set(written)
+
+
+def test_the_pod_waits_for_a_whole_model(kit, tmp_path):
+    """A half copied version lies in a folder that is no number, and does not count."""
+    wait = manifests(kit)["Deployment"]["spec"]["template"]["spec"]["initContainers"][0]["command"][-1]
+    condition = wait.removeprefix("until ").removesuffix("; do sleep 2; done").replace("/models/hiu", str(tmp_path))
+    has_model = lambda: subprocess.run(["bash", "-c", condition], check=False).returncode == 0
+    assert not has_model()
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / "saved_model.pb").touch()
+    assert not has_model()
+    (tmp_path / "new").rename(tmp_path / "1")
+    assert has_model()
+
+
+@pytest.mark.parametrize(("name", "ready"), [("hiu", True), ("foot", False)])
+def test_the_readiness_probe_asks_for_the_model(name, ready, kit, server):
+    container = manifests(kit)["Deployment"]["spec"]["template"]["spec"]["containers"][0]
+    command = list(container["readinessProbe"]["exec"]["command"])
+    port = server["rest"].rpartition(":")[2]
+    command[-1] = command[-1].replace("/8501", f"/{port}").replace("/models/hiu", f"/models/{name}")
+    assert (subprocess.run(command, check=False).returncode == 0) == ready
+
+
+def test_metrics_are_where_the_files_say(kit, server):
+    """The path of monitoring.config and of the pod's annotations, and the server's names of its counters."""
+    pod = manifests(kit)["Deployment"]["spec"]["template"]
+    path = pod["metadata"]["annotations"]["prometheus.io/path"]
+    assert f'path: "{path}"' in (kit / "config" / "monitoring.config").read_text()
+
+    def answered(status):
+        with urllib.request.urlopen(f"http://{server['rest']}{path}") as answer:
+            text = answer.read().decode()
+        counted = f':tensorflow:serving:request_count{{model_name="hiu",status="{status}"}} '
+        return sum(int(line.removeprefix(counted)) for line in text.splitlines() if line.startswith(counted))
+
+    before = {status: answered(status) for status in ("OK", "INVALID_ARGUMENT")}
+    client = connect(server["rest"])
+    client.predict("mesh", **INPUTS["mesh"])
+    with pytest.raises(ServingError):
+        client.predict("tensor", image=np.zeros((1, 8, 8, 3), np.float32))
+    assert {status: answered(status) - count for status, count in before.items()} == {"OK": 1, "INVALID_ARGUMENT": 1}
 
 
 def test_a_kit_needs_a_model(tmp_path):

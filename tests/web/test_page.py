@@ -276,7 +276,9 @@ def test_what_else_is_missing_is_said_and_left_out(visit, tmp_path, sample):
 
 def scores_of(path):
     """What the status line must say of a picture, by Python's own prediction."""
-    return "; ".join(f"{hand.side} hand, score {hand.score:.2f}" for hand in Predictor(threads=1).predict(path))
+    hands = Predictor(threads=1).predict(path)
+    named = lambda hand: f" ({hand.gesture})" if hand.gesture else ""
+    return "; ".join(f"{hand.side} hand{named(hand)}, score {hand.score:.2f}" for hand in hands)
 
 
 def test_with_threads(visit, tmp_path, sample):
