@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import itertools
 import json
 import shutil
@@ -125,6 +126,8 @@ def predict_clip(
         own.close()
         with written_whole(film) as target:
             shutil.copyfile(own.path, target)
+    for old in stem.parent.glob(f"{glob.escape(stem.name)}_hand_[0-9]*.glb"):  # left by an earlier run
+        old.unlink()
     for who, move in moves.items():
         _write(_with(stem, f"_hand_{who}.glb"), glb_bytes([move.skinned(smooth)]))
     shown, more = sum(count > 0 for count in counts), f" and {len(moves)} .glb" if moves else ""
