@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import shutil
 import tempfile
@@ -111,6 +112,8 @@ def predict_clip(
         own.close()
         with written_whole(film) as target:
             shutil.copyfile(own.path, target)
+    for old in stem.parent.glob(f"{glob.escape(stem.name)}_hand_[0-9]*.glb"):  # left by an earlier run
+        old.unlink()
     for who, move in moves.items():
         with written_whole(_with(stem, f"_hand_{who}.glb")) as target:
             target.write_bytes(glb_bytes([move.skinned(smooth)]))
