@@ -43,4 +43,7 @@ def test_reference(tmp_path):
             if "://" not in link:
                 target = (path.parent / file).resolve() if file else path
                 assert target in pages, f"{path} links to {link}"
-                assert not anchor or anchor in pages[target].anchors, f"{path} links to {link}"
+                # Members of private base classes are shown, and have no place of their own.
+                assert not anchor or anchor.startswith("_") or anchor in pages[target].anchors, (
+                    f"{path} links to {link}"
+                )
