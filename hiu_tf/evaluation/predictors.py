@@ -37,7 +37,7 @@ def network_predictor(
 
 
 def exported_predictor(path: str, threads: int = 2) -> tuple[Predict, int]:
-    """Loads an exported model (.tflite or SavedModel folder). Returns the predictor and the side of its crops."""
+    """Loads an exported model (.tflite or .onnx file, or SavedModel folder). Returns the predictor and the side of its crops."""
     network, card, _ = load_network(path, threads)
     size, faces = card["image_size"], close_holes(np.array(card["faces"], np.int32))
     render = tf.function(lambda v: silhouette(v, faces, virtual_intrinsics(size), size), autograph=False)

@@ -1,1 +1,1 @@
-"""Export of a trained network: SavedModel and TFLite files, with their card."""
+"""Export of a trained network: SavedModel, TFLite and ONNX files, with their card."""

@@ -1,4 +1,4 @@
-"""Exports the detector: a .tflite file for the runtime, and a SavedModel from which training can continue."""
+"""Exports the detector: files for runtimes (TFLite, ONNX), and a SavedModel from which training can continue."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import hiu_tf
 from hiu_tf.atomic import written_whole
 from hiu_tf.codecs.centres import CHANNELS, STRIDE
 from hiu_tf.conventions import keys
+from hiu_tf.exporting.onnx_file import export_onnx
 from hiu_tf.exporting.saved_model import export_saved_model
 from hiu_tf.exporting.tflite import export_tflite
 from hiu_tf.runtime.detector import MAPS
@@ -28,8 +29,9 @@ class DetectorModule(tf.Module):
 
     def in_line(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
         """Squares [B, S, S, 3] float32 RGB in [0, 1] -> {MAPS: [B, S/4, S/4, 8]} (codecs/centres.py)."""
-        # Replaces NaN in the input by 0 (only NaN differs from itself), so that outputs are never NaN.
-        image = tf.clip_by_value(tf.where(tf.equal(image, image), image, tf.zeros_like(image)), 0.0, 1.0)
+        # Replaces NaN in the input by 0 (only NaN differs from itself), so that outputs are never NaN. tf2onnx knows this
+        # form; it turns other choices into products, and 0 times NaN is NaN.
+        image = tf.clip_by_value(tf.where(tf.not_equal(image, image), tf.zeros_like(image), image), 0.0, 1.0)
         return {MAPS: self._network(image)}
 
     def signatures(self) -> dict[str, object]:
@@ -69,12 +71,22 @@ def detector_text(card: dict, measured: str, training: str) -> str:
     )
 
 
-def export_detector(network: keras.Model, folder: Path, card: dict, text: str) -> list[Path]:
-    """Writes FOLDER/NAME_float16.tflite, FOLDER/VERSION and card.md; returns the first two."""
+def export_detector(network: keras.Model, folder: Path, card: dict, text: str, onnx: bool = False) -> list[Path]:
+    """Writes FOLDER/NAME_float16.tflite, with `onnx` FOLDER/NAME.onnx, FOLDER/VERSION and card.md.
+
+    Returns:
+      The paths of all but card.md.
+
+    Raises:
+      UserError: the packages for ONNX are missing, or the folder cannot be written.
+    """
     module = DetectorModule(network)
-    path = folder / f"{DETECTOR}_float16.tflite"
-    export_tflite(module, path, "float16", card=card)
+    paths = [folder / f"{DETECTOR}_float16.tflite"]
+    export_tflite(module, paths[0], "float16", card=card)
+    if onnx:
+        paths.append(folder / f"{DETECTOR}.onnx")
+        export_onnx(module, paths[1], card)
     version = export_saved_model(module, folder, card)
     with written_whole(folder / "card.md") as scratch:
         scratch.write_text(text)
-    return [path, version]
+    return [*paths, version]

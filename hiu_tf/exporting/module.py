@@ -92,8 +92,9 @@ class HIUModule(tf.Module):
         return {name: value[:count] for name, value in self._everything(image).items()}
 
     def _everything(self, image):
-        # Replaces NaN in the input by 0 (only NaN differs from itself), so that outputs are never NaN.
-        image = tf.clip_by_value(tf.where(tf.equal(image, image), image, tf.zeros_like(image)), 0.0, 1.0)
+        # Replaces NaN in the input by 0 (only NaN differs from itself), so that outputs are never NaN. tf2onnx knows this
+        # form; it turns other choices into products, and 0 times NaN is NaN.
+        image = tf.clip_by_value(tf.where(tf.not_equal(image, image), tf.zeros_like(image), image), 0.0, 1.0)
         found = reconstruct(self._network(image), self.hand, self.size, self.tasks)
         return {name: found[name] for name in dict.fromkeys((*self.outputs, *_DENSE))}
 

@@ -17,7 +17,7 @@ from hiu_tf.exporting.card import card_text, model_card, write_card
 from hiu_tf.exporting.module import HIUModule
 from hiu_tf.exporting.parity import beyond_limits, parity, parity_table
 from hiu_tf.exporting.saved_model import next_version
-from hiu_tf.exporting.targets import SAVED, TARGETS, Options
+from hiu_tf.exporting.targets import SAVED, TARGETS, USUAL, Options
 from hiu_tf.runtime.results import write_text
 
 CALIBRATION = 128  # pictures on which quantisation ranges are measured
@@ -26,7 +26,7 @@ CALIBRATION = 128  # pictures on which quantisation ranges are measured
 def export(
     run,
     out: str | Path,
-    targets: Iterable[str] = tuple(TARGETS),
+    targets: Iterable[str] = USUAL,
     examples: Callable[[str, int | None], Iterable[dict]] | None = None,
     metrics: dict | None = None,
     training: str = "",
@@ -46,7 +46,8 @@ def export(
       options: options of the files.
 
     Raises:
-      UserError: a file differs too much from the network and was not published. If it is the SavedModel, nothing is.
+      UserError: packages of a target are missing; or a file differs too much from the network and was not published.
+        If it is the SavedModel, nothing is.
     """
     out, names, options = Path(out), list(dict.fromkeys([SAVED, *targets])), options or Options()
     module = HIUModule(run.network, run.hand, run.tasks)

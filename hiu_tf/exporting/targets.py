@@ -13,6 +13,7 @@ import numpy as np
 
 from hiu_tf.evaluation.predictors import Predict, exported_predictor
 from hiu_tf.exporting.module import HIUModule
+from hiu_tf.exporting.onnx_file import check_packages, export_onnx
 from hiu_tf.exporting.saved_model import export_saved_model
 from hiu_tf.exporting.tflite import export_tflite
 
@@ -23,8 +24,8 @@ class Options(NamedTuple):
     """Options of the export.
 
     Attributes:
-      batch: number of crops per call of a TFLite file; None: resizable.
-      mask: whether TFLite files output the mask.
+      batch: number of crops per call of a TFLite or ONNX file; None: resizable.
+      mask: whether TFLite and ONNX files output the mask.
       crops: [N, S, S, 3] in [0, 1], for targets that measure quantisation ranges.
     """
 
@@ -42,12 +43,14 @@ class Target(NamedTuple):
         network's, and of the change of mean errors.
       needs_crops: whether `write` needs options.crops.
       open: path -> predictor, for the comparison with the network.
+      check_packages: raises UserError if packages are missing that hiu-tf[train] does not bring; None: there are none.
     """
 
     write: Callable[[HIUModule, Path, dict, Options], Path]
     limits: tuple[float, float]
     needs_crops: bool = False
     open: Callable[[Path], Predict] = lambda path: exported_predictor(str(path))[0]
+    check_packages: Callable[[], None] | None = None
 
 
 def _saved_model(module, folder, card, options):
@@ -64,10 +67,19 @@ def _tflite(precision):
     return write
 
 
+def _onnx(module, folder, card, options):
+    path = folder / f"{card['name']}.onnx"
+    export_onnx(module, path, card, options.batch, options.mask)
+    return path
+
+
 TARGETS = {
     SAVED: Target(_saved_model, (0.05, 0.05)),
     "float32": Target(_tflite("float32"), (0.05, 0.05)),
     "float16": Target(_tflite("float16"), (0.3, 0.3)),
     "dynamic": Target(_tflite("dynamic"), (1.0, 1.0)),
     "int8": Target(_tflite("int8"), (1.5, 1.5), needs_crops=True),
+    "onnx": Target(_onnx, (0.05, 0.05), check_packages=check_packages),
 }
+#: Targets that are written unless others are named: those that need no more than hiu-tf[train].
+USUAL = tuple(name for name, target in TARGETS.items() if target.check_packages is None)

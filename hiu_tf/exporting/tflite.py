@@ -55,8 +55,7 @@ def export_tflite(
         raise ValueError(f"precision must be one of {tuple(PRECISIONS)}, got {precision!r}")
     if precision == "int8" and (crops is None or not len(crops)):
         raise ValueError("int8 needs crops to measure ranges on")
-    spec = tf.TensorSpec([batch, module.size, module.size, 3], tf.float32, name=keys.IMAGE)
-    function = tf.function(lambda image: _outputs_of(module, image, mask), input_signature=[spec], autograph=False)
+    function = tensor_function(module, batch, mask)
     with tempfile.TemporaryDirectory() as folder, without_chatter():
         # Conversion keeps the signature's names only from a SavedModel.
         tf.saved_model.save(module, folder, signatures={SIGNATURE: function.get_concrete_function()})
@@ -70,8 +69,16 @@ def export_tflite(
             attach_card(scratch, card)
 
 
-def _outputs_of(module, image, mask):
-    return {name: value for name, value in module.in_line(image).items() if mask or name != keys.MASK}
+def tensor_function(
+    module: HIUModule, batch: int | None = 1, mask: bool = True
+) -> tf.types.experimental.GenericFunction:
+    """The signature "tensor" of files that hold one flat graph; `batch` and `mask` as in `export_tflite`."""
+    spec = tf.TensorSpec([batch, module.size, module.size, 3], tf.float32, name=keys.IMAGE)
+
+    def tensor(image):
+        return {name: value for name, value in module.in_line(image).items() if mask or name != keys.MASK}
+
+    return tf.function(tensor, input_signature=[spec], autograph=False)
 
 
 def attach_card(path: Path, card: dict) -> None:

@@ -27,7 +27,7 @@ class Part(NamedTuple):
 
 
 def open_model(path: str):
-    """Opens a run's folder, a .tflite file or a SavedModel folder. Returns (predict, side of its crops)."""
+    """Opens a run's folder, a .tflite or .onnx file or a SavedModel folder. Returns (predict, side of its crops)."""
     from hiu_tf.evaluation.predictors import exported_predictor, network_predictor
     from hiu_tf.training.folder import RECIPE, load_run
 

@@ -4,6 +4,7 @@
     hiu detector train --recipe pipelines/recipes/hand_detector.yaml --data data --show scenes.png
     hiu detector evaluate --model runs/detector --recipe pipelines/recipes/hand_detector.yaml --data data
     hiu detector export --run runs/detector --out savedmodels/hand_detector
+    hiu detector export --run savedmodels/hand_detector --out models --min-score 0.2 --onnx
 
 After an interruption the same command resumes the training.
 """
@@ -26,22 +27,23 @@ def parse_args(argv):
     train = commands.add_parser("train", help="train it by a recipe")
     train.add_argument("--out", help="folder of the run")
     train.add_argument("--show", metavar="PNG", help="draw scenes as training would see them, no more")
-    evaluate = commands.add_parser("evaluate", help="measure a run or a .tflite file on the val splits of a recipe")
-    evaluate.add_argument("--model", required=True, help="folder of a run, or .tflite file")
+    evaluate = commands.add_parser("evaluate", help="measure a run or a file on the val splits of a recipe")
+    evaluate.add_argument("--model", required=True, help="folder of a run, or .tflite or .onnx file")
     evaluate.add_argument("--count", type=positive, default=300, help="composed scenes (default %(default)d)")
     evaluate.add_argument(
         "--through",
         choices=("predict",),
-        help="measure what `hiu predict` answers with this detector (.tflite), hands read",
+        help="measure what `hiu predict` answers with this detector (a file), hands read",
     )
     evaluate.add_argument("--hand-model", help="of --through predict (default: the one that ships)")
     evaluate.add_argument("--json", help="write the metrics there")
     evaluate.add_argument("--sheet", metavar="PNG", help="draw what it finds in some scenes of every set")
     export = commands.add_parser("export", help="write the float16 .tflite file, a SavedModel and the card")
-    export.add_argument("--run", required=True, help="folder of a run")
+    export.add_argument("--run", required=True, help="folder of a run, or of an exported SavedModel")
     export.add_argument("--out", required=True, help="folder for the results")
     export.add_argument("--image-size", type=positive, help="side of the square (default: the training's)")
     export.add_argument("--min-score", type=float, default=0.4, help="what a hand must score (default %(default)g)")
+    export.add_argument("--onnx", action="store_true", help="write an .onnx file, too (needs hiu-tf[onnx])")
     export.add_argument("--metrics", help="JSON of evaluate, for the card")
     export.add_argument("--training", default="", help="how it was trained, a text for the card")
     for command in (train, evaluate):
@@ -144,7 +146,9 @@ def _product(detector, hand_model):
 
 def _finder(path):
     """(picture -> all detections, side of the square, the card's score threshold or None)."""
-    if path.suffix == ".tflite":
+    from hiu_tf.runtime.card import FILES
+
+    if path.suffix in FILES:
         from hiu_tf.runtime.detector import Detector
 
         detector = Detector(path)
@@ -167,14 +171,18 @@ def _export(args):
     import json
 
     from hiu_tf.exporting.detector import detector_card, detector_text, export_detector
+    from hiu_tf.exporting.onnx_file import check_packages
     from hiu_tf.programs._detection import table
     from hiu_tf.training.detector import load_detector
 
+    if args.onnx:
+        check_packages()
     network, config = load_detector(Path(args.run), args.image_size)
     metrics = json.loads(Path(args.metrics).read_text()) if args.metrics else {}
     card = detector_card(config.image_size, args.min_score, metrics.get("results"))
     measured = table(metrics["results"]) if metrics else "not measured"
-    for path in export_detector(network, Path(args.out), card, detector_text(card, measured, args.training)):
+    text = detector_text(card, measured, args.training)
+    for path in export_detector(network, Path(args.out), card, text, args.onnx):
         print(path)
     return 0
 

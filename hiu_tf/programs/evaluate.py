@@ -7,7 +7,7 @@
     hiu evaluate --model savedmodels/hiu_mobile --data data --sets photos --through predict
 
 The baselines of a run are the same network with random weights, and the mean label of the training split. --model
-takes the folder of a run, a .tflite file or a SavedModel folder. --compare tests by a paired bootstrap whether a
+takes the folder of a run, a .tflite or .onnx file or a SavedModel folder. --compare tests by a paired bootstrap whether a
 difference is more than sampling noise. --corrupt shows how much metrics drop on corrupted pictures. --through predict
 sends whole pictures through the steps of `hiu predict`, given box and side, the box alone, or neither.
 
@@ -128,7 +128,7 @@ def parse_args(argv):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--run", help="folder of a finished training run, measured beside its baselines")
-    add("--model", help="folder of a run, .tflite file or SavedModel folder, measured alone")
+    add("--model", help="folder of a run, .tflite or .onnx file or SavedModel folder, measured alone")
     add("--compare", nargs=2, metavar=("A", "B"), help="two models (as --model): is B better than A?")
     add("--data", help="folder that holds the records of the sets")
     add("--sets", type=names, default="synthetic", help="comma-separated names under --data (default synthetic)")

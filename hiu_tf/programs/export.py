@@ -1,12 +1,13 @@
-"""Exports a trained network: SavedModel (TF Serving layout) and TFLite files, each compared with the network.
+"""Exports a trained network: SavedModel (TF Serving layout), TFLite and ONNX files, each compared with the network.
 
     hiu export --run runs/first --out savedmodels/mine
     hiu export --run runs/first --out savedmodels/mine --metrics metrics.json --data data --sets synthetic,digits
-    hiu export --run runs/first --out savedmodels/mine --precisions float16
+    hiu export --run runs/first --out savedmodels/mine --precisions float16,onnx
     hiu export --run runs/first --out savedmodels/mine --serving serving
 
 TFLite files: float32; float16 (half the size, used by `hiu predict`); dynamic and int8 (a quarter). int8 measures
-its ranges on training pictures of --data, or on rendered ones. Every file is compared with the network over
+its ranges on training pictures of --data, or on rendered ones. onnx is float32 for ONNX Runtime and others; it is
+written only if it is named, and needs hiu-tf[onnx]. Every file is compared with the network over
 held-out pictures. A file that differs by more than the limit of its precision is not published, and the program fails.
 """
 
@@ -91,7 +92,7 @@ def _batch(text):
 def parse_args(argv):
     """Parses the command line."""
     from hiu_tf.exporting.run import CALIBRATION
-    from hiu_tf.exporting.targets import SAVED, TARGETS
+    from hiu_tf.exporting.targets import SAVED, TARGETS, USUAL
 
     files = [name for name in TARGETS if name != SAVED]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -101,12 +102,15 @@ def parse_args(argv):
     )
     parser.add_argument("--out", required=True, help="folder of the model; versions are numbered in it")
     parser.add_argument(
-        "--precisions", type=names, default=",".join(files), help="files beside the SavedModel (default: all)"
+        "--precisions",
+        type=names,
+        default=",".join(name for name in USUAL if name != SAVED),
+        help=f"files beside the SavedModel, of {', '.join(files)} (default %(default)s)",
     )
     parser.add_argument(
-        "--batch", type=_batch, default=1, help='crops of one call of a TFLite file, or "free": resizable (default 1)'
+        "--batch", type=_batch, default=1, help='crops of one call of a TFLite or ONNX file, or "free" (default 1)'
     )
-    parser.add_argument("--no-mask", action="store_true", help="TFLite files without the mask: points and mesh alone")
+    parser.add_argument("--no-mask", action="store_true", help="TFLite and ONNX files without the mask")
     parser.add_argument("--data", help="folder of records to measure ranges and differences on (default: rendered)")
     parser.add_argument(
         "--sets", type=names, default="synthetic", help="comma-separated names under --data (default synthetic)"
@@ -138,6 +142,8 @@ def main(argv=None) -> int:
     from hiu_tf.training.folder import load_run
 
     metrics = _read_metrics(Path(args.metrics)) if args.metrics else None
+    for check in filter(None, (TARGETS[name].check_packages for name in args.precisions)):
+        check()
     run = load_run(args.run, args.weights == "best")
     if args.no_parity and any(TARGETS[name].needs_crops for name in args.precisions):
         raise UserError("int8 needs pictures: leave --no-parity, or name other --precisions")

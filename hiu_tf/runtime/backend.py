@@ -1,4 +1,4 @@
-"""Loads a .tflite file or a SavedModel folder as one kind of function."""
+"""Loads a .tflite file, an .onnx file or a SavedModel folder as one kind of function."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import importlib
 import os
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from hiu_tf.conventions import keys
 from hiu_tf.errors import install_words
 from hiu_tf.quiet import without_chatter
-from hiu_tf.runtime.card import ModelError, read_card
+from hiu_tf.runtime.card import FILES, ModelError, read_card
 
 #: Packages with a TFLite interpreter, the fastest first.
 INTERPRETERS = ("ai_edge_litert.interpreter", "tflite_runtime.interpreter", "tensorflow.lite.python.interpreter")
@@ -23,6 +25,7 @@ NO_INTERPRETER = (
     "silicon, 3.10-3.13 on Windows, 3.9-3.11 on Intel Macs), or tensorflow; tflite-runtime only works beside NumPy 1"
 )
 SIGNATURE = "tensor"
+_ERRORS = 3  # severity from which ONNX Runtime prints: without warnings
 
 Network = Callable[[np.ndarray], dict[str, np.ndarray]]
 
@@ -31,18 +34,18 @@ def load_network(path: str | Path, threads: int = 2) -> tuple[Network, dict, str
     """Loads an exported model.
 
     Args:
-      path: a .tflite file, or a SavedModel folder NAME/VERSION (or NAME: its highest version).
-      threads: for the TFLite interpreter.
+      path: a .tflite or .onnx file, or a SavedModel folder NAME/VERSION (or NAME: its highest version).
+      threads: for the interpreter of the file.
 
     Returns:
       (network, card, engine): a function from crops [B, S, S, 3] to named arrays, the model's card
       (image size, faces, names, units), and the name of the engine that runs the model.
 
     Raises:
-      ModelError: no such model, no card beside it, or the model cannot be read.
+      ModelError: no such model, no card in or beside it, the model cannot be read, or no engine for it is installed.
     """
     path = Path(path)
-    return load_tflite(path, threads) if path.suffix == ".tflite" else _load_saved_model(newest_version(path))
+    return load_file(path, threads) if path.suffix in FILES else _load_saved_model(newest_version(path))
 
 
 def model_card(path: str | Path) -> dict:
@@ -52,9 +55,9 @@ def model_card(path: str | Path) -> dict:
       ModelError: there is no card, or it is invalid.
     """
     path = Path(path)
-    if path.suffix == ".tflite" and not path.is_file():
+    if path.suffix in FILES and not path.is_file():
         raise ModelError(f"there is no model at {path}")
-    return read_card(path if path.suffix == ".tflite" else newest_version(path))
+    return read_card(path if path.suffix in FILES else newest_version(path))
 
 
 def newest_version(path):
@@ -64,24 +67,21 @@ def newest_version(path):
       ModelError: there is no such folder.
     """
     if not path.is_dir():
-        raise ModelError(f"there is no model at {path}: give a .tflite file or a SavedModel folder")
+        raise ModelError(f"there is no model at {path}: give a .tflite or .onnx file or a SavedModel folder")
     versions = sorted((p for p in path.iterdir() if p.name.isdecimal()), key=lambda p: int(p.name))
     return versions[-1] if versions else path
 
 
-def load_tflite(path: Path, threads: int = 2, kind: str = "hand") -> tuple[Network, dict, str]:
-    """As `load_network`, for a .tflite file with a network of the kind "hand" or "detector"."""
+def load_file(path: Path, threads: int = 2, kind: str = "hand") -> tuple[Network, dict, str]:
+    """As `load_network`, for a .tflite or .onnx file with a network of the kind "hand" or "detector"."""
     if not path.is_file():
         raise ModelError(f"there is no model at {path}")
     content = path.read_bytes()  # read by Python: interpreters cannot open every file name
     card = read_card(path, content, kind)  # its checksum shows whether the file is complete
-    engine, module = _interpreter()
+    engine, open_model = _ENGINES[path.suffix]()
     try:
         with without_chatter():
-            interpreter = module.Interpreter(model_content=content, num_threads=min(threads, cores()))
-            interpreter.allocate_tensors()
-        runner = interpreter.get_signature_runner(SIGNATURE)
-        shape = [int(n) for n in runner.get_input_details()["image"]["shape_signature"]]
+            run, shape = open_model(content, min(threads, cores()))
     except Exception as error:  # interpreters raise ValueError, RuntimeError, KeyError, and others
         raise ModelError(f"{engine} cannot read {path}: {error}") from error
     if shape[1:] != [card["image_size"], card["image_size"], 3]:
@@ -89,14 +89,14 @@ def load_tflite(path: Path, threads: int = 2, kind: str = "hand") -> tuple[Netwo
             f"{path} takes crops {shape[1:]}, its card says {card['image_size']}: they do not belong together"
         )
 
-    # An interpreter has one set of tensors: concurrent threads would read each other's outputs.
+    # A TFLite interpreter has one set of tensors: concurrent threads would read each other's outputs.
     turn = threading.Lock()
     fixed = shape[0]
 
     def network(crops):
         batch = fixed if fixed > 0 else max(len(crops), 1)
         with turn:
-            parts = [runner(image=_filled(crops[k : k + batch], batch)) for k in range(0, max(len(crops), 1), batch)]
+            parts = [run(_filled(crops[k : k + batch], batch)) for k in range(0, max(len(crops), 1), batch)]
         return {name: np.concatenate([part[name] for part in parts])[: len(crops)] for name in parts[0]}
 
     return network, card, engine
@@ -133,12 +133,46 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _interpreter():
+def _tflite_engine():
+    """The fastest installed TFLite interpreter: (its name, function (content, threads) -> (run, shape of the input))."""
     for name in INTERPRETERS:
         if name == _OF_NUMPY_1 and not np.__version__.startswith("1."):
             continue
         try:
-            return name.split(".")[0], importlib.import_module(name)
+            return name.split(".")[0], partial(_open_tflite, importlib.import_module(name))
         except ImportError:
             continue
     raise ModelError(NO_INTERPRETER)
+
+
+def _open_tflite(module, content, threads):
+    interpreter = module.Interpreter(model_content=content, num_threads=threads)
+    interpreter.allocate_tensors()
+    runner = interpreter.get_signature_runner(SIGNATURE)
+    shape = [int(n) for n in runner.get_input_details()[keys.IMAGE]["shape_signature"]]
+    return lambda crops: runner(**{keys.IMAGE: crops}), shape
+
+
+def _onnx_engine():
+    """ONNX Runtime, as `_tflite_engine`."""
+    try:
+        return "onnxruntime", partial(_open_onnx, importlib.import_module("onnxruntime"))
+    except ImportError as error:
+        raise ModelError(
+            "no ONNX Runtime is installed: pip install 'hiu-tf[onnxruntime]' (Python 3.10 or newer)"
+        ) from error
+
+
+def _open_onnx(module, content, threads):
+    options = module.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.log_severity_level = _ERRORS
+    session = module.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    shapes = {tensor.name: tensor.shape for tensor in session.get_inputs()}
+    shape = [n if isinstance(n, int) else -1 for n in shapes[keys.IMAGE]]  # a free dimension has a name
+    return lambda crops: dict(zip(names, session.run(names, {keys.IMAGE: crops}))), shape
+
+
+#: Suffix of a file -> function that finds its engine.
+_ENGINES = {".tflite": _tflite_engine, ".onnx": _onnx_engine}

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from hiu_tf.errors import UserError
+from hiu_tf.runtime.onnx_metadata import metadata
 
 CARD, SAVED_GRAPH = "model.json", "saved_model.pb"
 #: Scale of the window around a hand's box for cards without this field (before 0.2).
@@ -30,25 +31,32 @@ class ModelError(UserError):
 
 
 def read_card(path: Path, content: bytes | None = None, kind: str = "hand") -> dict:
-    """Reads the card of a .tflite file (inside it, or model.json beside it) or of one version of a SavedModel.
+    """Reads the card of a .tflite file (inside it, or model.json beside it), an .onnx file or a version of a SavedModel.
 
     Args:
       path: of the file or folder.
-      content: bytes of a .tflite file, if already read.
+      content: bytes of the file, if already read.
       kind: kind of model, a key of `FIELDS`.
 
     Raises:
       ModelError: there is no card, it is invalid, or it was written for another model.
     """
-    if path.suffix != ".tflite":
-        card = checked(_content(path / "assets.extra" / CARD), path / "assets.extra" / CARD, kind)
-        for name, wanted in card["files"].items():
-            if (path / name).is_file() and wanted != checksum((path / name).read_bytes()):
-                raise ModelError(
-                    f"{path / name} is damaged: it is not what the model's card was written for: copy it again"
-                )
-        return card
-    content = path.read_bytes() if content is None else content
+    if path.suffix not in FILES:
+        return _of_saved_model(path, kind)
+    return FILES[path.suffix](path, path.read_bytes() if content is None else content, kind)
+
+
+def _of_saved_model(path, kind):
+    card = checked(_content(path / "assets.extra" / CARD), path / "assets.extra" / CARD, kind)
+    for name, wanted in card["files"].items():
+        if (path / name).is_file() and wanted != checksum((path / name).read_bytes()):
+            raise ModelError(
+                f"{path / name} is damaged: it is not what the model's card was written for: copy it again"
+            )
+    return card
+
+
+def _of_tflite(path, content, kind):
     file = io.BytesIO(content)
     try:
         if not zipfile.is_zipfile(file):
@@ -62,6 +70,24 @@ def read_card(path: Path, content: bytes | None = None, kind: str = "hand") -> d
     if "sha256" in card and card["sha256"] != checksum(content[:start]):
         raise ModelError(f"{path} is damaged: it is not what its card was written for: copy it again")
     return card
+
+
+def _of_onnx(path, content, kind):
+    try:
+        found = metadata(content, CARD)
+    except ValueError as error:
+        raise ModelError(f"{path} is damaged or no ONNX file: copy it again ({error})") from error
+    if found is None:
+        raise ModelError(f"{path} has no card in its metadata: write the file with hiu export")
+    text, rest = found
+    card = checked(text, path, kind)
+    if card.get("sha256") != checksum(rest):
+        raise ModelError(f"{path} is damaged: it is not what its card was written for: copy it again")
+    return card
+
+
+#: Kinds of models that are one file: suffix -> function (path, content, kind) -> card.
+FILES: dict[str, Callable[[Path, bytes, str], dict]] = {".tflite": _of_tflite, ".onnx": _of_onnx}
 
 
 def checksum(content: bytes) -> str:

@@ -1,4 +1,4 @@
-"""Detects all hands of a picture: letterbox, network, centre maps. NumPy + OpenCV + a TFLite interpreter."""
+"""Detects all hands of a picture: letterbox, network, centre maps. NumPy + OpenCV + an interpreter."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 
 from hiu_tf.codecs.centres import SAME_HAND, Found, decode, found_in_picture, overlap, shared
 from hiu_tf.geometry.letterbox import letterbox
-from hiu_tf.runtime.backend import load_tflite
-from hiu_tf.runtime.card import ModelError
+from hiu_tf.runtime.backend import load_file
+from hiu_tf.runtime.card import FILES, ModelError
 
 #: Name of the network's output.
 MAPS = "hands"
@@ -25,7 +25,7 @@ class Detector:
     """The hand detector. Thread-safe: threads that share one take turns.
 
     Args:
-      path: .tflite file, written by hiu_tf/programs/detector.py.
+      path: .tflite or .onnx file, written by hiu_tf/programs/detector.py.
       threads: number of threads of the interpreter.
 
     Raises:
@@ -33,9 +33,9 @@ class Detector:
     """
 
     def __init__(self, path: str | Path, threads: int = 2):
-        if Path(path).suffix != ".tflite":
-            raise ModelError(f"a detector is a .tflite file, got {path}")
-        self._network, self.card, self.engine = load_tflite(Path(path), threads, kind="detector")
+        if Path(path).suffix not in FILES:
+            raise ModelError(f"a detector is a .tflite or .onnx file, got {path}")
+        self._network, self.card, self.engine = load_file(Path(path), threads, kind="detector")
         if MAPS not in self.card["outputs"]:
             raise ModelError(f"{path} finds no hands: it is a model named {self.card['name']}, not a detector")
         self.size = self.card["image_size"]

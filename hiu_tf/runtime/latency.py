@@ -13,6 +13,7 @@ import numpy as np
 
 from hiu_tf.conventions import SERVER_MODEL
 from hiu_tf.runtime.backend import newest_version
+from hiu_tf.runtime.card import FILES
 
 _PRODUCT, _PRODUCTS = 1024, 15
 _LEAST_RUNS, _SECONDS = 20, 2.0
@@ -31,8 +32,8 @@ def benchmark(
     """Measures each model in its own process. Returns a row per model and number of threads (for servers: of clients).
 
     Args:
-      models: .tflite files, SavedModel folders, or addresses of servers (one JPEG per request).
-      threads: numbers of threads of the TFLite interpreter (a SavedModel uses all cores).
+      models: .tflite or .onnx files, SavedModel folders, or addresses of servers (one JPEG per request).
+      threads: numbers of threads of the interpreters of files (a SavedModel uses all cores).
       picture: [H, W, 3] uint8 RGB, predicted with `box` = (x, y, width, height).
       clients: numbers of concurrent clients of a server; each sends one request after the other.
       server_model: name of the model on the server.
@@ -42,7 +43,7 @@ def benchmark(
     for model in (model for model in models if "://" in model):
         rows += _server_rows(model, picture, clients, server_model, crop)
     for model in (model for model in models if "://" not in model):
-        for count in threads if Path(model).suffix == ".tflite" else [0]:
+        for count in threads if Path(model).suffix in FILES else [0]:
             program = _PROGRAM.format(arguments=(model, count, picture.shape, tuple(box)))
             started = time.time()
             result = subprocess.run(

@@ -83,12 +83,12 @@ class Predictor:
     """Detects hands and predicts them with an exported model. Thread-safe: threads take turns in the interpreters.
 
     Args:
-      path: .tflite file or SavedModel folder; None: the shipped model.
-      threads: number of threads of the TFLite interpreter.
+      path: .tflite or .onnx file, or SavedModel folder; None: the shipped model.
+      threads: number of threads of the interpreter of a file.
       server: address of a TF Serving server that runs the model instead (serving/client.py); then only the card is
         read from `path`.
       server_model: name of the model on the server.
-      detector: .tflite file of the hand detector (hiu detector); None: the shipped one. It is loaded at the first
+      detector: .tflite or .onnx file of the hand detector (hiu detector); None: the shipped one. It is loaded at the first
         picture without a box.
       fit: whether to fit the mesh to the joints of the heat maps (runtime/evidence_fit.py).
       hand: the hand model that the network poses: "procedural" or an .npz. Without a matching model nothing is fitted.

@@ -18,8 +18,10 @@ from hiu_tf.errors import UserError
 from hiu_tf.losses.detection import detection_losses
 from hiu_tf.models.detector import build_detector
 from hiu_tf.models.efficientnet import copy_lite0, load_lite0
+from hiu_tf.runtime.backend import newest_version
+from hiu_tf.runtime.card import read_card
 from hiu_tf.training.checkpoints import RunState, SaveState
-from hiu_tf.training.folder import RECIPE, WEIGHTS, load_run, load_weights, save_weights
+from hiu_tf.training.folder import RECIPE, WEIGHTS, is_exported, load_run, load_weights, save_weights
 from hiu_tf.training.monitor import Progress
 from hiu_tf.training.optimizer import build_optimizer, take_average
 from hiu_tf.training.parts import freeze
@@ -122,16 +124,29 @@ def _load_encoder(network, path):
 
 
 def load_detector(folder: Path, image_size: int | None = None) -> tuple[keras.Model, DetectorConfig]:
-    """Loads the network of a finished run, and its settings; `image_size` overrides the side of the input squares.
+    """Loads the network of a finished run or an exported SavedModel, and its settings.
+
+    Args:
+      folder: of the run or the SavedModel.
+      image_size: overrides the side of the input squares.
 
     Raises:
-      UserError: the folder is not a finished run of a detector.
+      UserError: the folder is neither.
     """
-    try:
-        config = DetectorConfig(**json.loads((folder / RECIPE).read_text())["network"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{folder} is no finished run of a detector: {error!r}") from error
+    exported = is_exported(folder) and not (folder / RECIPE).is_file()
+    config = _config_of_card(folder) if exported else _config_of_run(folder)
     config = replace(config, image_size=image_size) if image_size else config
     network = build_detector(config)
     load_weights(network, folder)
     return network, config
+
+
+def _config_of_run(folder):
+    try:
+        return DetectorConfig(**json.loads((folder / RECIPE).read_text())["network"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{folder} is no finished run of a detector: {error!r}") from error
+
+
+def _config_of_card(folder):
+    return DetectorConfig(image_size=read_card(newest_version(folder), kind="detector")["image_size"])

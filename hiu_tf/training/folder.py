@@ -69,7 +69,7 @@ def load_run(folder: str | Path, best: bool = False) -> Run:
     recipe, weights = Path(folder) / RECIPE, Path(folder) / WEIGHTS
     if recipe.is_file() and weights.is_file():
         settings = _read_recipe(recipe)
-    elif _is_exported(Path(folder)):
+    elif is_exported(Path(folder)):
         settings = _settings_of_card(folder)
     else:
         raise UserError(f"{folder} is no finished run: it lacks {RECIPE} or {WEIGHTS}")
@@ -82,7 +82,8 @@ def load_run(folder: str | Path, best: bool = False) -> Run:
     return Run(network, settings["model"], config, load_hand(settings["hand"]))
 
 
-def _is_exported(folder):
+def is_exported(folder: Path) -> bool:
+    """Whether the folder is an exported SavedModel NAME, or a version of one."""
     return folder.is_dir() and (newest_version(folder) / (SAVED_WEIGHTS + ".index")).is_file()
 
 
@@ -104,7 +105,7 @@ def load_weights(network: keras.Model, folder: Path) -> None:
     Raises:
       UserError: the folder has no weights of this network.
     """
-    if not (folder / WEIGHTS).is_file() and _is_exported(folder):
+    if not (folder / WEIGHTS).is_file() and is_exported(folder):
         _load_exported(network, newest_version(folder) / SAVED_WEIGHTS)
         return
     _load_file(network, folder / WEIGHTS)

@@ -108,7 +108,7 @@ def test_grpc_without_its_packages(monkeypatch):
 def test_no_interpreter(monkeypatch):
     monkeypatch.setattr(backend, "INTERPRETERS", ("no_such_interpreter",))
     with pytest.raises(UserError, match="no TFLite interpreter is installed: pip install ai-edge-litert"):
-        backend.load_tflite(ROOT / "savedmodels/hiu_mobile/hiu_mobile_float16.tflite")
+        backend.load_file(ROOT / "savedmodels/hiu_mobile/hiu_mobile_float16.tflite")
 
 
 def test_tflite_runtime_is_not_asked_beside_numpy_2(monkeypatch):
@@ -116,7 +116,7 @@ def test_tflite_runtime_is_not_asked_beside_numpy_2(monkeypatch):
     monkeypatch.setattr(backend, "INTERPRETERS", ("tflite_runtime.interpreter",))
     monkeypatch.setattr(backend.np, "__version__", "2.2.6")
     with pytest.raises(UserError, match="tflite-runtime only works beside NumPy 1"):
-        backend.load_tflite(ROOT / "savedmodels/hiu_mobile/hiu_mobile_float16.tflite")
+        backend.load_file(ROOT / "savedmodels/hiu_mobile/hiu_mobile_float16.tflite")
 
 
 def test_memory_is_not_told_where_python_cannot(monkeypatch):
