@@ -170,7 +170,7 @@ def test_a_stream_is_read_to_its_end(hands, tmp_path, capsys):
 
 @pytest.mark.parametrize(
     ("given", "words"),
-    [("nowhere.tflite", "there is no model at nowhere.tflite"), ("notes.md", "a detector is a .tflite file")],
+    [("nowhere.tflite", "there is no model at nowhere.tflite"), ("notes.md", "a detector is a .tflite or .onnx file")],
 )
 def test_a_bad_detector_is_refused_before_the_first_picture(given, words, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
