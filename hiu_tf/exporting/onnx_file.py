@@ -10,7 +10,7 @@ from hiu_tf.atomic import written_whole
 from hiu_tf.errors import UserError
 from hiu_tf.exporting.module import HIUModule
 from hiu_tf.exporting.tflite import tensor_function
-from hiu_tf.runtime.card import CARD, checksum
+from hiu_tf.runtime.card import CARD, CHECKSUM, checksum
 
 #: Version of ONNX's operators, of 2021: newer ones bring nothing that these networks use, and fewer runtimes know them.
 OPSET = 15
@@ -54,8 +54,8 @@ def export_onnx(module: HIUModule, path: Path, card: dict, batch: int | None = 1
         onnx.checker.check_model(model)  # the converter leaves in place what it does not know
     except onnx.checker.ValidationError as error:
         raise UserError(f"{card['name']} cannot be written as ONNX: {str(error).splitlines()[0]}") from error
-    content = model.SerializeToString()
-    onnx.helper.set_model_props(model, {CARD: json.dumps(card | {"sha256": checksum(content)})})
+    model.metadata_props.add(key=CARD, value=json.dumps(card))
+    model.metadata_props.add(key=CHECKSUM, value=checksum(model.SerializeToString()))
     path.parent.mkdir(parents=True, exist_ok=True)
     with written_whole(path) as scratch:
         scratch.write_bytes(model.SerializeToString())

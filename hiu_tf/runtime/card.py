@@ -17,6 +17,8 @@ from hiu_tf.errors import UserError
 from hiu_tf.runtime.onnx_metadata import metadata
 
 CARD, SAVED_GRAPH = "model.json", "saved_model.pb"
+#: Entry of an ONNX file's metadata: checksum of the file without this entry, so that it covers the card, too.
+CHECKSUM = "sha256"
 #: Scale of the window around a hand's box for cards without this field (before 0.2).
 _OLD_SCALE = 1.6
 #: Tasks of networks whose card does not name them, as in earlier cards.
@@ -74,16 +76,15 @@ def _of_tflite(path, content, kind):
 
 def _of_onnx(path, content, kind):
     try:
-        found = metadata(content, CARD)
+        text, _ = metadata(content, CARD)
+        wanted, rest = metadata(content, CHECKSUM)
     except ValueError as error:
         raise ModelError(f"{path} is damaged or no ONNX file: copy it again ({error})") from error
-    if found is None:
-        raise ModelError(f"{path} has no card in its metadata: write the file with hiu export")
-    text, rest = found
-    card = checked(text, path, kind)
-    if card.get("sha256") != checksum(rest):
-        raise ModelError(f"{path} is damaged: it is not what its card was written for: copy it again")
-    return card
+    except KeyError as error:
+        raise ModelError(f"{path} has no {error} in its metadata: write the file with hiu export") from error
+    if wanted != checksum(rest).encode():
+        raise ModelError(f"{path} is damaged: it is not what its checksum was written for: copy it again")
+    return checked(text, path, kind)
 
 
 #: Kinds of models that are one file: suffix -> function (path, content, kind) -> card.

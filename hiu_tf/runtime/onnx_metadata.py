@@ -14,7 +14,7 @@ _NUMBER, _BYTES = 0, 2  # kinds of fields that these messages have
 _LONGEST = 10  # bytes of a number of 64 bits
 
 
-def metadata(content: bytes, name: str) -> tuple[bytes, bytes] | None:
+def metadata(content: bytes, name: str) -> tuple[bytes, bytes]:
     """Finds an entry of the metadata.
 
     Args:
@@ -22,9 +22,10 @@ def metadata(content: bytes, name: str) -> tuple[bytes, bytes] | None:
       name: key of the entry.
 
     Returns:
-      (value of the entry, content without the entry); None if there is no such entry.
+      (value of the entry, content without the entry).
 
     Raises:
+      KeyError: there is no such entry.
       ValueError: the content is no sequence of fields.
     """
     for number, start, inside, end in _fields(content):
@@ -33,7 +34,7 @@ def metadata(content: bytes, name: str) -> tuple[bytes, bytes] | None:
             entry = {key: part[first:last] for key, _, first, last in _fields(part)}
             if entry.get(_KEY) == name.encode():
                 return entry.get(_VALUE, b""), content[:start] + content[end:]
-    return None
+    raise KeyError(name)
 
 
 def _fields(content: bytes) -> Iterator[tuple[int, int, int, int]]:

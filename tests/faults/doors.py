@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -111,6 +112,24 @@ def tflite(folder: Path) -> Iterator[Attempt]:
     def attempt(rng):
         (folder / "model.tflite").write_bytes(mutate(good, rng))
         predict(folder / "model.tflite")
+
+    yield attempt
+
+
+def onnx(folder: Path) -> Iterator[Attempt]:
+    """.onnx files with their card inside."""
+    from hiu_tf.config.presets import model_config
+    from hiu_tf.exporting.module import HIUModule
+    from hiu_tf.exporting.onnx_file import export_onnx
+    from hiu_tf.hand.procedural import procedural_hand
+    from hiu_tf.models.hiu import build_hiu
+
+    export_onnx(HIUModule(build_hiu(model_config("tiny")), procedural_hand()), folder / "good.onnx", card_of(folder))
+    good = (folder / "good.onnx").read_bytes()
+
+    def attempt(rng):
+        (folder / "model.onnx").write_bytes(mutate(good, rng))
+        predict(folder / "model.onnx")
 
     yield attempt
 
@@ -401,6 +420,7 @@ def _doors():
         hand_file,
         mano,
         tflite,
+        *([onnx] if find_spec("tf2onnx") else []),  # there is none for Python 3.9
         detector,
         card,
         saved_model,
