@@ -41,7 +41,7 @@ _DOOR = {
     "Prediction": "hiu_tf.runtime.prediction",
     "Hands": "hiu_tf.runtime.prediction",
     "Tracker": "hiu_tf.runtime.tracker",
-    "predict": "hiu_tf.runtime.shipped",
+    "predict": "hiu_tf.runtime.predictor",
     "read_picture": "hiu_tf.pictures",
     "load_hand": "hiu_tf.hand.load",
     "load_recipe": "hiu_tf.config.load",

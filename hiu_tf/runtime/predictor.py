@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
-from hiu_tf.codecs.centres import Found, overlap
+from hiu_tf.codecs.centres import Found
 from hiu_tf.conventions import SERVER_MODEL, keys
 from hiu_tf.errors import UserError
 from hiu_tf.geometry.camera import project
-from hiu_tf.geometry.window import Window, around_box, around_hand, box_of
+from hiu_tf.geometry.window import Window, around_box, around_hand
 from hiu_tf.hand.load import load_hand
 from hiu_tf.runtime.arguments import MIRRORED, checked_box, checked_camera, checked_picture, checked_sides
 from hiu_tf.runtime.backend import load_network, model_card
@@ -22,61 +21,21 @@ from hiu_tf.runtime.clips import opened
 from hiu_tf.runtime.crop import cut, mask_to_picture
 from hiu_tf.runtime.detector import Detector
 from hiu_tf.runtime.evidence_fit import EvidenceFit
+from hiu_tf.runtime.looks import MOST_HANDS, Candidate, Look, different, left_odds, together
 from hiu_tf.runtime.prediction import Hands, Prediction
 from hiu_tf.runtime.shipped import DETECTOR, shipped_model
 from hiu_tf.runtime.sources import is_clip, is_one_picture, open_picture, pictures_of
+from hiu_tf.runtime.tracker import follow
 
-#: Default for the maximum number of hands in a picture.
-MOST_HANDS = 8
 #: A hand is predicted a second time, from the upright window around its predicted joints, if that window differs from
 #: the first one by more than this angle (radians), shift (share of the side) or factor of its side.
 _TURNED, _MOVED, _RESIZED = math.radians(30), 0.15, 1.25
-#: If the detector's probability of one side is above the first number, only that side is tried. Otherwise both are, and
-#: the log odds times the second number are added to the scores. Chosen on val: scores alone fail on hands across a
-#: table, the detector alone fails on turned hands.
-_SURE, _ODDS = 0.95, 0.03
+#: If the detector's probability of one side is above this number, only that side is tried. Otherwise both are.
+_SURE = 0.95
 #: Share of the score threshold for the first prediction, whose window may be inaccurate.
 _WORTH_A_LOOK = 0.7
-#: Two predictions whose boxes have a larger intersection over union are the same hand.
-_SAME_HAND = 0.6
 #: Maximum number of crops in one call of the network.
 _MOST_CROPS = 64
-
-
-class _Candidate(NamedTuple):
-    """A place where a hand may be.
-
-    Attributes:
-      picture: [H, W, 3] uint8, RGB.
-      windows: candidate windows; the one with the highest score is used.
-      left: added to the scores of mirrored windows (`left_odds`).
-      found: the detector's score; 1 for a hand that was given.
-      number: of the picture in its batch.
-    """
-
-    picture: np.ndarray
-    windows: list[Window]
-    left: float = 0.0
-    found: float = 1.0
-    number: int = 0
-
-
-class _Look(NamedTuple):
-    """A candidate's prediction: the window with the highest score, and the network's outputs for it."""
-
-    picture: np.ndarray
-    window: Window
-    raw: dict[str, np.ndarray]
-    found: float
-    number: int
-
-    @property
-    def score(self) -> float:
-        return float(self.raw[keys.SCORES].mean())
-
-    @property
-    def box(self):
-        return box_of(self.window.to_picture(self.raw[keys.JOINTS_2D]))
 
 
 class Predictor:
@@ -150,8 +109,6 @@ class Predictor:
         return (self.predict(picture, **options) for picture in pictures_of(source))
 
     def _frames(self, source, smooth, options):
-        from hiu_tf.runtime.tracker import follow
-
         with opened(source) as clip:
             yield from follow(self, clip.frames, clip.rate, smooth, **options)
 
@@ -215,26 +172,24 @@ class Predictor:
         else:
             least = 0.0
             wanted = [self._given(n, picture, box, sides) for n, (picture, box) in enumerate(zip(pixels, boxes))]
-        looks = [look for look in self._looks(wanted) if not _together(look.found, look.score) < _WORTH_A_LOOK * least]
-        looks = [
-            look for n in range(len(pixels)) for look in _without_twins([x for x in looks if x.number == n])[:most]
-        ]
+        looks = [look for look in self._looks(wanted) if not together(look.found, look.score) < _WORTH_A_LOOK * least]
+        looks = [look for n in range(len(pixels)) for look in different([x for x in looks if x.number == n])[:most]]
         hands = [[] for _ in pixels]
         for look, hand in zip(looks, self._finished(looks, K, upright)):
-            if not _together(look.found, hand.score) < least:
+            if not together(look.found, hand.score) < least:
                 hands[look.number].append(hand)
         return [Hands(different(own), picture, name) for own, picture, (_, name) in zip(hands, pixels, opened)]
 
     def _detected(self, number, picture, side, most, thorough):
         """A candidate for each hand that the detector finds."""
         found = self.detector.find(picture, most=most, thorough=thorough)
-        return [_Candidate(picture, self.windows(hand, side), left_odds(hand), hand.score, number) for hand in found]
+        return [Candidate(picture, self.windows(hand, side), left_odds(hand), hand.score, number) for hand in found]
 
     def _given(self, number, picture, box, sides):
         """The candidate of a given box."""
         box = checked_box(box, picture)
         windows = [around_box(box, self.size, MIRRORED[s], scale=self.scale) for s in sides]
-        return _Candidate(picture, windows, number=number)
+        return Candidate(picture, windows, number=number)
 
     def windows(self, hand: Found, side: str | None = None) -> list[Window]:
         """The upright windows from which to predict a detected hand, one for each possible side."""
@@ -265,13 +220,13 @@ class Predictor:
           again: predict a second time if the first prediction shows that another window fits the hand better.
           left: added to the score of mirrored windows, for a left hand (`left_odds`).
         """
-        return self._finished(self._looks([_Candidate(picture, windows, left)]), checked_camera(K), again)[0]
+        return self._finished(self._looks([Candidate(picture, windows, left)]), checked_camera(K), again)[0]
 
     def _finished(self, looks, K, again):
         """Predicts a second time where needed, fits the meshes, and converts the predictions to the pictures."""
         closer = [around_hand(look.window.to_picture(look.raw[keys.JOINTS_2D]), look.window, self.scale) for look in looks]  # fmt: skip
         second = [k for k, look in enumerate(looks) if again and _differs(closer[k], look.window)]
-        better = dict(zip(second, self._looks([_Candidate(looks[k].picture, [closer[k]]) for k in second])))
+        better = dict(zip(second, self._looks([Candidate(looks[k].picture, [closer[k]]) for k in second])))
         looks = [better.get(k, look) for k, look in enumerate(looks)]
         return [self._in_picture(look.picture, look.window, self._fit(look.raw), K) for look in looks]
 
@@ -286,7 +241,7 @@ class Predictor:
             scores = outputs[keys.SCORES][start : start + len(windows)].mean(axis=1)
             best = int(np.argmax(scores + [left * window.mirrored for window in windows]))
             raw = {name: values[start + best] for name, values in outputs.items()}
-            looks.append(_Look(picture, windows[best], raw, found, number))
+            looks.append(Look(picture, windows[best], raw, found, number))
             start += len(windows)
         return looks
 
@@ -317,33 +272,21 @@ class Predictor:
         )
 
 
-def different(hands: list[Prediction]) -> list[Prediction]:
-    """Removes duplicates: hands that overlap one with a higher score. Returns them in descending order of score."""
-    return _without_twins(hands)
-
-
-def left_odds(hand: Found) -> float:
-    """Weighted log odds of the detector that a hand is a left one, to be added to the score of a left hand."""
-    left = min(max(hand.left, 1e-6), 1 - 1e-6)
-    return _ODDS * math.log(left / (1 - left))
-
-
-def _together(found, read):
-    """Combined score of a hand: geometric mean of the detector's score and the network's (mean over joints)."""
-    return math.sqrt(found * read)
-
-
-def _without_twins(hands):
-    """Of predictions or looks, those that overlap none with a higher score, in descending order of score."""
-    kept = []
-    for hand in sorted(hands, key=lambda hand: hand.score, reverse=True):
-        if all(overlap(hand.box, other.box) <= _SAME_HAND for other in kept):
-            kept.append(hand)
-    return kept
-
-
 def _differs(closer, window):
     """Whether the window around the predicted joints differs enough from the window used to predict again."""
     moved = math.dist(closer.centre, window.centre) > _MOVED * window.side
     resized = not 1 / _RESIZED < closer.side / window.side < _RESIZED
     return moved or resized or abs(math.remainder(closer.angle - window.angle, 2 * math.pi)) > _TURNED
+
+
+def predict(source, **options):
+    """Predicts the hands of a picture, many pictures or a clip with the shipped models, which are loaded once.
+
+    Arguments and result are those of `Predictor.__call__`.
+    """
+    return _shipped()(source, **options)
+
+
+@lru_cache(maxsize=1)
+def _shipped():
+    return Predictor()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from pathlib import Path
 
 from hiu_tf.errors import UserError
@@ -22,18 +21,3 @@ def shipped_model(name: str = HAND) -> Path:
         if path.is_file():
             return path
     raise UserError(f"no model {name} comes with this installation: name a file (--model, --detector)")
-
-
-def predict(source, **options):
-    """Predicts the hands of a picture, many pictures or a clip with the shipped models, which are loaded once.
-
-    Arguments and result are those of `Predictor.__call__`.
-    """
-    return _predictor()(source, **options)
-
-
-@lru_cache(maxsize=1)
-def _predictor():
-    from hiu_tf.runtime.predictor import Predictor
-
-    return Predictor()

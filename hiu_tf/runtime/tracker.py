@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hiu_tf.codecs.centres import shared
 from hiu_tf.geometry.window import Window, around_hand, box_of
+from hiu_tf.runtime.looks import MOST_HANDS, different, left_odds
 from hiu_tf.runtime.prediction import Hands
-from hiu_tf.runtime.predictor import MOST_HANDS, Predictor, different, left_odds
 from hiu_tf.runtime.smoothing import Smoother
+
+if TYPE_CHECKING:
+    from hiu_tf.runtime.predictor import Predictor
 
 #: Interval in frames between runs of the detector; it runs at every frame while no hand is tracked.
 _LOOK_EVERY = 6

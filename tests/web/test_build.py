@@ -18,7 +18,7 @@ from hiu_tf.codecs import centres
 from hiu_tf.errors import UserError
 from hiu_tf.fit import evidence, solve
 from hiu_tf.geometry import camera, window
-from hiu_tf.runtime import crop, detector, draw, evidence_fit, gestures, predictor, tracker
+from hiu_tf.runtime import crop, detector, draw, evidence_fit, gestures, looks, predictor, tracker
 from hiu_tf.web import build, packages, serve
 
 SITE = Path(build.__file__).with_name("site")
@@ -42,14 +42,14 @@ CONSTANTS = {
         "NOT_A_FIST": gestures.NOT_A_FIST,
     },
     "predictor.js": {
-        "MOST_HANDS": predictor.MOST_HANDS,
+        "MOST_HANDS": looks.MOST_HANDS,
         "TURNED_DEG": pytest.approx(57.29577951308232 * predictor._TURNED),
         "MOVED": predictor._MOVED,
         "RESIZED": predictor._RESIZED,
         "SURE": predictor._SURE,
-        "ODDS": predictor._ODDS,
+        "ODDS": looks.ODDS,
         "WORTH_A_LOOK": predictor._WORTH_A_LOOK,
-        "SAME_HAND": predictor._SAME_HAND,
+        "SAME_HAND": looks.SAME_HAND,
     },
     "tracker.js": {
         "LOOK_EVERY": tracker._LOOK_EVERY,

@@ -18,7 +18,8 @@ from hiu_tf.hand.procedural import procedural_hand
 from hiu_tf.pictures import read_picture
 from hiu_tf.runtime.crop import cut
 from hiu_tf.runtime.evidence_fit import EvidenceFit
-from hiu_tf.runtime.predictor import Predictor, _Candidate
+from hiu_tf.runtime.looks import Candidate
+from hiu_tf.runtime.predictor import Predictor
 from hiu_tf.runtime.results import UNITS, prediction_json
 from hiu_tf.web import build
 from hiu_tf.web.hand import write_hand
@@ -74,7 +75,7 @@ def looks(predictor):
     picture = read_picture(SITE / "sample.jpg")
     found = predictor.detector.find(picture)
     assert len(found) >= 2
-    looks = predictor._looks([_Candidate(picture, predictor.windows(hand)) for hand in found])
+    looks = predictor._looks([Candidate(picture, predictor.windows(hand)) for hand in found])
     return [(look.window, look.raw) for look in looks]
 
 
