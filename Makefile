@@ -5,6 +5,7 @@
 # make page   the page that finds hands in the browser, into site/ (needs npm); make page SERVE=1 shows it
 # make docs   the reference of all modules, from their docstrings, into build/reference/
 # make mutants  changes the code in a copy, one operator or number at a time, and lists the changes that no test sees (hours)
+# make test-page  the page in Chromium, one picture against Python
 # make test-slow, make serving-check   longer checks; the client tests against a real server (Docker)
 # make locks     requirements/*.lock: every package of the runtime and of each extra, with hashes
 # make sbom      a CycloneDX list of what each lock installs, into build/
@@ -20,7 +21,7 @@ READY := $(VENV)/.ready
 RELEASE_TOOLS := uv==0.13.9 cyclonedx-bom==7.5.0
 TOOLS := build/release-tools
 
-.PHONY: locks sbom release-check mutants models page docs demo test test-slow serving-check lint clean
+.PHONY: locks sbom release-check mutants models page docs demo test test-page test-slow serving-check lint clean
 .DEFAULT_GOAL := demo
 
 demo: $(READY)
@@ -31,6 +32,10 @@ test: $(READY) lint
 
 test-slow: $(READY)
 	@$(BIN)/python -m pytest -q -m slow
+
+# The page in headless Chromium: its joints are those of Python. make test-slow has its other tests.
+test-page: $(READY)
+	@$(BIN)/python -m pytest -q -m slow tests/web/test_page.py -k in_python
 
 # The client tests against the real server, where Docker is at hand.
 serving-check: $(READY)

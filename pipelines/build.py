@@ -133,6 +133,11 @@ def raw_records(
     return records.take(limit)
 
 
+def validated_paths(recipe: Recipe) -> list[str]:
+    """Folders below the data's root of the sets in train.validate: names of recipe.data, or folders."""
+    return [recipe.data[name].path if name in recipe.data else name for name in recipe.train.validate]
+
+
 def validation_data(recipe: Recipe, root: str | Path, size: int) -> tf.data.Dataset | None:
     """One pass over the val splits of the sets in train.validate: batches (image, targets) as in training.
 
@@ -140,8 +145,7 @@ def validation_data(recipe: Recipe, root: str | Path, size: int) -> tf.data.Data
     """
     if not recipe.train.validate:
         return None
-    names = list(recipe.data)
-    paths = [recipe.data[name].path if name in names else name for name in recipe.train.validate]
+    names, paths = list(recipe.data), validated_paths(recipe)
     parts = [evaluation_data(data_folder(root, path), "val", size, recipe.train.batch_size) for path in paths]
     mesh_size = _mesh_size(recipe)
     wanted, tasks = _wanted(recipe, mesh_size), _tasks(recipe)

@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from hiu_tf.atomic import written_whole
-from hiu_tf.conventions.skeleton import NUM_JOINTS
+from hiu_tf.conventions.skeleton import MODEL_TO_KEYPOINTS, NUM_JOINTS
 from hiu_tf.errors import UserError
 from hiu_tf.geometry.alignment import is_mirrored, procrustes
+from hiu_tf.hand.model import HandModel
 from hiu_tf.metrics.mesh import f_scores
 from hiu_tf.metrics.points import distances, pck_auc
 from hiu_tf.pictures import read_picture
@@ -103,23 +104,34 @@ def read_predictions(path: str | Path, samples: int) -> dict[str, np.ndarray]:
     return found
 
 
-def write_predictions(predictor, folder: str | Path, target: str | Path, progress=lambda numbers: numbers) -> int:
+#: Where the joints of a prediction come from, in words.
+WAYS = {
+    "chain": "posed along the kinematic chain (supplement 1.1)",
+    "regressed": "regressed from the posed mesh, tips as vertices, as FreiHAND's labels",
+}
+
+
+def write_predictions(
+    predictor, folder: str | Path, target: str | Path, progress=lambda numbers: numbers, joints: str = "chain"
+) -> int:
     """Predicts FreiHAND's evaluation pictures and writes the server's pred.json. Returns the number of pictures.
 
     Every picture shows a right hand roughly in the middle. K and the length of one bone are given; the official
-    rules allow their use, and predictions are scaled to that length. Our joints come from the kinematic chain; the
-    labels are regressed from the posed mesh, which differs by millimetres (docs/evaluation.md).
+    rules allow their use, and predictions are scaled to that length.
 
     Args:
       predictor: a runtime.Predictor whose hand has MANO's vertices.
       folder: contains evaluation/rgb, evaluation_K.json and evaluation_scale.json.
+      joints: a key of `WAYS`; "regressed" needs the predictor's hand model. The two differ by millimetres.
 
     Raises:
-      UserError: the predictor's hand has another mesh, or a file is missing.
+      UserError: the predictor's hand has another mesh or is not known, or a file is missing.
     """
-    folder = Path(folder)
+    if joints == "regressed" and predictor.hand is None:
+        raise UserError("regressed joints need the hand model of the network: --hand FILE.npz of hiu convert-mano")
+    folder, points = Path(folder), []
     cameras, scales = (_read(folder / f"evaluation_{name}.json") for name in ("K", "scale"))
-    joints, meshes = [], []
+    meshes = []
     for number in progress(range(len(cameras))):
         path = folder / "evaluation" / "rgb" / f"{number:08d}.jpg"
         try:
@@ -133,12 +145,18 @@ def write_predictions(predictor, folder: str | Path, target: str | Path, progres
                 f"the model's hand has {len(found.vertices)} vertices; FreiHAND's server takes MANO's {NUM_VERTICES}: "
                 "train with hand: FILE.npz of hiu convert-mano"
             )
-        scale = scales[number] / np.linalg.norm(found.joints_3d[_BONE[0]] - found.joints_3d[_BONE[1]])
-        joints.append((scale * found.joints_3d).round(6).tolist())
+        found_joints = found.joints_3d if joints == "chain" else regressed_joints(predictor.hand, found.vertices)
+        scale = scales[number] / np.linalg.norm(found_joints[_BONE[0]] - found_joints[_BONE[1]])
+        points.append((scale * found_joints).round(6).tolist())
         meshes.append((scale * found.vertices).round(6).tolist())
     with written_whole(target) as scratch:
-        scratch.write_text(json.dumps([joints, meshes]))
-    return len(joints)
+        scratch.write_text(json.dumps([points, meshes]))
+    return len(points)
+
+
+def regressed_joints(hand: HandModel, vertices: np.ndarray) -> np.ndarray:
+    """Key points [21, 3] as FreiHAND's labels have them: the regressor applied to the posed mesh [V, 3], tip vertices."""
+    return np.concatenate([hand.joint_regressor @ vertices, vertices[hand.tips]])[MODEL_TO_KEYPOINTS]
 
 
 def _read(path):

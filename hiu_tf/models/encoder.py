@@ -5,6 +5,7 @@ from __future__ import annotations
 import tf_keras as keras
 
 from hiu_tf.config.schema import ModelConfig
+from hiu_tf.errors import UserError
 from hiu_tf.models import efficientnet
 from hiu_tf.models.blocks import convolution, residual_groups
 
@@ -39,19 +40,36 @@ def load_resnet50(network: keras.Model, path: str) -> int:
 
     Args:
       network: from `build_hiu` with encoder "resnet50".
-      path: weights of keras.applications' ResNet50 without its top (its "notop" .h5 file).
+      path: weights of keras.applications' ResNet50 without its top (its "notop" .h5 file), or "imagenet": Keras fetches
+        this file once, checks its hash, and keeps it.
 
     Raises:
       OSError, ValueError: the file cannot be read or holds another network.
+      UserError: the file cannot be fetched.
     """
-    whole = keras.applications.ResNet50(include_top=False, weights=None)
-    whole.load_weights(path)
+    whole = (
+        _with_imagenet_weights()
+        if path == efficientnet.IMAGENET
+        else keras.applications.ResNet50(include_top=False, weights=None)
+    )
+    if path != efficientnet.IMAGENET:
+        whole.load_weights(path)
     bodies = [layer for layer in network.layers if layer.name.endswith(_BODY)]
     for body in bodies:
         for layer in body.layers:
             if layer.weights:
                 layer.set_weights(whole.get_layer(layer.name).get_weights())
     return len(bodies)
+
+
+def _with_imagenet_weights():
+    try:
+        return keras.applications.ResNet50(include_top=False, weights="imagenet")
+    except Exception as error:  # Keras raises a plain Exception
+        raise UserError(
+            f"train.encoder_weights=imagenet: {error}. Without a connection, fetch the file elsewhere and give its path: "
+            "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5 of keras.applications"
+        ) from error
 
 
 def _resnet50_body(input_shape, name):

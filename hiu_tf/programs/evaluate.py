@@ -124,6 +124,7 @@ def _range(text):
 def parse_args(argv):
     """Parses the command line."""
     from hiu_tf.evaluation.corruption import CORRUPTIONS
+    from hiu_tf.evaluation.freihand import WAYS
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
@@ -151,6 +152,13 @@ def parse_args(argv):
     add("--html", help="write a page with tables, curves, breakdowns and samples there")
     add("--freihand", metavar="DIR", help="FreiHAND's folder: predict its evaluation split for --pred")
     add("--pred", metavar="FILE", help="with --freihand: the pred.json to write")
+    add(
+        "--joints",
+        choices=tuple(WAYS),
+        default="chain",
+        help="with --freihand: of the chain, or regressed from the mesh",
+    )
+    add("--hand", default="procedural", help="with --freihand: hand model (.npz) that the network poses")
     add("--protocol", metavar="NAME", help="a benchmark's protocol, for --predictions; help lists them")
     add("--reference", metavar="DIR", help="labels of the protocol")
     add("--predictions", metavar="FILE", help="a pred.json, or an .npz")
@@ -217,12 +225,13 @@ def _measure_predictions(args) -> int:
 def _predict_freihand(args) -> int:
     from tqdm import tqdm
 
-    from hiu_tf.evaluation.freihand import write_predictions
+    from hiu_tf.evaluation.freihand import WAYS, write_predictions
     from hiu_tf.runtime.predictor import Predictor
 
     progress = lambda numbers: tqdm(numbers, desc="freihand", unit="picture", disable=None)
-    count = write_predictions(Predictor(args.model), args.freihand, args.pred, progress)
-    print(f"{count} predictions: {args.pred}")
+    predictor = Predictor(args.model, hand=args.hand)
+    count = write_predictions(predictor, args.freihand, args.pred, progress, args.joints)
+    print(f"{count} predictions, joints {WAYS[args.joints]}: {args.pred}")
     return 0
 
 

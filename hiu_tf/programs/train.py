@@ -20,6 +20,9 @@ from pathlib import Path
 
 from hiu_tf.programs._program import program
 
+#: Number of val samples of each set that the report measures.
+_IN_REPORT = 160
+
 
 def parse_args(argv):
     """Parses the command line."""
@@ -105,9 +108,25 @@ def run_stage(recipe, root: str, folder: Path) -> None:
             folder,
             finish=partial(finish, recipe=recipe, size=size) if recipe.train.finish_on_device else None,
             validation=validation_data(recipe, root, size),
+            results=partial(_add_results, recipe=recipe, root=root, size=size) if recipe.train.validate else None,
         )
     except (tf.errors.OpError, OSError) as error:
         raise _explained(error, recipe, root) from error
+
+
+def _add_results(page, run, recipe, root, size):
+    """Appends what `hiu evaluate --html` shows of the sets of train.validate: metrics, PCK curves, worst samples."""
+    from hiu_tf.evaluation.metrics import metrics_of
+    from hiu_tf.evaluation.page import add_dataset
+    from hiu_tf.evaluation.predictors import network_predictor
+    from hiu_tf.programs._measure import Part, measure_sets
+    from pipelines.build import validated_paths
+
+    predictors = {"trained": network_predictor(run.network, run.hand, tasks=run.tasks)}
+    part = Part(root, validated_paths(recipe), limit=_IN_REPORT)
+    metrics = metrics_of(run.tasks)
+    for name, (samples, measured) in measure_sets(predictors, size, part, metrics, with_mean=False).items():
+        add_dataset(page, name, samples, measured, metrics)
 
 
 def main(argv=None) -> int:

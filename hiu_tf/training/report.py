@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -14,12 +15,15 @@ from hiu_tf.training.journal import STARTS, read_journal
 REPORT = "report.html"
 
 
-def write_report(folder: Path, picture: np.ndarray | None = None) -> Path:
-    """Writes report.html into a run's folder: curves, last values, predictions, recipe, starts.
+def write_report(
+    folder: Path, picture: np.ndarray | None = None, results: Callable[[Page], None] | None = None
+) -> Path:
+    """Writes report.html into a run's folder: curves, last values, predictions, results, recipe, starts.
 
     Args:
       folder: of the run.
       picture: RGB [H, W, 3] of predictions.
+      results: appends measured results of the trained network to the page.
     """
     records = read_journal(folder)
     page = Page(f"Training run {folder.name}")
@@ -34,6 +38,8 @@ def write_report(folder: Path, picture: np.ndarray | None = None) -> Path:
     if picture is not None:
         page.heading("Predictions of training pictures")
         page.picture(cv2.imencode(".png", picture[..., ::-1])[1].tobytes(), "picture, 2D, mask, mesh, POF")
+    if results:
+        results(page)
     page.heading("Recipe")
     page.block((folder / "recipe.json").read_text())
     if (folder / STARTS).exists():

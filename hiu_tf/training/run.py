@@ -19,6 +19,7 @@ from hiu_tf.config.presets import model_config
 from hiu_tf.config.schema import ConfigError, Recipe
 from hiu_tf.errors import UserError
 from hiu_tf.hand.load import load_hand
+from hiu_tf.html import Page
 from hiu_tf.models.encoder import load_encoder
 from hiu_tf.models.hiu import build_hiu
 from hiu_tf.tasks import find_tasks
@@ -48,6 +49,7 @@ def train(
     verbose: bool = True,
     finish: Callable | None = None,
     validation: tf.data.Dataset | None = None,
+    results: Callable[[Page, Run], None] | None = None,
 ) -> Run:
     """Trains the recipe's network, or resumes an interrupted run in this folder.
 
@@ -58,6 +60,7 @@ def train(
       verbose: whether to show progress.
       finish: computes image and targets of a batch on the device; None if `data` already yields them.
       validation: batches (image, targets) of one pass, evaluated as recipe.train specifies.
+      results: measures the trained network and appends to the run's report.
 
     Call it inside the scope of a distribution strategy. The initial weights depend on train.seed.
 
@@ -107,15 +110,15 @@ def train(
     if take_average(trainer.optimizer, trainer.trainable_variables):
         _recalibrate(trainer, data(0, number, workers), settings.recalibrate)
     save_weights(trainer.network, own)  # the weights mark the run as finished
-    _try_report(own, run, shown)
+    _try_report(own, run, shown, partial(results, run=run) if results and number == 0 else None)
     _throw_away(own, folder)
     return run
 
 
-def _try_report(folder, run, shown):
+def _try_report(folder, run, shown, results):
     """Writes the report. An error in it is printed, but does not fail the finished run."""
     try:
-        write_report(folder, prediction_sheet(run.network, run.hand, shown, run.tasks))
+        write_report(folder, prediction_sheet(run.network, run.hand, shown, run.tasks), results)
     except Exception as error:
         print(f"the run is finished, its report could not be written: {error!r}", file=sys.stderr)
 
@@ -200,10 +203,14 @@ def _recalibrate(trainer, data, batches):
 def _load_encoder(network, name, path):
     try:
         count = load_encoder(network, name, path)
+    except UserError:
+        raise
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"{path} holds no weights of {name}: {error}") from error
     if not count:
         raise ConfigError("train.encoder_weights is of use with network.encoder resnet50 or efficientnet_lite0 alone")
+    rest = "all else (stem, 1x1 into the encoder, decoders, attention, regressor)" if name == "resnet50" else "all else"
+    print(f"{count} encoder(s) start from {path}'s weights of {name}, {rest} from random ones")
 
 
 def _refuse_divergence(trainer, folder):

@@ -9,6 +9,7 @@ from hiu_tf.config.preset_costs import COSTS
 from hiu_tf.config.presets import PRESETS, model_config
 from hiu_tf.config.schema import ConfigError, ModelConfig
 from hiu_tf.conventions import keys
+from hiu_tf.errors import UserError
 from hiu_tf.models.attention import TaskMixture
 from hiu_tf.models.cost import macs, network_cost
 from hiu_tf.models.encoder import load_resnet50
@@ -245,6 +246,17 @@ def test_the_encoder_starts_from_resnet50(tmp_path):
     np.testing.assert_allclose(levels[-1], coarsest, atol=1e-5)
     with pytest.raises((OSError, ValueError)):
         load_resnet50(network, __file__)
+
+
+def test_imagenet_weights_that_cannot_be_fetched(monkeypatch):
+    """Keras raises a plain Exception; the user is told which file to fetch elsewhere."""
+
+    def fetch(include_top, weights):
+        raise Exception("URL fetch failure on https://somewhere: None -- closed")
+
+    monkeypatch.setattr("hiu_tf.models.encoder.keras.applications.ResNet50", fetch)
+    with pytest.raises(UserError, match=r"URL fetch failure .* fetch the file elsewhere and give its path: resnet50_"):
+        load_resnet50(None, "imagenet")
 
 
 def test_unknown_preset_and_bad_sizes():

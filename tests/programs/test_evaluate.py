@@ -19,6 +19,7 @@ from hiu_tf.exporting.tflite import export_tflite
 from hiu_tf.hand.mano import read_mano
 from hiu_tf.models.hiu import build_hiu
 from hiu_tf.programs._measure import run_predictors
+from hiu_tf.programs.convert_mano import main as convert_mano
 from hiu_tf.programs.evaluate import main
 from hiu_tf.runtime.predictor import Predictor
 from hiu_tf.training.folder import Run
@@ -124,6 +125,17 @@ def test_predictions_for_freihands_server(freihand, tmp_path):
     np.testing.assert_allclose(bones, [0.028, 0.030, 0.032], atol=2e-6)
     assert (found["xyz"][..., 2] > 0).all()
     assert official_metrics(found, found)["xyz_mean3d"] == 0
+    # Regressed joints are those of the mesh in the same file: the regressor's rows, and the tips' vertices.
+    assert convert_mano([str(tmp_path / "MANO_RIGHT.pkl"), "--out", str(tmp_path / "mano.npz")]) == 0
+    chain = ["--model", str(tmp_path / "tiny_float32.tflite"), "--freihand", str(freihand), "--pred", str(tmp_path / "r.json")]  # fmt: skip
+    with pytest.raises(UserError, match="regressed joints need the hand model"):
+        main([*chain, "--joints", "regressed"])
+    assert main([*chain, "--joints", "regressed", "--hand", str(tmp_path / "mano.npz")]) == 0
+    found = read_predictions(tmp_path / "r.json", 3)
+    wanted = np.einsum("jv,nvc->njc", hand.joint_regressor, found["verts"])
+    for joint, row in ((0, 0), (5, 1), (10, 5), (13, 10), (17, 7), (3, 15)):
+        np.testing.assert_allclose(found["xyz"][:, joint], wanted[:, row], atol=1e-5)
+    np.testing.assert_allclose(found["xyz"][:, 8], found["verts"][:, hand.tips[1]], atol=1e-9)
 
 
 def test_another_mesh_is_refused_before_the_server_does(freihand, tmp_path):

@@ -204,3 +204,25 @@ def test_from_data_to_model(tmp_path, rendered_records):
         "card.md",
     }
     assert "joints_2d_auc" in (tmp_path / "model" / "card.md").read_text()
+
+
+@pytest.mark.slow
+def test_the_report_shows_curves_and_worst_samples_of_the_validated_sets(rendered_records, tmp_path):
+    from hiu_tf.programs.train import main
+
+    settings = [
+        "model=tiny",
+        "train.steps=2",
+        "train.steps_per_epoch=2",
+        "train.batch_size=2",
+        "train.validate=[synthetic]",
+    ]
+    more = [word for setting in settings for word in ("--set", setting)]
+    recipe = str(RECIPES / "quickstart.yaml")
+    assert main(["--recipe", recipe, "--data", str(rendered_records), "--out", str(tmp_path / "run"), *more]) == 0
+    report = (tmp_path / "run" / "report.html").read_text()
+    assert "synthetic: 6 samples" in report and "joints_2d_auc" in report
+    assert (
+        report.index("Predictions of training pictures") < report.index("synthetic: 6 samples") < report.index("Recipe")
+    )
+    assert report.count("data:image/png") >= 4  # curves, predictions, PCK curves, best and worst samples
