@@ -101,7 +101,6 @@ def _add_predict(commands):
     predict.add_argument(
         "--format",
         type=_formats,
-        default=("png", "json", "obj"),
         help="of a picture's results, with commas between: png, jpg, json, obj, ply, glb (default: png,json,obj)",
     )
     predict.add_argument("--model", help=".tflite or .onnx file, or SavedModel folder (default: the one that ships)")
@@ -175,10 +174,11 @@ def _count_of_hands(text):
 
 
 def _formats(text):
+    """Parses the names of formats. Returns their suffixes."""
     from hiu_tf.runtime.results import FORMATS
 
-    given = tuple(part.strip().lower() for part in text.split(","))
-    unknown = [name for name in given if "." + name not in FORMATS]
+    given = tuple(f".{part.strip().lower()}" for part in text.split(","))
+    unknown = [suffix[1:] for suffix in given if suffix not in FORMATS]
     if unknown:
         known = ", ".join(suffix[1:] for suffix in FORMATS)
         raise argparse.ArgumentTypeError(f"takes {known} with commas between them, got {unknown[0]!r}")
@@ -232,7 +232,7 @@ def main(argv=None) -> int:
 def _predict(args) -> int:
     from hiu_tf.pictures import read_picture
     from hiu_tf.runtime.clips import CLIPS, is_stream, shown_name
-    from hiu_tf.runtime.files import predict_clip, predict_picture
+    from hiu_tf.runtime.files import USUAL, predict_clip, predict_picture
     from hiu_tf.runtime.predictor import Predictor
     from hiu_tf.runtime.shipped import shipped_model
 
@@ -249,7 +249,8 @@ def _predict(args) -> int:
     }
     read = partial(read_picture, most_pixels=int(1e6 * args.max_megapixels), allow_truncated=args.allow_truncated)
     names = _names(files)
-    _refuse_overwriting(files, out, names)
+    formats = args.format or USUAL
+    _refuse_overwriting(files, out, names, formats)
     model = args.model or shipped_model()
     predictor = Predictor(
         model, args.threads, args.server, args.server_model, not args.no_fit, args.hand, args.detector
@@ -260,7 +261,6 @@ def _predict(args) -> int:
     clear_leftovers(out)
     say = print if not args.quiet else lambda text: None
     say(f"{model} on {predictor.engine}: {len(files)} file(s) -> {out}")
-    formats = ["." + name for name in args.format]
     picture = partial(predict_picture, read=read, formats=formats, thorough=args.thorough)
     clip, failed = partial(predict_clip, smooth=args.smooth, meshes=".glb" in formats, quiet=args.quiet), []
     stream = partial(clip, seconds=args.seconds)
@@ -378,13 +378,11 @@ def _stream_name(text):
     return re.sub(r"[^A-Za-z0-9]+", "_", shown_name(text).partition("://")[2]).strip("_")[:80] or "stream"
 
 
-def _refuse_overwriting(files, out, names):
+def _refuse_overwriting(files, out, names, formats):
     """Refuses results that would overwrite an input picture."""
-    from hiu_tf.runtime.results import FORMATS
-
     own = {path.resolve() for path in files if isinstance(path, Path)}
     for name in names:
-        for suffix in (*FORMATS, ".mp4", ".jsonl"):
+        for suffix in (*formats, ".mp4", ".jsonl"):
             if (out / (name + suffix)).resolve() in own:
                 raise UserError(f"the result {out / (name + suffix)} would overwrite an input: give another --out")
 

@@ -67,7 +67,7 @@ def _with_imagenet_weights():
         return keras.applications.ResNet50(include_top=False, weights="imagenet")
     except Exception as error:  # Keras raises a plain Exception
         raise UserError(
-            f"train.encoder_weights=imagenet: {error}. Without a connection, fetch the file elsewhere and give its path: "
+            f"{error}. Without a connection, fetch the file elsewhere and give its path: "
             "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5 of keras.applications"
         ) from error
 

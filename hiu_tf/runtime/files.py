@@ -21,7 +21,7 @@ from hiu_tf.runtime.clips import opened, shown_name
 from hiu_tf.runtime.draw import overlay
 from hiu_tf.runtime.moving import Movement
 from hiu_tf.runtime.predictor import Predictor
-from hiu_tf.runtime.results import FORMATS, HEADER, LONGEST_PANEL, MADE_BY, MESH, prediction_json, save
+from hiu_tf.runtime.results import HEADER, LONGEST_PANEL, MADE_BY, MESH, prediction_json, save
 from hiu_tf.runtime.tracker import follow
 
 #: Suffixes that `predict_picture` writes by default.
@@ -56,7 +56,7 @@ def predict_picture(
     written = [suffix for suffix in formats if hands or suffix in _ALWAYS]
     for suffix in written:
         save(_with(stem, suffix), hands, _without(compact))
-    for suffix in set(FORMATS) - set(written):  # left by an earlier run
+    for suffix in set(formats) - set(written):  # left by an earlier run
         _with(stem, suffix).unlink(missing_ok=True)
     words = ", ".join(f"{hand.side} hand {hand.score:.2f}" for hand in hands) or "no hand"
     return f"{hands.name}: {words} -> {stem}{' '.join(written)}"
@@ -112,7 +112,7 @@ def predict_clip(
         own.close()
         with written_whole(film) as target:
             shutil.copyfile(own.path, target)
-    for old in stem.parent.glob(f"{glob.escape(stem.name)}_hand_[0-9]*.glb"):  # left by an earlier run
+    for old in stem.parent.glob(f"{glob.escape(stem.name)}_hand_[0-9]*.glb") if meshes else ():  # of an earlier run
         old.unlink()
     for who, move in moves.items():
         with written_whole(_with(stem, f"_hand_{who}.glb")) as target:

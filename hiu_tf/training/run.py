@@ -203,10 +203,8 @@ def _recalibrate(trainer, data, batches):
 def _load_encoder(network, name, path):
     try:
         count = load_encoder(network, name, path)
-    except UserError:
-        raise
     except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"{path} holds no weights of {name}: {error}") from error
+        raise UserError(f"train.encoder_weights={path} gives no weights of {name}: {error}") from error
     if not count:
         raise ConfigError("train.encoder_weights is of use with network.encoder resnet50 or efficientnet_lite0 alone")
     rest = "all else (stem, 1x1 into the encoder, decoders, attention, regressor)" if name == "resnet50" else "all else"

@@ -150,6 +150,23 @@ def test_the_users_own_pictures_survive(model, picture, tmp_path, capsys):
     assert own.read_bytes() == before and list(tmp_path.iterdir()) == [own]
 
 
+def test_files_of_formats_that_are_not_asked_for_survive(model, picture, tmp_path):
+    """Another picture of the same name, or a mesh of the user's, beside the results is neither removed nor refused."""
+    cv2.imwrite(str(tmp_path / "one.png"), picture)
+    cv2.imwrite(str(tmp_path / "none.png"), np.zeros_like(picture))
+    out = tmp_path / "out"
+    out.mkdir()
+    kept = [out / name for name in ("one.jpg", "one.ply", "one.glb", "none.jpg", "none.glb", "one_hand_1.glb")]
+    for path in kept:
+        path.write_text("the user's own")
+    box = ["--box", "5,5,50,45"]
+    assert main(["predict", str(tmp_path / "one.png"), "--out", str(out), "--model", str(model), *box]) == 0
+    assert main(["predict", str(tmp_path / "none.png"), "--out", str(out), "--model", str(model)]) == 0
+    assert (out / "one.obj").exists() and all(path.read_text() == "the user's own" for path in kept)
+    cv2.imwrite(str(tmp_path / "two.jpg"), picture)  # its own folder may take the results: none is a .jpg
+    assert main(["predict", str(tmp_path / "two.jpg"), "--out", str(tmp_path), "--model", str(model), *box]) == 0
+
+
 @pytest.mark.parametrize("content", ("{broken", "{}", "[]"))
 def test_a_broken_model_card_is_named(model, content, tmp_path):
     shutil.copy(model, tmp_path / "m.tflite")
