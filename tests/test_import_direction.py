@@ -34,7 +34,8 @@ ALLOWED = {
     "runtime": BASE | {"codecs", "geometry", "hand", "fit", "serving"},
     "serving": BASE | {"geometry"},
     "web": BASE | {"hand", "fit", "runtime"},
-    "cli": BASE | {"runtime", "config", "models", "programs", "web"},
+    "commands": BASE | {"runtime", "config", "models", "web"},
+    "cli": BASE | {"commands", "programs"},
     "__main__": {"cli"},
 }
 PIPELINES_MAY_IMPORT = BASE | {"config", "geometry", "codecs", "hand", "fit", "render", "tasks"}

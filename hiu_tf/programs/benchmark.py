@@ -21,7 +21,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from hiu_tf.cli import whole_numbers
+from hiu_tf.commands.values import whole_numbers
 from hiu_tf.config.schema import TRAIN_CHOICES
 from hiu_tf.programs._program import positive, program
 

@@ -16,12 +16,14 @@ from tqdm import tqdm
 
 from hiu_tf.atomic import scratch_folder, written_whole
 from hiu_tf.hand.gltf import glb_bytes
-from hiu_tf.pictures import PICTURES, is_ours, read_picture, readable_name
+from hiu_tf.pictures import PICTURES, is_ours, readable_name
 from hiu_tf.runtime.clips import opened, shown_name
 from hiu_tf.runtime.draw import overlay
 from hiu_tf.runtime.moving import Movement
 from hiu_tf.runtime.predictor import Predictor
 from hiu_tf.runtime.results import HEADER, LONGEST_PANEL, MADE_BY, MESH, prediction_json, save
+from hiu_tf.runtime.screen import Screen
+from hiu_tf.runtime.sources import open_picture
 from hiu_tf.runtime.tracker import follow
 
 #: Suffixes that `predict_picture` writes by default.
@@ -33,31 +35,36 @@ _CLIP = b'{"made_by": "hiu-tf", "clip"'
 
 def predict_picture(
     predictor: Predictor,
-    path: Path,
+    path: Path | str,
     stem: Path,
-    read: Callable = read_picture,
+    read: Callable = open_picture,
     formats: Sequence[str] = USUAL,
     compact: bool = False,
+    screen: Screen | None = None,
     **options,
 ) -> str:
     """Predicts one picture and writes STEM with the suffix of each format. Returns a line for the terminal.
 
     Args:
       predictor: a `Predictor`.
-      path: of the picture.
+      path: of the picture, or its http(s) address.
       stem: path of the results without suffix.
-      read: path -> [H, W, 3] uint8 RGB.
+      read: path -> ([H, W, 3] uint8 RGB, name).
       formats: suffixes (results.FORMATS). Without a hand only JSON is written.
       compact: leave the vertices out of the JSON.
+      screen: also shows the results there, until a key is pressed.
       options: arguments of `Predictor.predict`.
     """
-    hands = predictor.predict(read(path), **options)
-    hands.name = readable_name(path)
+    picture, name = read(path)
+    hands = predictor.predict(picture, **options)
+    hands.name = name
     written = [suffix for suffix in formats if hands or suffix in _ALWAYS]
     for suffix in written:
         save(_with(stem, suffix), hands, _without(compact))
     for suffix in set(formats) - set(written):  # left by an earlier run
         _with(stem, suffix).unlink(missing_ok=True)
+    if screen and screen.is_open:
+        screen.picture(overlay(hands.picture, hands, LONGEST_PANEL))
     words = ", ".join(f"{hand.side} hand {hand.score:.2f}" for hand in hands) or "no hand"
     return f"{hands.name}: {words} -> {stem}{' '.join(written)}"
 
@@ -71,6 +78,7 @@ def predict_clip(
     seconds: float | None = None,
     meshes: bool = False,
     quiet: bool = False,
+    screen: Screen | None = None,
     **options,
 ) -> str:
     """Tracks the hands of a clip or a camera and writes STEM.mp4 and .jsonl. Returns a line for the terminal.
@@ -84,6 +92,7 @@ def predict_clip(
       seconds: duration to record of a stream; None: to its end.
       meshes: also write STEM_hand_N.glb for each hand: its mesh with skeleton and movement (runtime/moving.py).
       quiet: show no progress bar.
+      screen: also shows the frames there; when it is closed, the clip ends.
       options: arguments of `Tracker`.
 
     The first line of the .jsonl contains what is common to all frames; one line per frame follows. Frames are
@@ -91,6 +100,7 @@ def predict_clip(
     """
     film, log, counts, numbers, moves = _with(stem, ".mp4"), _with(stem, ".jsonl"), [], set(), {}
     name = path.name if isinstance(path, Path) else shown_name(path)
+    shown = screen is not None and screen.is_open
     with opened(path, seconds) as clip, _film_folder(stem.parent) as folder, written_whole(log) as scratch:
         own = _Film(Path(folder) / "clip.mp4")
         header = {"made_by": MADE_BY, "clip": shown_name(path), "frames_per_second": clip.rate, **HEADER}
@@ -103,12 +113,15 @@ def predict_clip(
                 ):
                     rows = [prediction_json(hand, _without(compact)) for hand in hands]
                     answers.write(json.dumps({"frame": number, "hands": rows}) + "\n")
-                    own.write(overlay(hands.picture, hands, LONGEST_PANEL), clip.rate)
+                    drawn = overlay(hands.picture, hands, LONGEST_PANEL)
+                    own.write(drawn, clip.rate)
                     for hand in hands if meshes else ():
                         move = moves.setdefault(hand.number, Movement(f"hand_{hand.number}_{hand.side}"))
                         move.add(number / clip.rate, hand)
                     counts.append(len(hands))
                     numbers |= {hand.number for hand in hands}
+                    if shown and not screen.frame(drawn):
+                        break
         own.close()
         with written_whole(film) as target:
             shutil.copyfile(own.path, target)
@@ -117,8 +130,8 @@ def predict_clip(
     for who, move in moves.items():
         with written_whole(_with(stem, f"_hand_{who}.glb")) as target:
             target.write_bytes(glb_bytes([move.skinned(smooth)]))
-    shown, more = sum(count > 0 for count in counts), f" and {len(moves)} .glb" if moves else ""
-    followed = f"{len(counts)} frames, {shown} with hands, {len(numbers)} hand(s) followed"
+    found, more = sum(count > 0 for count in counts), f" and {len(moves)} .glb" if moves else ""
+    followed = f"{len(counts)} frames, {found} with hands, {len(numbers)} hand(s) followed"
     return f"{shown_name(path)}: {followed} -> {film} .jsonl{more}"
 
 

@@ -22,7 +22,7 @@ from PIL import Image
 
 from hiu_tf.errors import UserError
 from hiu_tf.pictures import PICTURES, decode_picture, is_ours, read_picture, readable_name, upright_rgb
-from hiu_tf.runtime.clips import CLIPS, is_stream
+from hiu_tf.runtime.clips import CLIPS, is_stream, shown_name
 
 #: A download ends after so many bytes or seconds.
 _MOST_BYTES, _MOST_SECONDS = 100_000_000, 60
@@ -50,8 +50,12 @@ def is_one_picture(source) -> bool:
     return isinstance(source, Image.Image) or (isinstance(source, np.ndarray) and source.ndim == 3)
 
 
-def open_picture(source) -> tuple[np.ndarray, str]:
+def open_picture(source, **limits) -> tuple[np.ndarray, str]:
     """A single picture in any form -> ([H, W, 3] uint8 RGB, its name; "" for an array).
+
+    Args:
+      source: as above.
+      limits: most_pixels and allow_truncated of `decode_picture`, for files and addresses.
 
     Raises:
       UserError: it is no picture, or the download failed.
@@ -60,9 +64,9 @@ def open_picture(source) -> tuple[np.ndarray, str]:
     if isinstance(source, Image.Image):
         return upright_rgb(source), str(getattr(source, "filename", ""))
     if is_picture_address(source):
-        return decode_picture(_downloaded(source)), source
+        return decode_picture(_downloaded(source), **limits), shown_name(source)
     if isinstance(source, (str, Path)):
-        return read_picture(source), readable_name(source)
+        return read_picture(source, **limits), readable_name(source)
     return np.asarray(source), ""
 
 

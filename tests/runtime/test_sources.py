@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 import hiu_tf
+from hiu_tf.cli import main
 from hiu_tf.errors import UserError
 from hiu_tf.pictures import is_ours, read_picture
 from hiu_tf.runtime import sources
@@ -94,6 +95,17 @@ def test_a_clip_gives_frames_with_numbered_hands(predictor, tmp_path):
     (tmp_path / "none.mp4").write_bytes(b"")
     with pytest.raises(UserError, match="cannot be read as a clip"):
         list(predictor(tmp_path / "none.mp4"))
+
+
+def test_the_command_fetches_a_picture(address, tmp_path, capsys):
+    given = ["--box", ",".join(map(str, BOX)), "--out", str(tmp_path / "out")]
+    assert main(["predict", f"{address}/a.png?size=large", "--format", "json", *given]) == 0
+    (path,) = (tmp_path / "out").iterdir()
+    assert path.name.startswith("127_0_0_1_") and path.name.endswith("_a_png_size_large.json")
+    assert main(["predict", f"{address}/none.png", "--max-megapixels", "1", *given]) == 1
+    assert "none.png cannot be fetched: HTTP Error 404" in capsys.readouterr().err
+    assert main(["predict", f"{address}/a.png", "--max-megapixels", "0.001", *given]) == 1
+    assert "raise the limit (--max-megapixels)" in capsys.readouterr().err
 
 
 def test_bad_sources_are_named(predictor, tmp_path, address, monkeypatch):

@@ -1,0 +1,44 @@
+"""The command `hiu info`: its options, and the function that runs it."""
+
+
+def add_info(commands) -> None:
+    """Adds the command to the parsers of `hiu`."""
+    info = commands.add_parser("info", help="what a model takes and gives, or what a network costs")
+    info.add_argument("--presets", action="store_true", help="parameters, MACs and memory of every preset")
+    info.add_argument("--preset", help="the same of one preset (counted from its graph: needs hiu-tf[train])")
+    info.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of that preset")
+    info.add_argument("--model", help=".tflite or .onnx file, or SavedModel folder (default: the one that ships)")
+    info.add_argument("--debug", action="store_true", help="show the traceback of an error")
+
+
+def run_info(args) -> int:
+    """Prints what was asked for. Returns the exit code."""
+    if args.presets:
+        from hiu_tf.config.preset_costs import COSTS, cost_table
+
+        print(cost_table(COSTS))
+        return 0
+    if args.preset:
+        return _count(args.preset, args.set)
+    from hiu_tf.runtime.backend import load_network
+    from hiu_tf.runtime.shipped import shipped_model
+
+    path = args.model or shipped_model()
+    _, card, engine = load_network(path)
+    print(f"{path}: {card['name']}, made by hiu-tf {card['hiu_tf']}, runs on {engine}")
+    print(f"input: {card['input']}")
+    for name, text in card["outputs"].items():
+        print(f"  {name}: {text}")
+    return 0
+
+
+def _count(preset, settings) -> int:
+    """Builds a network and prints its parameters, MACs and memory."""
+    from hiu_tf.config.load import parse_setting
+    from hiu_tf.config.preset_costs import cost_table
+    from hiu_tf.config.presets import model_config
+    from hiu_tf.models.cost import network_cost
+
+    changes = dict(map(parse_setting, settings))
+    print(cost_table({preset: network_cost(model_config(preset, changes))}))
+    return 0
