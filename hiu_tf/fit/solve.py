@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from hiu_tf.conventions.skeleton import Joint
-from hiu_tf.fit.chain import Chain, Hands
+from hiu_tf.fit.chain import NUM_PARAMETERS, SHAPE, Chain, Hands
 from hiu_tf.fit.evidence import Evidence, Residuals
 from hiu_tf.hand.poses import gesture_pose
 
@@ -19,7 +19,9 @@ _OUTLIER = 3.0
 _DAMPING, _EASE, _STIFFEN = 1e-2, 0.3, 8.0
 
 
-def refine(residuals: Residuals, evidence: Evidence, hands: Hands, steps: int = 20) -> tuple[Hands, np.ndarray]:
+def refine(
+    residuals: Residuals, evidence: Evidence, hands: Hands, steps: int = 20, hold_shape: bool = False
+) -> tuple[Hands, np.ndarray]:
     """Fits N hands to their evidence from a given start.
 
     Args:
@@ -27,14 +29,18 @@ def refine(residuals: Residuals, evidence: Evidence, hands: Hands, steps: int = 
       evidence: of N hands.
       hands: initial parameters.
       steps: number of Levenberg-Marquardt steps; each solves 61 equations per hand.
+      hold_shape: leave beta as it is.
 
     Returns:
       The fitted hands, and their costs [N]: half the sum of squared residuals, with Huber's robust loss.
     """
     damping = np.full(len(hands.shape), _DAMPING)
+    free = np.ones(NUM_PARAMETERS)
+    free[SHAPE] = not hold_shape
     error, moves = residuals(evidence, hands)
     weight, cost = _robust(error)
     for _ in range(steps):
+        moves = moves * free
         weighted = moves * weight[..., np.newaxis]
         normal = np.swapaxes(weighted, 1, 2) @ moves
         uphill = (error[:, np.newaxis] @ weighted)[:, 0]

@@ -10,6 +10,7 @@
     python tools/benchmark.py train --preset hiu_small --batches 16,32 --stacks 1,2,4,8
     python tools/benchmark.py predict                    # the product: find, read, fit, draw, beside a matrix product
     python tools/benchmark.py predict --picture photo.jpg --threads 1,2
+    python tools/benchmark.py clip --smooth 0,0.5,1      # how steady and how late rendered hands are followed
 
 Prints milliseconds (median of the repetitions) or pictures a second, ratios and memory as Markdown tables.
 Each implementation is measured in a process of its own. Without --data, `input` renders a few pictures.
@@ -21,17 +22,17 @@ import argparse
 import sys
 from pathlib import Path
 
-from hiu_tf.commands.values import whole_numbers
+from hiu_tf.commands.values import share, whole_numbers
 from hiu_tf.config.schema import TRAIN_CHOICES
 from hiu_tf.programs._program import positive, program
 
-_BATCHES = {"hand": "1,32,256", "render": "1,8,32", "input": "16", "train": "4", "predict": "1"}
-_SIZES = {"hand": "0", "render": "64,128,256", "input": "128,256", "train": "0", "predict": "0"}
+_BATCHES = {"hand": "1,32,256", "render": "1,8,32", "input": "16", "train": "4", "predict": "1", "clip": "1"}
+_SIZES = {"hand": "0", "render": "64,128,256", "input": "128,256", "train": "0", "predict": "0", "clip": "0"}
 
 
 def tables(args) -> list[list[dict]]:
     """Measures one part and returns its tables, each a list of rows."""
-    from hiu_tf.programs.timed import hand, input, predict, render, train
+    from hiu_tf.programs.timed import hand, input, predict, render, steadiness, train
 
     batches = whole_numbers(args.batches or _BATCHES[args.part], "--batches")
     sizes = whole_numbers(args.sizes or _SIZES[args.part], "--sizes") if args.part in ("render", "input") else []
@@ -39,6 +40,8 @@ def tables(args) -> list[list[dict]]:
         return [hand.hand_table(args.hand, batches)]
     if args.part == "predict":
         return predict.predict_tables(args.model, args.picture, whole_numbers(args.threads, "--threads"))
+    if args.part == "clip":
+        return [steadiness.steadiness_table(args.model, args.smooth)]
     if args.part == "train":
         stacks = whole_numbers(args.stacks, "--stacks") if args.stacks else []
         return train.train_tables(args.preset, batches, stacks, args.precision, args.data)
@@ -46,6 +49,10 @@ def tables(args) -> list[list[dict]]:
         return [render.render_table(args.hand, batches, sizes)]
     found = [input.input_table(args.data, batches, sizes), input.parts_table(args.data, batches, sizes)]
     return [*found, [input.endurance(args.data, args.samples)]] if args.samples else found
+
+
+def _strengths(text):
+    return [share(part) for part in text.split(",")]
 
 
 def parse_args(argv):
@@ -60,7 +67,8 @@ def parse_args(argv):
     parser.add_argument("--preset", default="hiu_1stack", help="train: the network (default hiu_1stack)")
     parser.add_argument("--stacks", help="train: numbers of stacks, for a table of growth")
     parser.add_argument("--precision", default="float32", choices=TRAIN_CHOICES["precision"], help="train")
-    parser.add_argument("--model", help="predict: .tflite file (default: the one that ships)")
+    parser.add_argument("--smooth", type=_strengths, default="0,0.5,1", help="clip: strengths (default 0,0.5,1)")
+    parser.add_argument("--model", help="predict, clip: .tflite file (default: the one that ships)")
     parser.add_argument("--picture", help="predict: of at least one hand (default: a rendered one)")
     parser.add_argument("--threads", default="1", help="predict: of the interpreters (default 1)")
     parser.add_argument("--json", help="write the rows there")

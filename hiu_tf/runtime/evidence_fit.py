@@ -32,17 +32,22 @@ class EvidenceFit:
     def __init__(self, hand: HandModel, camera: np.ndarray):
         self._residuals, self._skin, self._camera = Residuals(hand, _DEVIATIONS), Skin(hand), camera
 
-    def __call__(self, raw: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Returns the outputs of one crop with fitted parameters, mesh, 3D joints and projected joints."""
+    def __call__(self, raw: dict[str, np.ndarray], shape: np.ndarray | None = None) -> dict[str, np.ndarray]:
+        """Returns the outputs of one crop with fitted parameters, mesh, 3D joints and projected joints.
+
+        Args:
+          raw: the network's outputs for one crop.
+          shape: [10], beta if it is known; None: it is fitted too.
+        """
         if (raw[keys.SCORES] > _READABLE).sum() < _FEWEST:
             return raw
         start = Hands(
-            raw[keys.SHAPE][np.newaxis].astype(float),
+            (raw[keys.SHAPE] if shape is None else shape)[np.newaxis].astype(float),
             raw[keys.POSE].reshape(1, 15, 3).astype(float),
             rotation_matrix(raw[keys.ROTATION].astype(float))[np.newaxis],
             raw[keys.TRANSLATION][np.newaxis].astype(float),
         )
-        hands, _ = refine(self._residuals, self._evidence(raw), start, _STEPS)
+        hands, _ = refine(self._residuals, self._evidence(raw), start, _STEPS, shape is not None)
         joints = self._residuals.chain.joints(hands)[0]
         return raw | {
             keys.SHAPE: hands.shape[0],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
 
@@ -79,7 +79,7 @@ class Predictor:
         self.scale = float(self.card["window_scale"])
         model = load_hand(hand)
         self.hand = model if model.name == self.card["hand"]["name"] else None
-        self._fit = EvidenceFit(self.hand, self.camera) if fit and self.hand is not None else lambda raw: raw
+        self._fit = EvidenceFit(self.hand, self.camera) if fit and self.hand is not None else lambda raw, shape: raw
 
     @cached_property
     def detector(self) -> Detector:
@@ -209,8 +209,9 @@ class Predictor:
         ]
 
     def read(
-        self, picture: np.ndarray, windows: list[Window], K=None, again: bool = True, left: float = 0.0
-    ) -> Prediction:
+        self, picture: np.ndarray, windows: list[Window], K=None, again: bool = True, left: float = 0.0,
+        shape: Callable | None = None,
+    ) -> Prediction:  # fmt: skip
         """Predicts one hand from the window with the highest score.
 
         Args:
@@ -219,16 +220,21 @@ class Predictor:
           K: as in `predict`.
           again: predict a second time if the first prediction shows that another window fits the hand better.
           left: added to the score of mirrored windows, for a left hand (`left_odds`).
+          shape: (beta [10] of the regressor, score) -> the beta with which the mesh is fitted; None: beta is fitted too.
         """
-        return self._finished(self._looks([Candidate(picture, windows, left)]), checked_camera(K), again)[0]
+        return self._finished(self._looks([Candidate(picture, windows, left)]), checked_camera(K), again, shape)[0]
 
-    def _finished(self, looks, K, again):
+    def _finished(self, looks, K, again, shape=None):
         """Predicts a second time where needed, fits the meshes, and converts the predictions to the pictures."""
         closer = [around_hand(look.window.to_picture(look.raw[keys.JOINTS_2D]), look.window, self.scale) for look in looks]  # fmt: skip
         second = [k for k, look in enumerate(looks) if again and _differs(closer[k], look.window)]
         better = dict(zip(second, self._looks([Candidate(looks[k].picture, [closer[k]]) for k in second])))
         looks = [better.get(k, look) for k, look in enumerate(looks)]
-        return [self._in_picture(look.picture, look.window, self._fit(look.raw), K) for look in looks]
+        shapes = [shape(look.raw[keys.SHAPE], look.score) if shape else None for look in looks]
+        return [
+            self._in_picture(look.picture, look.window, self._fit(look.raw, beta), K)
+            for look, beta in zip(looks, shapes)
+        ]
 
     def _looks(self, candidates):
         """Runs the network once for the windows of all candidates. Returns the look of each at its best window."""

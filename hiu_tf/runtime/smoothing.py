@@ -1,4 +1,4 @@
-"""Smooths a hand in a clip by a One-Euro filter (Casiez et al. 2012): little jitter at rest, little lag in motion."""
+"""Steadies a hand in a clip: its points by a One-Euro filter (Casiez et al. 2012), its shape by the mean over all frames."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _FIELDS = ("joints_2d", "joints_2d_projected", "vertices_2d", "joints_3d", "vert
 class Smoother:
     """The filter of one hand. All points of a frame have the same weight, so that skeleton and mesh stay together.
 
-    Shape, pose, rotation, translation and mask are not filtered.
+    Pose, rotation, translation and mask are not filtered.
 
     Args:
       rate: frames per second.
@@ -49,6 +49,19 @@ class Smoother:
             hand = replace(hand, **{name: mix(name) for name in _FIELDS})
         self._last = hand
         return hand
+
+
+class MeanShape:
+    """The shape of one hand: the mean of beta over all frames so far, weighted by their scores."""
+
+    def __init__(self):
+        self._sum, self._weight = 0.0, 0.0
+
+    def __call__(self, shape: np.ndarray, score: float) -> np.ndarray:
+        """Adds beta [10] of the next frame, whose joints have this mean score. Returns the mean."""
+        weight = max(score, 1e-6)
+        self._sum, self._weight = self._sum + weight * shape, self._weight + weight
+        return self._sum / self._weight
 
 
 def resting_cutoff(strength: float) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +13,7 @@ from hiu_tf.codecs.centres import shared
 from hiu_tf.geometry.window import Window, around_hand, box_of
 from hiu_tf.runtime.looks import MOST_HANDS, different, left_odds
 from hiu_tf.runtime.prediction import Hands
-from hiu_tf.runtime.smoothing import Smoother
+from hiu_tf.runtime.smoothing import MeanShape, Smoother
 
 if TYPE_CHECKING:
     from hiu_tf.runtime.predictor import Predictor
@@ -36,6 +36,7 @@ class _Track:
     window: Window
     seen: int
     missed: int = 0
+    shape: MeanShape = field(default_factory=MeanShape)
 
 
 class Tracker:
@@ -80,7 +81,7 @@ class Tracker:
     def _followed(self, picture):
         hands, kept = {}, []
         for track in self._tracks:
-            hand = self._predictor.read(picture, [track.window], self._K)
+            hand = self._predictor.read(picture, [track.window], self._K, shape=track.shape)
             next_window = around_hand(hand.joints_2d, hand.crop, self._predictor.scale)
             growth = next_window.side / track.window.side
             steady = 1 / _MOST_GROWTH < growth < _MOST_GROWTH and _is_in(hand, picture)

@@ -105,6 +105,18 @@ def test_without_lengths_the_joints_are_still_drawn_on_their_labels(hand, hands)
     assert error.max() < 0.02
 
 
+def test_a_known_shape_is_held(hand, hands, rng):
+    """With the true beta held, the rest is found; a wrong beta stays exactly as it was."""
+    exact = Residuals(hand, Deviations(joints_2d=0.003, directions=0.05, joints_3d=0.002))
+    evidence, start = evidence_of(hand, hands, measured=True), changed(hands, rng, 0.1)
+    found, cost = refine(exact, evidence, replace(start, shape=hands.shape), hold_shape=True)
+    np.testing.assert_array_equal(found.shape, hands.shape)
+    assert np.linalg.norm(Chain(hand).joints(found) - Chain(hand).joints(hands), axis=-1).mean() < 0.001
+    held, held_cost = refine(exact, evidence, start, hold_shape=True)
+    np.testing.assert_array_equal(held.shape, start.shape)
+    assert np.median(held_cost) > np.median(cost)
+
+
 def test_a_step_never_makes_it_worse(hand, hands, rng):
     evidence, start, residuals = evidence_of(hand, hands, False), changed(hands, rng, 0.2), Residuals(hand)
     costs = np.stack([refine(residuals, evidence, start, steps)[1] for steps in range(6)])

@@ -224,6 +224,20 @@ def test_hands_keep_their_numbers(predictor, hands):
     assert sum(len(frame) == 2 for frame in seen) >= 10
 
 
+def test_a_followed_hand_keeps_its_shape(predictor):
+    """The bones of a hand that bends its fingers change their lengths less than if each frame is predicted alone."""
+    from hiu_tf.programs.timed.steadiness import clip
+
+    frames = clip(3, "bends")[0][::6]
+    follow = Tracker(predictor, side="right", most=1)
+    followed = [follow(frame)[0] for frame in frames][1:]
+    alone = [predictor.predict(frame, side="right", most=1)[0] for frame in frames][1:]
+    lengths = lambda found: np.stack([np.linalg.norm(np.diff(hand.joints_3d[5:9], axis=0), axis=-1) for hand in found])
+    spread = lambda found: (lengths(found).std(axis=0) / lengths(found).mean(axis=0)).mean()
+    assert spread(followed) < 0.3 * spread(alone)
+    assert np.std([hand.shape for hand in followed], axis=0).mean() < 0.1
+
+
 def test_a_hand_that_leaves_is_given_up(predictor, hands):
     canvas, _ = best_pair(predictor, hands)
     follow = Tracker(predictor)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hiu_tf.runtime import smoothing
-from hiu_tf.runtime.smoothing import Smoother
+from hiu_tf.runtime.smoothing import MeanShape, Smoother
 
 RATE = 25
 
@@ -45,3 +45,11 @@ def test_strength_0_changes_nothing_and_points_stay_together(hands):
     assert list(map(Smoother(RATE, 0.0), raw)) == raw
     for hand in map(Smoother(RATE, 0.7), raw):
         np.testing.assert_allclose(hand.joints_3d[:, :2] * 1000, hand.joints_2d, atol=1e-9)
+
+
+def test_the_shape_is_the_weighted_mean_of_all_frames(rng):
+    shapes, scores, mean = rng.normal(size=(7, 10)), rng.uniform(0, 1, 7), MeanShape()
+    found = [mean(shape, score) for shape, score in zip(shapes, scores)]
+    np.testing.assert_allclose(found[-1], scores @ shapes / scores.sum(), atol=1e-12)
+    np.testing.assert_allclose(found[0], shapes[0], atol=1e-12)
+    assert np.isfinite(MeanShape()(shapes[0], 0.0)).all()
