@@ -8,6 +8,7 @@ Use a model:
     hiu info
     hiu info --presets
     hiu info --preset hiu_1stack --set encoder_repetitions=[3,4,6,3]
+    hiu info --recipe pipelines/recipes/table2_quantitative.yaml --devices 8
     hiu benchmark savedmodels/hiu_mobile/*.tflite --threads 1,2
     hiu page --out site --serve
 

@@ -151,10 +151,15 @@ def _checked_version(path, index):
     return index
 
 
+def dataset_of(folder: str | Path) -> str:
+    """Name of the data set whose records a folder contains; "" without an index."""
+    path = Path(folder) / INDEX
+    return str(_read_json(path).get("dataset", "")) if path.exists() else ""
+
+
 def refuse_other_set(folder: Path, dataset: str) -> None:
     """Raises RecordError if the folder contains records of another data set."""
-    path = folder / INDEX
-    before = _read_json(path).get("dataset") if path.exists() else dataset
+    before = dataset_of(folder) or dataset
     if before != dataset:
         raise RecordError(f"{folder} holds records of {before}: give {dataset} another --out")
 

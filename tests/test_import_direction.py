@@ -34,7 +34,7 @@ ALLOWED = {
     "runtime": BASE | {"codecs", "geometry", "hand", "fit", "serving"},
     "serving": BASE | {"geometry"},
     "web": BASE | {"hand", "fit", "runtime"},
-    "commands": BASE | {"runtime", "config", "models", "web"},
+    "commands": BASE | {"runtime", "config", "models", "training", "web"},
     "cli": BASE | {"commands", "programs"},
     "__main__": {"cli"},
 }

@@ -1,12 +1,18 @@
 """The command `hiu info`: its options, and the function that runs it."""
 
+from hiu_tf.commands import values
+
 
 def add_info(commands) -> None:
     """Adds the command to the parsers of `hiu`."""
     info = commands.add_parser("info", help="what a model takes and gives, or what a network costs")
     info.add_argument("--presets", action="store_true", help="parameters, MACs and memory of every preset")
     info.add_argument("--preset", help="the same of one preset (counted from its graph: needs hiu-tf[train])")
-    info.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of that preset")
+    info.add_argument("--recipe", help="memory that a training by this recipe needs (needs hiu-tf[train])")
+    info.add_argument("--devices", type=values.positive, default=1, help="that share a batch of --recipe (default 1)")
+    info.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of that preset or recipe"
+    )
     info.add_argument("--model", help=".tflite or .onnx file, or SavedModel folder (default: the one that ships)")
     info.add_argument("--debug", action="store_true", help="show the traceback of an error")
 
@@ -18,6 +24,8 @@ def run_info(args) -> int:
 
         print(cost_table(COSTS))
         return 0
+    if args.recipe:
+        return _budget(args.recipe, args.set, args.devices)
     if args.preset:
         return _count(args.preset, args.set)
     from hiu_tf.runtime.backend import load_network
@@ -41,4 +49,19 @@ def _count(preset, settings) -> int:
 
     changes = dict(map(parse_setting, settings))
     print(cost_table({preset: network_cost(model_config(preset, changes))}))
+    return 0
+
+
+def _budget(path, settings, devices) -> int:
+    """Prints what a training needs, for each of its stages."""
+    from hiu_tf.config.load import load_recipe, stages
+    from hiu_tf.tables import rows_table
+    from hiu_tf.training.budget import memory_rows
+
+    for name, stage in stages(load_recipe(path, settings)).items():
+        batch, parts = stage.train.batch_size, stage.train.accumulate
+        words = (
+            f"{stage.model}, {stage.train.precision}, batches of {batch} over {devices} device(s) in {parts} part(s)"
+        )
+        print(f"{f'stage {name}: ' if name else ''}{words}\n\n{rows_table(memory_rows(stage, devices))}\n")
     return 0

@@ -20,6 +20,28 @@ def count_of_hands(text: str) -> int:
     return int(text)
 
 
+def positive(text: str) -> int:
+    """Parses a whole number above 0."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"takes a whole number above 0, got {text!r}")
+    return int(text)
+
+
+def whole(text: str) -> int:
+    """Parses a whole number, 0 or more."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"takes a whole number, 0 or more, got {text!r}")
+    return int(text)
+
+
+def names(text: str) -> list[str]:
+    """Parses distinct comma-separated names."""
+    found = [name.strip() for name in text.split(",")]
+    if not all(found) or len(set(found)) < len(found):
+        raise argparse.ArgumentTypeError(f"takes different names with commas between them, got {text!r}")
+    return found
+
+
 def formats(text: str) -> tuple[str, ...]:
     """Parses the names of formats. Returns their suffixes."""
     from hiu_tf.runtime.results import FORMATS
@@ -45,13 +67,12 @@ def share(text: str) -> float:
 
 def threads(text: str) -> int:
     """Parses a number of threads and limits it to the number of cores."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"takes a whole number above 0, got {text!r}")
     from hiu_tf.runtime.backend import cores
 
-    if int(text) > cores():
-        print(f"this machine has {cores()} cores for {text} threads: {cores()} are taken", file=sys.stderr)
-    return min(int(text), cores())
+    wanted = positive(text)
+    if wanted > cores():
+        print(f"this machine has {cores()} cores for {wanted} threads: {cores()} are taken", file=sys.stderr)
+    return min(wanted, cores())
 
 
 def whole_numbers(text: str, option: str) -> list[int]:

@@ -37,6 +37,8 @@ class _OnceLoader(yaml.SafeLoader):
 def load_recipe(path: str | Path, overrides: list[str] = ()) -> Recipe:
     """Reads a recipe and applies overrides such as "train.batch_size=8"; "data.*.ssl=0" applies to every set.
 
+    A recipe with `base: FILE` (relative to its own folder) has the settings of that recipe, changed by its own.
+
     Raises:
       ConfigError: the file cannot be read, or a key or value does not fit the schema.
     """
@@ -55,17 +57,36 @@ def load_detector_recipe(path: str | Path, overrides: list[str] = ()) -> Detecto
 
 def _tree(path, overrides):
     """Reads the file as a tree of keys and values and applies the overrides."""
+    tree = _read(Path(path))
+    for override in overrides:
+        _apply(tree, *parse_setting(override))
+    return tree
+
+
+def _read(path, above=()):
+    """Reads a file and the recipe that it is based on; `above` are the files that are based on it."""
     try:
-        tree = yaml.load(Path(path).read_text(), _OnceLoader)
+        tree = yaml.load(path.read_text(), _OnceLoader)
     except OSError as error:
         raise ConfigError(f"cannot read the recipe {path}: {error.strerror}") from error
     except _UNREADABLE as error:
         raise ConfigError(f"{path} is no valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(tree, dict):
         raise ConfigError(f"{path} is no recipe: it holds {type(tree).__name__}, expected keys and values")
-    for override in overrides:
-        _apply(tree, *parse_setting(override))
-    return tree
+    if "base" not in tree:
+        return tree
+    base = tree.pop("base")
+    if not isinstance(base, str) or (path.parent / base).resolve() in (path.resolve(), *above):
+        raise ConfigError(
+            f"{path}: base must be the file of another recipe, which is not based on this one, got {base!r}"
+        )
+    return _merged(_read(path.parent / base, (path.resolve(), *above)), tree)
+
+
+def _merged(tree, changes):
+    """The tree with the changes; mappings are merged key by key, everything else is replaced."""
+    both = {k: _merged(tree[k], v) for k, v in changes.items() if isinstance(v, dict) and isinstance(tree.get(k), dict)}
+    return tree | changes | both
 
 
 def stages(recipe: Recipe) -> dict[str, Recipe]:

@@ -1,6 +1,5 @@
-"""Shared by all programs: argument types, and errors of users as one clear line and an exit code, not a traceback."""
+"""Shared by all programs: errors of users as one clear line and an exit code, not a traceback."""
 
-import argparse
 import os
 import sys
 import threading
@@ -9,28 +8,6 @@ import time
 from hiu_tf.errors import UserError
 
 _WATCH_S = 0.5
-
-
-def positive(text: str) -> int:
-    """An argparse type: a whole number above 0."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"takes a whole number above 0, got {text!r}")
-    return int(text)
-
-
-def whole(text: str) -> int:
-    """An argparse type: a whole number, 0 or more."""
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"takes a whole number, 0 or more, got {text!r}")
-    return int(text)
-
-
-def names(text: str) -> list[str]:
-    """An argparse type: distinct names separated by commas."""
-    found = [name.strip() for name in text.split(",")]
-    if not all(found) or len(set(found)) < len(found):
-        raise argparse.ArgumentTypeError(f"takes different names with commas between them, got {text!r}")
-    return found
 
 
 def program(main) -> int:

@@ -18,7 +18,8 @@ import sys
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from hiu_tf.programs._program import names, positive, program
+from hiu_tf.commands.values import names, positive
+from hiu_tf.programs._program import program
 
 #: File of a run's metrics, and the name of the trained network in it.
 METRICS, TRAINED = "metrics.json", "trained"

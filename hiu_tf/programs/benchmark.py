@@ -22,9 +22,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from hiu_tf.commands.values import share, whole_numbers
+from hiu_tf.commands.values import positive, share, whole_numbers
 from hiu_tf.config.schema import TRAIN_CHOICES
-from hiu_tf.programs._program import positive, program
+from hiu_tf.programs._program import program
 
 _BATCHES = {"hand": "1,32,256", "render": "1,8,32", "input": "16", "train": "4", "predict": "1", "clip": "1"}
 _SIZES = {"hand": "0", "render": "64,128,256", "input": "128,256", "train": "0", "predict": "0", "clip": "0"}

@@ -15,7 +15,8 @@ import time
 from pathlib import Path
 
 import pipelines
-from hiu_tf.programs._program import positive, program
+from hiu_tf.commands.values import positive
+from hiu_tf.programs._program import program
 
 RENDERED_TRAIN, RENDERED_VAL, HELD_OUT = 2400, 160, 12
 STEPS = 1100

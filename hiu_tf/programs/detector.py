@@ -14,7 +14,8 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from hiu_tf.programs._program import positive, program
+from hiu_tf.commands.values import positive
+from hiu_tf.programs._program import program
 
 _SHOWN = 36
 _ANY = 1e-6  # score of whatever `hiu predict` answers; a hand that it does not show has 0

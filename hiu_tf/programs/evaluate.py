@@ -33,6 +33,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from hiu_tf.commands.values import names, positive
 from hiu_tf.programs._measure import (
     Part,
     measure_sets,
@@ -44,7 +45,7 @@ from hiu_tf.programs._measure import (
     write_page,
 )
 from hiu_tf.programs._product import measure_product, side_table
-from hiu_tf.programs._program import names, positive, program
+from hiu_tf.programs._program import program
 
 
 def evaluate_run(run, part: Part, every_stack: bool = False) -> dict:

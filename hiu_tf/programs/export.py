@@ -20,9 +20,10 @@ import tempfile
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
+from hiu_tf.commands.values import names, positive
 from hiu_tf.conventions import SERVER_MODEL
 from hiu_tf.errors import UserError
-from hiu_tf.programs._program import names, positive, program
+from hiu_tf.programs._program import program
 
 _BATCH = 16
 

@@ -21,7 +21,8 @@ from pathlib import Path
 
 import numpy as np
 
-from hiu_tf.programs._program import positive, program
+from hiu_tf.commands.values import positive
+from hiu_tf.programs._program import program
 
 _AT_ONCE = 64
 
@@ -63,7 +64,7 @@ def copy_other_splits(folder: Path, split: str, out: Path) -> list[str]:
     """Copies the records of all other splits, except those that `out` already has. Returns their names."""
     import json
 
-    from pipelines.records import INDEX, has_split, write_index
+    from pipelines.records import INDEX, dataset_of, has_split, write_index
 
     copied = []
     for name, content in json.loads((folder / INDEX).read_text())["splits"].items():
@@ -74,7 +75,7 @@ def copy_other_splits(folder: Path, split: str, out: Path) -> list[str]:
             for file in (shard, str(Path(shard).with_suffix(".json"))):
                 shutil.copy2(folder / file, out / file)
             notes[shard] = json.loads((out / shard).with_suffix(".json").read_text())
-        write_index(out, json.loads((folder / INDEX).read_text())["dataset"], name, notes)
+        write_index(out, dataset_of(folder), name, notes)
         copied.append(name)
     return copied
 

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from hiu_tf.programs._program import positive, program
+from hiu_tf.commands.values import positive
+from hiu_tf.programs._program import program
 
 _SIZE = 128
 _LEARNING_RATE = 0.02

@@ -15,8 +15,9 @@ import sys
 from collections import Counter, defaultdict
 from pathlib import Path
 
+from hiu_tf.commands.values import positive
 from hiu_tf.errors import UserError
-from hiu_tf.programs._program import positive, program
+from hiu_tf.programs._program import program
 from hiu_tf.tables import markdown_table
 
 _NONE = "-"

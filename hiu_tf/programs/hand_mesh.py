@@ -16,8 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
+from hiu_tf.commands.values import positive
 from hiu_tf.errors import UserError
-from hiu_tf.programs._program import positive, program
+from hiu_tf.programs._program import program
 
 _KEYS = ("shape", "pose", "rotation", "translation")
 

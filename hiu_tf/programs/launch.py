@@ -23,8 +23,9 @@ import sys
 import time
 from contextlib import contextmanager
 
+from hiu_tf.commands.values import positive, whole
 from hiu_tf.errors import LostWorker
-from hiu_tf.programs._program import positive, program, whole
+from hiu_tf.programs._program import program
 
 _LOOK_S = 0.5
 

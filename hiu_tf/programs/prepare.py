@@ -27,7 +27,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from hiu_tf.programs._program import end_with_parent, positive, program
+from hiu_tf.commands.values import positive
+from hiu_tf.programs._program import end_with_parent, program
 
 _SAMPLES_PER_SHARD, _FEWEST_SHARDS = 1000, 8
 _TICK_S = 0.3

@@ -16,9 +16,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from hiu_tf.commands.values import positive
 from hiu_tf.conventions import SERVER_MODEL
 from hiu_tf.errors import UserError
-from hiu_tf.programs._program import positive, program
+from hiu_tf.programs._program import program
 from hiu_tf.serving.kit import IMAGE, newest_served
 
 _SERVER = "tensorflow_model_server"

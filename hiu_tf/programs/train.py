@@ -69,6 +69,24 @@ def _explained(error, recipe, root):
     return RecordError("records are damaged, prepare them again: " + "; ".join(wrong)) if wrong else error
 
 
+def _warning(recipe, root):
+    """What to know before a training on FreiHAND whose predictions its server would refuse; "" if there is nothing."""
+    from hiu_tf.evaluation.freihand import NUM_VERTICES
+    from hiu_tf.hand.load import load_hand
+    from pipelines.mixing import data_folder, mixture
+    from pipelines.records import dataset_of
+
+    drawn = any(dataset_of(data_folder(root, recipe.data[name].path)) == "freihand" for name in mixture(recipe, root))
+    vertices = len(load_hand(recipe.hand).vertices)
+    if not drawn or vertices == NUM_VERTICES:
+        return ""
+    return (
+        f"note: the hand model of this run ({recipe.hand}) has {vertices} vertices. FreiHAND's server takes MANO's "
+        f"{NUM_VERTICES} alone, and hiu evaluate --freihand will refuse to write its pred.json: for that, train with "
+        "--set hand=mano_right.npz (docs/hand.md)"
+    )
+
+
 def run_stages(recipe, root: str, folder: Path) -> None:
     """Trains every stage of the recipe in its own folder below `folder`; without stages, the recipe in `folder`."""
     from hiu_tf.config.load import stages
@@ -155,6 +173,8 @@ def main(argv=None) -> int:
         write_batch(next(iter(training_data(local, args.data, size))), Path(args.show))
         print(f"{recipe.train.batch_size} samples (picture, 2D, heat maps, POF, mask): {args.show}")
         return 0
+    if warning := _warning(recipe, args.data):
+        print(warning)
     start = time.time()
     with devices.scope():
         run_stages(recipe, args.data, Path(args.out))

@@ -1,5 +1,7 @@
 """Every recipe loads; the paper's three tables, cell by cell."""
 
+from dataclasses import replace
+
 import pytest
 
 from hiu_tf.config.load import load_detector_recipe, load_recipe
@@ -47,6 +49,38 @@ def test_tables_of_the_supplement_cell_by_cell(name):
         assert (data.repeat > 0) == ("x" in cells), f"{dataset} is drawn though nothing of it counts, or the reverse"
     assert recipe.model == "hiu_4stack"
     assert (recipe.train.epochs, recipe.train.batch_size, recipe.train.learning_rate) == (33, 192, 1e-3)
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_one_gpu_learns_the_same_table(name):
+    whole, small = load_recipe(RECIPES / f"{name}.yaml"), load_recipe(RECIPES / f"{name}_one_gpu.yaml")
+    changed = {"batch_size": 24, "accumulate": 3, "precision": "mixed_float16", "learning_rate": 3.5e-4}
+    assert small == replace(whole, train=replace(whole.train, **changed))
+
+
+def test_a_recipe_is_based_on_another(tmp_path):
+    (tmp_path / "below").mkdir()
+    (tmp_path / "a.yaml").write_text(
+        "model: tiny\ndata: {x: {path: x, share: 2}, y: {path: y}}\ntrain: {steps: 5, freeze: [stem]}\n"
+    )
+    (tmp_path / "below" / "b.yaml").write_text("base: ../a.yaml\ndata: {x: {mask: 0}}\ntrain: {freeze: []}\n")
+    (tmp_path / "c.yaml").write_text("base: below/b.yaml\nmodel: hiu_mobile\n")
+    found = load_recipe(tmp_path / "c.yaml", ["train.steps=7"])
+    assert (found.model, found.train.steps, found.train.freeze) == ("hiu_mobile", 7, ())
+    assert (found.data["x"].path, found.data["x"].share, found.data["x"].mask, found.data["y"].mask) == ("x", 2, 0, 1)
+
+
+def test_a_bad_base_is_named(tmp_path):
+    for name, base in (("a", "a.yaml"), ("b", "c.yaml"), ("c", "b.yaml"), ("d", "7"), ("e", "none.yaml")):
+        (tmp_path / f"{name}.yaml").write_text(f"base: {base}")
+    for name, words in (
+        ("a", "a.yaml: base must"),
+        ("d", "got 7"),
+        ("e", "cannot read the recipe .*none.yaml"),
+        ("b", "got '[bc].yaml'"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            load_recipe(tmp_path / f"{name}.yaml")
 
 
 DETECTORS = [RECIPES / "hand_detector.yaml"]
