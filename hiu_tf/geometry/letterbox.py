@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from hiu_tf.geometry.shrink import smaller
+
 
 @dataclass(frozen=True)
 class Letterbox:
@@ -38,6 +40,6 @@ def letterbox(picture: np.ndarray, size: int) -> tuple[np.ndarray, Letterbox]:
     shape = max(1, round(width * scale)), max(1, round(height * scale))
     left, top = (size - shape[0]) // 2, (size - shape[1]) // 2
     square = np.zeros((size, size, 3), np.uint8)
-    way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    square[top : top + shape[1], left : left + shape[0]] = cv2.resize(picture, shape, interpolation=way)
+    resized = smaller(picture, *shape) if scale < 1 else cv2.resize(picture, shape, interpolation=cv2.INTER_LINEAR)
+    square[top : top + shape[1], left : left + shape[0]] = resized
     return square, Letterbox(scale, (float(left), float(top)), size)

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from hiu_tf.conventions.skeleton import BONES
+from hiu_tf.geometry.shrink import smaller
 
 if TYPE_CHECKING:
     from hiu_tf.runtime.prediction import Prediction
@@ -80,13 +81,13 @@ def overlay(picture: np.ndarray, hands: Sequence[Prediction], longest: int | Non
     scale = min(1.0, longest / max(picture.shape[:2])) if longest else 1.0
     if scale < 1:
         size = [max(1, round(scale * length)) for length in picture.shape[1::-1]]
-        shrink = lambda image: cv2.resize(image, size, interpolation=cv2.INTER_AREA)
         move = lambda points: (points + 0.5) * scale - 0.5
-        picture = shrink(picture)
+        picture = smaller(picture, *size)
         hands = [
             replace(
                 hand,
-                mask=None if hand.mask is None else shrink(hand.mask),
+                picture=picture,
+                crop=replace(hand.crop, centre=tuple(move(np.array(hand.crop.centre))), side=scale * hand.crop.side),
                 joints_2d=move(hand.joints_2d),
                 vertices_2d=move(hand.vertices_2d),
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from hiu_tf.geometry.window import Window, box_of
 from hiu_tf.hand.model import HandModel
 from hiu_tf.pictures import encode_png
 from hiu_tf.runtime import gestures, moving, results
+from hiu_tf.runtime.crop import mask_to_picture
 from hiu_tf.runtime.draw import overlay
 
 
@@ -67,7 +69,7 @@ class Prediction(Shown):
       side: "right" or "left".
       joints_2d: [21, 2] pixels of the picture, decoded from the heat maps.
       joint_scores: [21] in [0, 1].
-      mask: [H, W] in [0, 1], the whole picture.
+      crop_mask: [S, S] in [0, 1], of the crop; None for a network without masks.
       joints_3d: [21, 3] and vertices: [V, 3], in the frame that `frame` names.
       joints_2d_projected: [21, 2] and vertices_2d: [V, 2], pixels of the picture.
       shape, pose, rotation, translation: parameters of the hand model in the crop's virtual camera. For a left
@@ -86,7 +88,7 @@ class Prediction(Shown):
     side: str
     joints_2d: np.ndarray
     joint_scores: np.ndarray
-    mask: np.ndarray | None
+    crop_mask: np.ndarray | None
     joints_3d: np.ndarray
     vertices: np.ndarray
     joints_2d_projected: np.ndarray
@@ -103,6 +105,11 @@ class Prediction(Shown):
     model: HandModel | None = field(compare=False)
     K: np.ndarray | None = None
     number: int | None = None
+
+    @cached_property
+    def mask(self) -> np.ndarray | None:
+        """[H, W] float32 in [0, 1], of the whole picture; computed when first used."""
+        return None if self.crop_mask is None else mask_to_picture(self.crop_mask, self.crop, *self.picture.shape[:2])
 
     @property
     def score(self) -> float:

@@ -18,7 +18,7 @@ from hiu_tf.hand.load import load_hand
 from hiu_tf.runtime.arguments import MIRRORED, checked_box, checked_camera, checked_picture, checked_sides
 from hiu_tf.runtime.backend import load_network, model_card
 from hiu_tf.runtime.clips import opened
-from hiu_tf.runtime.crop import cut, mask_to_picture
+from hiu_tf.runtime.crop import cut
 from hiu_tf.runtime.detector import Detector
 from hiu_tf.runtime.evidence_fit import EvidenceFit
 from hiu_tf.runtime.looks import MOST_HANDS, Candidate, Look, different, left_odds, together
@@ -262,7 +262,7 @@ class Predictor:
             side="left" if crop.mirrored else "right",
             joints_2d=crop.to_picture(raw[keys.JOINTS_2D]),
             joint_scores=raw[keys.SCORES],
-            mask=mask_to_picture(raw[keys.MASK], crop, *picture.shape[:2]) if keys.MASK in raw else None,
+            crop_mask=raw.get(keys.MASK),
             joints_3d=move(joints),
             vertices=move(vertices),
             joints_2d_projected=crop.to_picture(raw[keys.JOINTS_2D_PROJECTED]),

@@ -31,7 +31,7 @@ CONSTANTS = {
         "PRIOR_LOGIT": centres.PRIOR_LOGIT,
         "SAME_HAND": centres.SAME_HAND,
     },
-    "crop.js": {"SHRINK_AT": crop._SHRINK_AT, "MOST_SHRINK": crop._MOST_SHRINK},
+    "crop.js": {"SHRINK_AT": crop._SHRINK_AT, "MOST_SHRINK": crop._MOST_SHRINK, "FINE_UP_TO": crop._FINE_UP_TO},
     "detector.js": {"INSIDE": detector._INSIDE},
     "draw.js": {"FINGER_COLORS": draw.FINGER_COLORS.tolist(), "MASK_COLOR": draw._MASK_COLOR.tolist()},
     "gestures.js": {

@@ -6,6 +6,8 @@ import { affine, inverse } from "./window.js";
 /** A picture that is shrunk by more than this is averaged first, so that nothing aliases. */
 export const SHRINK_AT = 1.5;
 export const MOST_SHRINK = 16;
+/** Larger factors are multiples of 4, as in hiu_tf/runtime/crop.py. */
+export const FINE_UP_TO = 7;
 /** As OpenCV does it, so that both see the same crop: places are added up in 1024ths and end in 32nds of a pixel. */
 const FINE = 1024;
 const PLACES = 32;
@@ -13,18 +15,23 @@ const PLACES = 32;
 /** The crop as values [size, size, 3] in [0, 1] of a picture {data: RGBA, width, height}; outside is black. */
 export function cut(picture, window) {
   const back = inverse(affine(window));
-  const shrink = Math.floor(Math.min(Math.max(window.side / window.size / SHRINK_AT, 1), MOST_SHRINK));
-  if (shrink === 1) return warped(picture, back, window.size);
-  const width = Math.max(Math.floor(picture.width / shrink), 1);
-  const height = Math.max(Math.floor(picture.height / shrink), 1);
-  const [wide, high] = [width / picture.width, height / picture.height];
-  const [a, b, c, d, e, f] = back;
-  const onSmall = [a * wide, b * wide, (c + 0.5) * wide - 0.5, d * high, e * high, (f + 0.5) * high - 0.5];
+  const factor = shrinkFactor(window);
+  if (factor === 1) return warped(picture, back, window.size);
+  const [width, height] = [picture.width, picture.height].map((side) => Math.floor(side / factor));
+  const [a, b, c, d, e, f] = back.map((value) => value / factor);
+  const middle = (0.5 * (factor - 1)) / factor;
+  const onSmall = [a, b, c - middle, d, e, f - middle];
   const part = seenPart(onSmall, window.size, width, height);
   if (!part) return new Float32Array(3 * window.size * window.size);
   onSmall[2] -= part[0];
   onSmall[5] -= part[1];
-  return warped(shrunk(picture, width, height, part), onSmall, window.size);
+  return warped(shrunk(picture, width, height, part, [factor * width, factor * height]), onSmall, window.size);
+}
+
+/** Side of the blocks of pixels that are averaged before a crop is cut. */
+function shrinkFactor({ side, size }) {
+  const factor = Math.floor(Math.min(Math.max(side / size / SHRINK_AT, 1), MOST_SHRINK));
+  return factor <= FINE_UP_TO ? factor : factor - (factor % 4);
 }
 
 /** The part [left, top, right, bottom] of a picture that a crop shows: no more of it has to be shrunk. */

@@ -11,12 +11,18 @@ export function roundEven(value) {
 
 /**
  * A smaller picture: each pixel is the mean of the area that it covers. Of width x height pixels only those of a part
- * [left, top, right, bottom] are computed.
+ * [left, top, right, bottom] are computed. They cover the first `covered` pixels of the picture.
  */
-export function shrunk(picture, width, height, part = [0, 0, width, height]) {
+export function shrunk(
+  picture,
+  width,
+  height,
+  part = [0, 0, width, height],
+  covered = [picture.width, picture.height],
+) {
   const [left, top, right, bottom] = part;
-  const columns = areas(picture.width, width, left, right);
-  const rows = areas(picture.height, height, top, bottom);
+  const columns = areas(covered[0], width, left, right);
+  const rows = areas(covered[1], height, top, bottom);
   const [wide, high] = [right - left, bottom - top];
   const data = new Uint8Array(4 * wide * high);
   const narrow = { number: -1, values: new Float32Array(4 * wide) };
