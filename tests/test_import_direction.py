@@ -30,7 +30,8 @@ ALLOWED = {
     "losses": BASE | {"codecs", "tasks"},
     "training": BASE | {"config", "geometry", "hand", "render", "tasks", "models", "losses", "runtime"},
     "evaluation": BASE | {"geometry", "hand", "render", "metrics", "tasks", "models", "runtime"},
-    "exporting": BASE | {"config", "codecs", "geometry", "hand", "metrics", "tasks", "models", "runtime", "evaluation"},
+    "exporting": BASE
+    | {"config", "codecs", "geometry", "hand", "fit", "metrics", "tasks", "models", "runtime", "evaluation"},
     "runtime": BASE | {"codecs", "geometry", "hand", "fit", "serving"},
     "serving": BASE | {"geometry"},
     "web": BASE | {"hand", "fit", "runtime"},

@@ -9,6 +9,7 @@ from hiu_tf.conventions import keys
 from hiu_tf.errors import UserError
 from hiu_tf.exporting.camera import to_camera
 from hiu_tf.exporting.crops import Windows, cut_encoded, cut_images, masks_as_png
+from hiu_tf.exporting.evidence_fit import GraphFit
 from hiu_tf.hand.model import HandModel
 from hiu_tf.models.reconstruction import reconstruct
 from hiu_tf.tasks import PAPER
@@ -27,6 +28,7 @@ class HIUModule(tf.Module):
       network: from `build_hiu`.
       hand: the hand model.
       tasks: of the network.
+      fits: whether the signature "located" fits the mesh to the joints of the heat maps (exporting/evidence_fit.py).
 
     Attributes:
       outputs: names of the outputs of `predict` and of the signature "tensor", in the order of the card.
@@ -35,7 +37,7 @@ class HIUModule(tf.Module):
       UserError: the network lacks a task whose predictions the signatures return.
     """
 
-    def __init__(self, network: keras.Model, hand: HandModel, tasks: tuple[Task, ...] = PAPER):
+    def __init__(self, network: keras.Model, hand: HandModel, tasks: tuple[Task, ...] = PAPER, fits: bool = False):
         super().__init__(name="hiu")
         missing = [task.name for task in PAPER if task.name not in {t.name for t in tasks}]
         if missing:
@@ -49,6 +51,7 @@ class HIUModule(tf.Module):
         self.weights = last.variables
         self._network = lambda image: last(image, training=False)
         self.hand, self.size = hand, network.input_shape[1]
+        self._fitted = GraphFit(hand, self.size) if fits else lambda outputs: outputs
         crops = _spec([None, self.size, self.size, 3], tf.float32, keys.IMAGE)
         # All signatures share one function, so that its constants (megabytes of the hand model) are saved once.
         self._shared = tf.function(self._never_empty, input_signature=[crops], autograph=False)
@@ -118,7 +121,7 @@ class HIUModule(tf.Module):
 
     def _located(self, image_bytes, box, side, intrinsics):
         crops, windows = cut_encoded(image_bytes, box, side == _LEFT, self.size)
-        outputs = self.predict(crops)
+        outputs = self._fitted(self.predict(crops))
         outputs |= to_camera(outputs, windows, intrinsics, self.size)
         return self._answer(outputs, windows, _MESH)
 

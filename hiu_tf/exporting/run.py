@@ -32,6 +32,7 @@ def export(
     training: str = "",
     min_score: float = 0.0,
     options: Options | None = None,
+    fits: bool = False,
 ) -> list[Path]:
     """Writes all files and their card; returns their paths, the SavedModel's first.
 
@@ -44,13 +45,14 @@ def export(
       training: a sentence for the card that says how the network was trained.
       min_score: minimum score of a hand, for the card.
       options: options of the files.
+      fits: whether the SavedModel's signature "located" fits the mesh to the heat maps, as `hiu predict` does.
 
     Raises:
       UserError: packages of a target are missing; or a file differs too much from the network and was not published.
         If it is the SavedModel, nothing is.
     """
     out, names, options = Path(out), list(dict.fromkeys([SAVED, *targets])), options or Options()
-    module = HIUModule(run.network, run.hand, run.tasks)
+    module = HIUModule(run.network, run.hand, run.tasks, fits)
     results = (metrics or {}).get("results")
     card = model_card(run.preset, module.size, module.hand, results, min_score, run.config.tasks)
     if any(TARGETS[name].needs_crops for name in names):

@@ -17,9 +17,9 @@ from hiu_tf.hand.model import NUM_SHAPE, HandModel
 #: Key points 1..20 as [finger, position from the palm]; the first three of each finger are joints of the hand model.
 FINGERS = np.arange(1, NUM_JOINTS).reshape(5, 4)
 #: Row of theta [15, 3] that rotates each of these model joints, [5, 3].
-_THETA = MODEL_TO_KEYPOINTS[FINGERS[:, :3]] - 1
+THETA = MODEL_TO_KEYPOINTS[FINGERS[:, :3]] - 1
 #: Parent of each of FINGERS.
-_PARENTS = np.concatenate([np.zeros((5, 1), int), FINGERS[:, :3]], axis=1)
+PARENTS = np.concatenate([np.zeros((5, 1), int), FINGERS[:, :3]], axis=1)
 #: Whether rotating a finger's model joint (of 3) moves its key point (of 4), [5, 3, 4].
 _AFTER = np.broadcast_to(np.arange(4) > np.arange(3)[:, np.newaxis], (5, 3, 4))
 
@@ -28,7 +28,7 @@ ROTATION, TRANSLATION = slice(55, 58), slice(58, 61)
 NUM_PARAMETERS = 61
 #: The same pairs as indices: moved key points [30, 1] and columns of the derivatives [30, 3].
 _TURNED = np.broadcast_to(FINGERS[:, np.newaxis], _AFTER.shape)[_AFTER][:, np.newaxis]
-_TURNING = NUM_SHAPE + 3 * np.broadcast_to(_THETA[..., np.newaxis], _AFTER.shape)[_AFTER][:, np.newaxis] + np.arange(3)
+_TURNING = NUM_SHAPE + 3 * np.broadcast_to(THETA[..., np.newaxis], _AFTER.shape)[_AFTER][:, np.newaxis] + np.arange(3)
 
 
 @dataclass
@@ -67,14 +67,19 @@ class Hands:
 
 
 class Chain:
-    """The skeleton of a hand model."""
+    """The skeleton of a hand model.
+
+    Attributes:
+      points: [21, 3], the joints of the mean hand at rest, metres.
+      moves: [21, 3, 10], their derivatives with respect to beta.
+    """
 
     def __init__(self, hand: HandModel):
         joints, tips = hand.joint_regressor.astype(float), hand.tips
         points = np.concatenate([joints @ hand.vertices, hand.vertices[tips]])
         moves = np.concatenate([np.einsum("jv,vcn->jcn", joints, hand.shape_directions), hand.shape_directions[tips]])
-        self.points, self._moves = points[MODEL_TO_KEYPOINTS], moves[MODEL_TO_KEYPOINTS].astype(float)
-        self._by_shape = self._moves.transpose(2, 0, 1).reshape(NUM_SHAPE, -1)
+        self.points, self.moves = points[MODEL_TO_KEYPOINTS], moves[MODEL_TO_KEYPOINTS].astype(float)
+        self._by_shape = self.moves.transpose(2, 0, 1).reshape(NUM_SHAPE, -1)
 
     def joints(self, hands: Hands) -> np.ndarray:
         """Joints [N, 21, 3] in metres, camera frame."""
@@ -99,7 +104,7 @@ class Chain:
         table[..., ROTATION] = -cross_matrix(joints - hands.translation[:, np.newaxis])
         table[..., TRANSLATION] = np.eye(3)
         # Each joint rotates the key points after it in its finger; the axes are those of d theta in the camera frame.
-        axes = (frames[:, :, :3] @ jacobian[:, _THETA])[:, :, :, np.newaxis]
+        axes = (frames[:, :, :3] @ jacobian[:, THETA])[:, :, :, np.newaxis]
         chain = joints[:, FINGERS]
         arms = (chain[:, :, np.newaxis] - chain[:, :, :3, np.newaxis])[..., np.newaxis]
         table[:, _TURNED, :, _TURNING] = np.moveaxis(_cross(axes, arms)[:, _AFTER], (1, 3), (0, 1))
@@ -111,20 +116,20 @@ class Chain:
         joints[:, 0] = (hands.rotation @ rest[:, 0, :, np.newaxis])[..., 0] + hands.translation
         frames = np.empty((len(rest), 5, 4, 3, 3))
         frames[:, :, 0] = hands.rotation[:, np.newaxis]
-        bones = (rest[:, FINGERS] - rest[:, _PARENTS])[..., np.newaxis]
+        bones = (rest[:, FINGERS] - rest[:, PARENTS])[..., np.newaxis]
         last = joints[:, :1]
         for place in range(4):
             last = last + (frames[:, :, place] @ bones[:, :, place])[..., 0]
             joints[:, FINGERS[:, place]] = last
             if place < 3:
-                frames[:, :, place + 1] = frames[:, :, place] @ local[:, _THETA[:, place]]
+                frames[:, :, place + 1] = frames[:, :, place] @ local[:, THETA[:, place]]
         return joints, frames
 
     def _moved_by_shape(self, frames):
         """Derivatives of the joints with respect to beta, [N, 21, 3, 10]: sums over the bones up to each joint."""
         table = np.empty((len(frames), NUM_JOINTS, 3, NUM_SHAPE))
-        table[:, 0] = frames[:, 0, 0] @ self._moves[0]
-        bones = frames @ (self._moves[FINGERS] - self._moves[_PARENTS])
+        table[:, 0] = frames[:, 0, 0] @ self.moves[0]
+        bones = frames @ (self.moves[FINGERS] - self.moves[PARENTS])
         table[:, FINGERS] = table[:, np.newaxis, np.newaxis, 0] + np.cumsum(bones, axis=2)
         return table
 

@@ -64,12 +64,18 @@ class Evidence:
 
 
 class Residuals:
-    """Residuals of posed hands against evidence and prior, for one hand model."""
+    """Residuals of posed hands against evidence and prior, for one hand model.
+
+    Attributes:
+      chain: the skeleton.
+      prior, prior_mean: rows [55, 61] that map beta and theta to deviations from the prior, and its mean [55].
+      limits, low, high: rows [45, 61] that map theta to the joints' angles in standard deviations, and their limits [45].
+    """
 
     def __init__(self, hand: HandModel, deviations: Deviations = Deviations()):
         self.chain, self.deviations = Chain(hand), deviations
-        self._prior, self._prior_mean = _prior(hand, deviations)
-        self._limits, self._low, self._high = _limits(deviations.limits)
+        self.prior, self.prior_mean = _prior(hand, deviations)
+        self.limits, self.low, self.high = _limits(deviations.limits)
 
     def __call__(self, evidence: Evidence, hands: Hands) -> tuple[np.ndarray, np.ndarray]:
         """Residuals [N, M] and their derivatives [N, M, 61] with respect to the parameters of `Chain.derivatives`."""
@@ -104,16 +110,16 @@ class Residuals:
     def _naturalness(self, hands):
         """Residuals of the Gaussian priors of theta (along its principal directions) and beta."""
         count = len(hands.shape)
-        parameters = np.concatenate([hands.shape, hands.pose.reshape(count, -1)], axis=1) - self._prior_mean
-        return parameters @ self._prior[:, : len(self._prior_mean)].T, np.broadcast_to(
-            self._prior, (count, *self._prior.shape)
+        parameters = np.concatenate([hands.shape, hands.pose.reshape(count, -1)], axis=1) - self.prior_mean
+        return parameters @ self.prior[:, : len(self.prior_mean)].T, np.broadcast_to(
+            self.prior, (count, *self.prior.shape)
         )
 
     def _beyond_limits(self, hands):
         """Residuals of flexion, abduction and twist beyond the limits of the joints."""
-        angles = hands.pose.reshape(-1, 45) @ self._limits[:, POSE].T
-        beyond = np.maximum(angles - self._high, 0) + np.minimum(angles - self._low, 0)
-        return beyond, self._limits * (beyond != 0)[..., np.newaxis]
+        angles = hands.pose.reshape(-1, 45) @ self.limits[:, POSE].T
+        beyond = np.maximum(angles - self.high, 0) + np.minimum(angles - self.low, 0)
+        return beyond, self.limits * (beyond != 0)[..., np.newaxis]
 
 
 def directions_of(joints: np.ndarray) -> np.ndarray:

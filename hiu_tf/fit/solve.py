@@ -15,8 +15,8 @@ from hiu_tf.hand.poses import gesture_pose
 STARTS = ("relaxed", "open", "fist")
 _PALM = [Joint.WRIST, Joint.INDEX1, Joint.MIDDLE1, Joint.RING1, Joint.LITTLE1]
 #: Threshold of the Huber loss in standard deviations, which limits the influence of a single wrong joint.
-_OUTLIER = 3.0
-_DAMPING, _EASE, _STIFFEN = 1e-2, 0.3, 8.0
+OUTLIER = 3.0
+DAMPING, EASE, STIFFEN = 1e-2, 0.3, 8.0
 
 
 def refine(
@@ -34,7 +34,7 @@ def refine(
     Returns:
       The fitted hands, and their costs [N]: half the sum of squared residuals, with Huber's robust loss.
     """
-    damping = np.full(len(hands.shape), _DAMPING)
+    damping = np.full(len(hands.shape), DAMPING)
     free = np.ones(NUM_PARAMETERS)
     free[SHAPE] = not hold_shape
     error, moves = residuals(evidence, hands)
@@ -56,7 +56,7 @@ def refine(
             np.where(better.reshape(-1, *[1] * (old.ndim - 1)), new, old)
             for new, old in ((new_error, error), (new_moves, moves), (new_weight, weight), (new_cost, cost))
         )
-        damping = np.clip(damping * np.where(better, _EASE, _STIFFEN), 1e-8, 1e6)
+        damping = np.clip(damping * np.where(better, EASE, STIFFEN), 1e-8, 1e6)
     return hands, cost
 
 
@@ -114,7 +114,7 @@ def _unit(vectors):
 def _robust(error):
     """Huber's weights [N, M] and cost [N]."""
     size = np.abs(error)
-    inside = size <= _OUTLIER
-    weight = np.where(inside, 1.0, _OUTLIER / np.maximum(size, 1e-12))
-    cost = np.where(inside, 0.5 * size**2, _OUTLIER * (size - 0.5 * _OUTLIER))
+    inside = size <= OUTLIER
+    weight = np.where(inside, 1.0, OUTLIER / np.maximum(size, 1e-12))
+    cost = np.where(inside, 0.5 * size**2, OUTLIER * (size - 0.5 * OUTLIER))
     return weight, cost.sum(axis=1)

@@ -3,7 +3,7 @@
     hiu export --run runs/first --out savedmodels/mine
     hiu export --run runs/first --out savedmodels/mine --metrics metrics.json --data data --sets synthetic,digits
     hiu export --run runs/first --out savedmodels/mine --precisions float16,onnx
-    hiu export --run runs/first --out savedmodels/mine --serving serving
+    hiu export --run runs/first --out savedmodels/mine --fit --serving serving
 
 TFLite files: float32; float16 (half the size, used by `hiu predict`); dynamic and int8 (a quarter). int8 measures
 its ranges on training pictures of --data, or on rendered ones. onnx is float32 for ONNX Runtime and others; it is
@@ -118,6 +118,9 @@ def parse_args(argv):
     )
     parser.add_argument("--pictures", type=positive, default=208, help="to compare on (default 208)")
     parser.add_argument("--no-parity", action="store_true", help="compare nothing: for networks that are not trained")
+    parser.add_argument(
+        "--fit", action="store_true", help='the SavedModel\'s signature "located" fits meshes as hiu predict does'
+    )
     parser.add_argument("--serving", metavar="DIR", help="write a TF Serving server's files there, and warm-up records")
     parser.add_argument("--name", default=SERVER_MODEL, help="of the model on that server (default hiu)")
     parser.add_argument(
@@ -153,7 +156,9 @@ def main(argv=None) -> int:
     )
     with source as examples:
         options = Options(args.batch, not args.no_mask)
-        paths = export(run, args.out, args.precisions, examples, metrics, args.training, args.min_score, options)
+        paths = export(
+            run, args.out, args.precisions, examples, metrics, args.training, args.min_score, options, args.fit
+        )
     print("\n".join(map(str, paths)))
     if args.serving:
         _write_serving(Path(args.out), Path(args.serving), args.name, run.config.image_size)

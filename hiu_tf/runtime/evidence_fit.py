@@ -14,11 +14,11 @@ from hiu_tf.geometry.rotation import axis_angle, rotation_matrix
 from hiu_tf.hand.model import HandModel
 
 #: Joints of the heat maps are accurate; the regressor's directions of bones are right but less accurate.
-_DEVIATIONS = Deviations(joints_2d=0.02, directions=0.2, pose=0.15)
-_STEPS = 3
+DEVIATIONS = Deviations(joints_2d=0.02, directions=0.2, pose=0.15)
+STEPS = 3
 #: Hands with fewer joints above the minimum peak keep the regressor's prediction. (The second number equals READABLE
 #: of codecs/heatmap.py, which needs TensorFlow.)
-_FEWEST, _READABLE = 8, 0.2
+FEWEST, READABLE = 8, 0.2
 
 
 class EvidenceFit:
@@ -30,7 +30,7 @@ class EvidenceFit:
     """
 
     def __init__(self, hand: HandModel, camera: np.ndarray):
-        self._residuals, self._skin, self._camera = Residuals(hand, _DEVIATIONS), Skin(hand), camera
+        self._residuals, self._skin, self._camera = Residuals(hand, DEVIATIONS), Skin(hand), camera
 
     def __call__(self, raw: dict[str, np.ndarray], shape: np.ndarray | None = None) -> dict[str, np.ndarray]:
         """Returns the outputs of one crop with fitted parameters, mesh, 3D joints and projected joints.
@@ -39,7 +39,7 @@ class EvidenceFit:
           raw: the network's outputs for one crop.
           shape: [10], beta if it is known; None: it is fitted too.
         """
-        if (raw[keys.SCORES] > _READABLE).sum() < _FEWEST:
+        if (raw[keys.SCORES] > READABLE).sum() < FEWEST:
             return raw
         start = Hands(
             (raw[keys.SHAPE] if shape is None else shape)[np.newaxis].astype(float),
@@ -47,7 +47,7 @@ class EvidenceFit:
             rotation_matrix(raw[keys.ROTATION].astype(float))[np.newaxis],
             raw[keys.TRANSLATION][np.newaxis].astype(float),
         )
-        hands, _ = refine(self._residuals, self._evidence(raw), start, _STEPS, shape is not None)
+        hands, _ = refine(self._residuals, self._evidence(raw), start, STEPS, shape is not None)
         joints = self._residuals.chain.joints(hands)[0]
         return raw | {
             keys.SHAPE: hands.shape[0],
@@ -64,7 +64,7 @@ class EvidenceFit:
         scores = raw[keys.SCORES].astype(float)
         return Evidence(
             joints_2d=joints_2d,
-            joints_2d_weight=(np.where(scores > _READABLE, np.clip(scores, 0, 1), 0) ** 2)[np.newaxis],
+            joints_2d_weight=(np.where(scores > READABLE, np.clip(scores, 0, 1), 0) ** 2)[np.newaxis],
             intrinsics=self._camera[np.newaxis],
             box=np.ptp(joints_2d, axis=1).max(axis=1),
             directions=directions_of(joints_3d),

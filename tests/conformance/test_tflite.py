@@ -3,7 +3,6 @@
 import functools
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,8 +18,7 @@ from hiu_tf.exporting.tflite import PRECISIONS, delegated_share, export_tflite
 from hiu_tf.runtime.backend import ModelError, load_network
 from hiu_tf.training.folder import load_run
 from pipelines.build import evaluation_data
-
-SHIPPED = Path(__file__).parents[2] / "savedmodels/hiu_mobile"
+from tests.places import SHIPPED
 
 LIMITS = {name: target.limits for name, target in TARGETS.items()}
 

@@ -30,14 +30,14 @@ def compose(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
     (w1, v1), (w2, v2) = _quaternion(first), _quaternion(second)
     w = w1 * w2 - tf.reduce_sum(v1 * v2, axis=-1, keepdims=True)
     v = w1 * v2 + w2 * v1 + cross(v1, v2)
-    sign = tf.where(w < 0, -1.0, 1.0)
+    sign = tf.where(w < 0, tf.constant(-1, w.dtype), tf.constant(1, w.dtype))
     return _from_quaternion(w * sign, v * sign)
 
 
 def _sinc_terms(squared):
     """sin(t)/t and (1 - cos(t))/t^2 from t^2, with finite gradients at 0."""
     small = squared < _SMALL
-    safe = tf.where(small, 1.0, squared)
+    safe = tf.where(small, tf.constant(1, squared.dtype), squared)
     angle = tf.sqrt(safe)
     a = tf.where(small, 1 - squared / 6, tf.sin(angle) / angle)
     half = tf.sin(0.5 * angle)  # 1 - cos = 2 sin^2(t/2) keeps its digits for small t
@@ -48,7 +48,7 @@ def _sinc_terms(squared):
 def _quaternion(axis_angle):
     squared = tf.reduce_sum(axis_angle * axis_angle, axis=-1, keepdims=True)
     small = squared < _SMALL
-    angle = tf.sqrt(tf.where(small, 1.0, squared))
+    angle = tf.sqrt(tf.where(small, tf.constant(1, squared.dtype), squared))
     w = tf.where(small, 1 - squared / 8, tf.cos(0.5 * angle))
     scale = tf.where(small, 0.5 - squared / 48, tf.sin(0.5 * angle) / angle)
     return w, axis_angle * scale
@@ -57,7 +57,7 @@ def _quaternion(axis_angle):
 def _from_quaternion(w, v):
     squared = tf.reduce_sum(v * v, axis=-1, keepdims=True)
     small = squared < _SMALL
-    norm = tf.sqrt(tf.where(small, 1.0, squared))
+    norm = tf.sqrt(tf.where(small, tf.constant(1, squared.dtype), squared))
     return v * tf.where(small, 2 - squared / 3, 2 * tf.atan2(norm, w) / norm)
 
 
