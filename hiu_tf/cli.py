@@ -40,6 +40,7 @@ PROGRAMS = {
     "fit": ("fit_hands", "fit the hand model to labelled photographs"),
     "detector": ("detector", "train, measure and export the network that finds hands"),
     "launch": ("launch", "train with several workers on this machine"),
+    "cluster": ("cluster", "write a SLURM script or a Kubernetes manifest for several machines"),
     "input-service": ("input_service", "read and augment data on other machines"),
     "ablate": ("ablate", "train and compare the arms of a grid"),
     "gestures": ("gestures", "compare named gestures with labels"),
