@@ -21,6 +21,7 @@ from hiu_tf.runtime.evidence_fit import EvidenceFit
 from hiu_tf.runtime.looks import Candidate
 from hiu_tf.runtime.predictor import Predictor
 from hiu_tf.runtime.results import UNITS, prediction_json
+from hiu_tf.runtime.smoothing import MeanShape
 from hiu_tf.web import build
 from hiu_tf.web.hand import write_hand
 
@@ -146,10 +147,10 @@ def test_crops(rng, side):
 
 
 def test_the_fit(predictor, looks, tmp_path):
-    """On the network's outputs: parameters, mesh and projected joints equal Python's."""
+    """On the network's outputs, with free and with held shape: parameters, mesh and projected joints equal Python's."""
     hand = procedural_hand()
     write_hand(tmp_path, hand)
-    fit = EvidenceFit(hand, predictor.camera)
+    fit, shape = EvidenceFit(hand, predictor.camera), np.linspace(-0.8, 0.9, 10)
     body = """const { handArrays } = await load('fit/arrays.js'), { EvidenceFit } = await load('fit/fit.js');
       const numbers = fs.readFileSync(data.folder + '/hand.bin');
       const index = JSON.parse(fs.readFileSync(data.folder + '/hand.json'));
@@ -157,23 +158,33 @@ def test_the_fit(predictor, looks, tmp_path):
       const fit = new EvidenceFit(arrays, data.camera);
       return data.raw.map((raw) => {
         for (const name of Object.keys(raw)) raw[name] = Float32Array.from(raw[name].flat(2));
-        return fit.fitted(raw);
+        return [fit.fitted(raw), fit.fitted(raw, data.shape)];
       });"""
     raws = [raw for _, raw in looks]
     found = javascript(
         body,
         folder=str(tmp_path),
         camera=predictor.camera.tolist(),
+        shape=shape.tolist(),
         raw=[{name: values.tolist() for name, values in raw.items()} for raw in raws],
     )
-    for answer, raw in zip(found, raws):
-        expected = fit(raw)
+    pairs = [(answer, raw, held) for both, raw in zip(found, raws) for answer, held in zip(both, (None, shape))]
+    for answer, raw, held in pairs:
+        expected = fit(raw, held)
         for name, far in ((keys.VERTICES, 5e-5), (keys.JOINTS_3D, 5e-5), (keys.POSE, 2e-3), (keys.ROTATION, 2e-3)):
             np.testing.assert_allclose(answer[name], np.ravel(expected[name]), atol=far, err_msg=name)
         np.testing.assert_allclose(answer[keys.SHAPE], expected[keys.SHAPE], atol=5e-3)
         apart = np.reshape(answer[keys.JOINTS_2D_PROJECTED], (21, 2)) - expected[keys.JOINTS_2D_PROJECTED]
         assert np.abs(apart).max() < 0.02
         assert np.abs(raw[keys.VERTICES] - expected[keys.VERTICES]).max() > 1e-3  # it has moved at all
+
+
+def test_the_mean_shape(rng):
+    shapes, scores, mean = rng.normal(size=(5, 10)), rng.uniform(0, 1, 5), MeanShape()
+    body = """const { MeanShape } = await load('tracker.js'), shape = new MeanShape();
+      return data.shapes.map((values, k) => shape.mean(values, data.scores[k]));"""
+    found = javascript(body, shapes=shapes.tolist(), scores=scores.tolist())
+    np.testing.assert_allclose(found, [mean(s, w) for s, w in zip(shapes, scores)], atol=1e-9)
 
 
 def test_rotations_near_half_a_turn(rng):

@@ -64,7 +64,7 @@ class Scripted:
     def windows(self, found, side):
         return [around_box(found.box, 128)]
 
-    def read(self, picture, windows, K, left=0.0):
+    def read(self, picture, windows, K, left=0.0, shape=None):
         window = windows[0]
         near = [hand for hand in self.frames[self.number] if math.dist(hand[:2], window.centre) < window.side / 2]
         x, y, side, score = near[0] if near else (*window.centre, window.side / 1.5, 0.05)

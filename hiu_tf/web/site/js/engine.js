@@ -53,7 +53,7 @@ export class Engine {
       this.networks[kind] = await loadNetwork(this.site.models[kind].file, card.image_size, plan[kind]);
     }
     if (this.expected) this.compare(await this.answers());
-    this.predictor = new Predictor(this.networks, this.cards, (raw) => this.fit.fitted(raw));
+    this.predictor = new Predictor(this.networks, this.cards, (raw, shape) => this.fit.fitted(raw, shape));
   }
 
   /** What the networks say of a made-up picture. */

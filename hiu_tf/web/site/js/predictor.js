@@ -67,8 +67,8 @@ export class Predictor {
   }
 
   /** Reads one hand through the window of which the network is surest; `left` is added to a left hand's score. */
-  async read(picture, windows, left = 0) {
-    return this.finished(picture, await this.best(picture, windows, left));
+  async read(picture, windows, left = 0, shape = null) {
+    return this.finished(picture, await this.best(picture, windows, left), shape);
   }
 
   async best(picture, windows, left = 0) {
@@ -85,13 +85,13 @@ export class Predictor {
   }
 
   /** A second look where the first asks for it, the fit, and everything in the picture. */
-  async finished(picture, look) {
+  async finished(picture, look, shape = null) {
     const closer = aroundHand(look.joints_2d, look.crop, this.scale);
-    return this.inPicture(differs(closer, look.crop) ? await this.best(picture, [closer]) : look);
+    return this.inPicture(differs(closer, look.crop) ? await this.best(picture, [closer]) : look, shape);
   }
 
-  inPicture({ crop, raw, score, joints_2d }) {
-    const fitted = this.fit(raw);
+  inPicture({ crop, raw, score, joints_2d }, shape) {
+    const fitted = this.fit(raw, shape && shape.mean(raw.shape, score));
     const joints = alongPicture(crop, fitted.joints_3d);
     const points = rows(joints, 3);
     return {

@@ -39,7 +39,7 @@ export class Tracker {
 
   async followed(picture) {
     for (const track of this.tracks) {
-      const hand = await this.predictor.read(picture, [track.window]);
+      const hand = await this.predictor.read(picture, [track.window], 0, track.shape);
       const window = aroundHand(hand.joints_2d, hand.crop, this.predictor.scale);
       const growth = window.side / track.window.side;
       const steady = growth > 1 / MOST_GROWTH && growth < MOST_GROWTH && isIn(hand, picture);
@@ -72,9 +72,25 @@ export class Tracker {
     return hands.map((hand) => {
       const id = ++this.born;
       const window = aroundHand(hand.joints_2d, hand.crop, this.predictor.scale);
-      this.tracks.push({ id, window, seen, missed: 0, hand: null });
+      this.tracks.push({ id, window, seen, missed: 0, hand: null, shape: new MeanShape() });
       return { ...hand, id };
     });
+  }
+}
+
+/** The mean shape of one hand over all frames so far, weighted by their scores. See hiu_tf/runtime/smoothing.py. */
+export class MeanShape {
+  constructor() {
+    this.sum = null;
+    this.weight = 0;
+  }
+
+  /** Adds the shape of the next frame; gives the mean. */
+  mean(shape, score) {
+    const weight = Math.max(score, 1e-6);
+    this.sum = Array.from(shape, (value, k) => (this.sum ? this.sum[k] : 0) + weight * value);
+    this.weight += weight;
+    return this.sum.map((value) => value / this.weight);
   }
 }
 

@@ -21,16 +21,19 @@ export class EvidenceFit {
     this.camera = camera;
   }
 
-  /** Raw outputs of one crop -> the same with fitted parameters, mesh, 3D joints and projected joints. */
-  fitted(raw) {
+  /**
+   * Raw outputs of one crop -> the same with fitted parameters, mesh, 3D joints and projected joints. A shape that is
+   * given is held.
+   */
+  fitted(raw, shape = null) {
     if (raw.joint_scores.filter((score) => score > READABLE).length < FEWEST) return raw;
     const start = {
-      shape: Array.from(raw.shape),
+      shape: Array.from(shape ?? raw.shape),
       pose: Array.from(raw.pose),
       rotation: rotationMatrix(raw.rotation),
       translation: Array.from(raw.translation),
     };
-    const hand = refine(this.residuals, this.evidence(raw), start, STEPS);
+    const hand = refine(this.residuals, this.evidence(raw), start, STEPS, shape !== null);
     const { joints } = this.residuals.chain.posed(hand);
     return {
       ...raw,

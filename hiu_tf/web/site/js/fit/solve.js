@@ -1,6 +1,6 @@
 /** Levenberg-Marquardt: moves a hand towards its evidence. See hiu_tf/fit/solve.py. */
 
-import { PARAMETERS, stepped } from "./chain.js";
+import { PARAMETERS, POSE, stepped } from "./chain.js";
 
 /** Residuals beyond this many deviations pull with constant force (Huber). */
 export const OUTLIER = 3.0;
@@ -8,12 +8,12 @@ export const DAMPING = 1e-2;
 export const EASE = 0.3;
 export const STIFFEN = 8.0;
 
-/** The hand after so many steps. */
-export function refine(residuals, known, start, steps) {
+/** The hand after so many steps; its shape stays as it is where it is held. */
+export function refine(residuals, known, start, steps, holdsShape = false) {
   let [hand, damping] = [start, DAMPING];
   let rows = residuals.of(known, hand);
   for (let k = 0; k < steps; k++) {
-    const tried = stepped(hand, step(rows, damping));
+    const tried = stepped(hand, step(rows, damping, holdsShape ? POSE : 0));
     const triedRows = residuals.of(known, tried);
     const isBetter = cost(triedRows) < cost(rows);
     if (isBetter) [hand, rows] = [tried, triedRows];
@@ -22,16 +22,17 @@ export function refine(residuals, known, start, steps) {
   return hand;
 }
 
-function step(rows, damping) {
+/** The step of the parameters from the `first` on. */
+function step(rows, damping, first) {
   const normal = Array.from({ length: PARAMETERS }, () => new Float64Array(PARAMETERS));
   const downhill = new Float64Array(PARAMETERS);
   for (const { error, moves } of rows) {
     const weight = Math.abs(error) <= OUTLIER ? 1 : OUTLIER / Math.abs(error);
-    for (let r = 0; r < PARAMETERS; r++) {
+    for (let r = first; r < PARAMETERS; r++) {
       const weighted = weight * moves[r];
       if (!weighted) continue; // most rows move few parameters
       downhill[r] -= weighted * error;
-      for (let c = 0; c <= r; c++) normal[r][c] += weighted * moves[c];
+      for (let c = first; c <= r; c++) normal[r][c] += weighted * moves[c];
     }
   }
   normal.forEach((row, k) => (row[k] = row[k] * (1 + damping) + 1e-9));
