@@ -80,7 +80,7 @@ def looks(predictor):
     return [(look.window, look.raw) for look in looks]
 
 
-@pytest.mark.parametrize("shape", ((480, 640), (300, 171), (90, 120), (1000, 1500)))
+@pytest.mark.parametrize("shape", ((480, 640), (300, 171), (90, 120), (1000, 1500), (1301, 2003)))
 def test_letterbox(rng, shape):
     picture = photo(rng, *shape)
     square, where = letterbox(picture, 224)

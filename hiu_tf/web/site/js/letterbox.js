@@ -1,6 +1,6 @@
 /** A whole picture as the detector's square input: shrunk to fit, in the middle, black around it. */
 
-import { enlarged, roundEven, shrunk } from "./pixels.js";
+import { enlarged, roundEven, smaller } from "./pixels.js";
 
 /**
  * The square as values [size, size, 3] in [0, 1], and where the picture lies in it: pixels of the square per pixel of
@@ -11,7 +11,7 @@ export function letterbox(picture, size) {
   const width = Math.max(1, roundEven(picture.width * scale));
   const height = Math.max(1, roundEven(picture.height * scale));
   const [left, top] = [Math.floor((size - width) / 2), Math.floor((size - height) / 2)];
-  const small = scale < 1 ? shrunk(picture, width, height) : enlarged(picture, width, height);
+  const small = scale < 1 ? smaller(picture, width, height) : enlarged(picture, width, height);
   const values = new Float32Array(3 * size * size);
   for (let y = 0; y < height; y++) {
     for (let x = 0; x < width; x++) {

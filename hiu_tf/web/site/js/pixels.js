@@ -39,6 +39,17 @@ export function shrunk(
   return { data, width: wide, height: high };
 }
 
+/** A smaller picture, as hiu_tf/geometry/shrink.py makes it: one that shrinks eightfold or more is halved first. */
+export function smaller(picture, width, height) {
+  const factor = Math.min(picture.width / width, picture.height / height);
+  let small = picture;
+  for (let times = Math.floor(Math.log2(factor)) - 2; times > 0; times--) {
+    const [wide, high] = [small.width >> 1, small.height >> 1];
+    small = shrunk(small, wide, high, [0, 0, wide, high], [2 * wide, 2 * high]);
+  }
+  return shrunk(small, width, height);
+}
+
 /** A larger picture, bilinear; its edges go on outside. In whole numbers, as OpenCV does it. */
 export function enlarged(picture, width, height) {
   const columns = neighbours(picture.width, width);
