@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hiu_tf.errors import UserError
 from hiu_tf.html import Page
-from hiu_tf.training.folder import RECIPE
+from hiu_tf.training.folder import RECIPE, flat_settings
 from hiu_tf.training.journal import read_journal
 
 _MISSING = "-"
@@ -94,10 +94,4 @@ def _settings(folder):
     path = folder / RECIPE
     if not path.is_file():
         raise UserError(f"{folder} is no run: it lacks {RECIPE}")
-
-    def flat(value, name):
-        if isinstance(value, dict) and value:
-            return {k: v for key, inner in value.items() for k, v in flat(inner, f"{name}.{key}".lstrip(".")).items()}
-        return {name: value}
-
-    return flat(json.loads(path.read_text()), "")
+    return flat_settings(json.loads(path.read_text()))

@@ -158,7 +158,12 @@ def changed_settings(recipe: Recipe, folder: Path) -> list[str]:
             raise UserError(
                 f"{folder} holds a run with {name} {before[name]}, not {settings[name]}: use another folder"
             )
-    return _changed(before, settings)
+    old = flat_settings(before)
+    return [
+        f"{name} {old.get(name)} -> {value}"
+        for name, value in flat_settings(settings).items()
+        if old.get(name) != value
+    ]
 
 
 def write_recipe(recipe: Recipe, folder: Path) -> None:
@@ -168,13 +173,12 @@ def write_recipe(recipe: Recipe, folder: Path) -> None:
         scratch.write_text(json.dumps(asdict(recipe), indent=1))
 
 
-def _changed(before, now, prefix=""):
-    """Describes the settings that differ between two recipes."""
-    found = []
-    for name, value in now.items():
-        old = before.get(name)
-        if isinstance(value, dict) and isinstance(old, dict):
-            found += _changed(old, value, f"{prefix}{name}.")
-        elif old != value:
-            found.append(f"{prefix}{name} {old} -> {value}")
+def flat_settings(tree: dict, above: str = "") -> dict:
+    """A recipe's tree as {dotted name: value}."""
+    found = {}
+    for name, value in tree.items():
+        if isinstance(value, dict) and value:
+            found |= flat_settings(value, f"{above}{name}.")
+        else:
+            found[f"{above}{name}"] = value
     return found
