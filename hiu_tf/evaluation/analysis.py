@@ -56,18 +56,23 @@ def by_occlusion(found: Measured, samples: Samples) -> dict[str, dict[str, float
     return rows
 
 
-def calibration(found: Measured) -> list[dict[str, float]]:
-    """For ten equal ranges of confidence: number of joints, mean confidence, share of correct joints, mean error."""
-    errors = found.errors.get("joints_2d_auc")
-    if errors is None or np.isnan(found.scores).all():
+def calibration(*measured: Measured) -> list[dict[str, float]]:
+    """For ten equal ranges of confidence: number of joints, mean confidence, share of correct joints, mean error.
+
+    Args:
+      measured: one predictor's results on one or several sets, which are taken together.
+    """
+    known = [m for m in measured if "joints_2d_auc" in m.errors and not np.isnan(m.scores).all()]
+    if not known:
         return []
-    place = np.clip((found.scores * _BINS).astype(int), 0, _BINS - 1)
+    errors, scores = (np.concatenate(x) for x in zip(*((m.errors["joints_2d_auc"], m.scores) for m in known)))
+    place = np.clip((scores * _BINS).astype(int), 0, _BINS - 1)
     rows = []
     for k in range(_BINS):
         chosen = (place == k) & ~np.isnan(errors)
         if chosen.any():
             right = float((errors[chosen] <= RIGHT_PX).mean())
-            row = {"joints": int(chosen.sum()), "confidence": float(found.scores[chosen].mean()), "right": right}
+            row = {"joints": int(chosen.sum()), "confidence": float(scores[chosen].mean()), "right": right}
             rows.append(row | {"error": float(errors[chosen].mean())})
     return rows
 

@@ -116,6 +116,19 @@ def tell_apart(predict, size: int, part: Part, none: str) -> str:
     return f"{table}\n\n{refused}"
 
 
+def confidence_table(measured: dict) -> str:
+    """Markdown: how often joints of each range of confidence are correct, of the first predictor, over all sets together."""
+    from hiu_tf.evaluation.analysis import RIGHT_PX, calibration
+    from hiu_tf.tables import markdown_table
+
+    rows = calibration(*(next(iter(everyone.values())) for _, everyone in measured.values()))
+    cells = [[f"{r['confidence']:.2f}", r["joints"], f"{r['right']:.2f}", f"{r['error']:.1f}"] for r in rows]
+    head = ["confidence of a joint", "joints", f"within {RIGHT_PX:g} px of 256", "mean error (px of 256)"]
+    count = sum(r["joints"] for r in rows)
+    gap = sum(r["joints"] * abs(r["confidence"] - r["right"]) for r in rows) / max(count, 1)
+    return f"{markdown_table(head, cells)}\n\nmean difference between confidence and share of correct joints: {gap:.3f}"
+
+
 def write_csv(path: Path, measured: dict, metrics) -> None:
     """Writes a row per sample of every set: metrics and confidence of the first predictor."""
     from hiu_tf.evaluation.analysis import sample_values

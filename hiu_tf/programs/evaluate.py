@@ -36,6 +36,7 @@ from pathlib import Path
 from hiu_tf.commands.values import names, positive
 from hiu_tf.programs._measure import (
     Part,
+    confidence_table,
     measure_sets,
     open_model,
     results_of,
@@ -138,6 +139,7 @@ def parse_args(argv):
     add("--fold", type=_fold, default="0,1", help="LOW,HIGH: only this part of the samples (default 0,1)")
     add("--limit", type=positive, default=-1, help="at most so many samples of each set")
     add("--skip-damaged", action="store_true", help="leave out records that cannot be read, instead of stopping")
+    add("--confidence", action="store_true", help="also print how often joints of each confidence are correct")
     add("--none", metavar="SET", help="a set without hands (no_hand): how well the score tells hands from nothing")
     add("--protocols", default="", help="comma-separated named protocols, added to the table")
     add(
@@ -257,6 +259,8 @@ def _measure_models(args) -> int:
     print(markdown(results, metrics))
     if sides:
         print(f"\n{side_table(sides)}")
+    if args.confidence:
+        print(f"\n{confidence_table(measured)}")
     if args.none:
         print(f"\n{tell_apart(next(iter(predictors.values())), size, part, args.none)}")
     for name, table in comparisons.items():

@@ -19,6 +19,7 @@ from hiu_tf.exporting.module import HIUModule
 from hiu_tf.metrics.mask import boundary_f, iou, mean_iou
 from hiu_tf.metrics.metric import mean
 from hiu_tf.metrics.points import pck_auc
+from hiu_tf.programs._measure import confidence_table
 from pipelines.build import evaluation_data
 
 #: Procrustes leaves 1e-14 m, which misses the curve's first threshold, 0 mm: half a step of 1/99 is lost.
@@ -265,6 +266,10 @@ def test_breakdowns_and_calibration(rng):
     unsure, sure = calibration(found)
     assert (unsure["right"], sure["right"]) == (0, 1)
     assert (unsure["joints"], sure["joints"]) == (80, 88)
+    assert calibration(found, found)[1]["joints"] == 2 * 88
+    said = confidence_table({"one": (samples, {"model": found}), "two": (samples, {"model": found})})
+    assert "| 0.95 | 176 | 1.00 |" in said
+    assert said.endswith(f"{(160 * 0.15 + 176 * 0.05) / 336:.3f}")  # mean gap over all joints
 
 
 @pytest.mark.parametrize("name", CORRUPTIONS)
