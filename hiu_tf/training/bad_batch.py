@@ -50,6 +50,13 @@ def where_it_began(folder: Path) -> str:
     if not reports:
         return ""
     report = json.loads(reports[-1].read_text())
+    for sample in report["samples"]:  # the cause, whatever else is not finite: ReLU hides NaN on some processors
+        if sample["inputs_not_finite"]:
+            who = (
+                " ".join(str(sample[key]) for key in ("set", "sample_id") if key in sample)
+                or f"sample {sample['place']}"
+            )
+            return f" at step {report['step']}, where {', '.join(sample['inputs_not_finite'])} of {who} is not finite"
     losses = sorted({loss for sample in report["samples"] for loss in sample["losses_not_finite"]})
     if losses:
         return f" at step {report['step']}, where {', '.join(losses)} {'is' if len(losses) == 1 else 'are'} not finite"
