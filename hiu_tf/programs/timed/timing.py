@@ -1,8 +1,10 @@
 """Functions that measure time and memory for the benchmarks."""
 
 import multiprocessing
+import os
 from concurrent.futures import ProcessPoolExecutor
 
+_BLAS = {"OPENBLAS_NUM_THREADS": "1"}
 _SECONDS = 2.0  # spent on repetitions of each measurement
 
 
@@ -30,6 +32,15 @@ def peak_megabytes() -> float:
 
 
 def in_own_process(function, *arguments):
-    """Calls the function in a fresh process, free of other caches, threads and memory. Returns its result."""
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(function, *arguments).result()
+    """Calls the function in a fresh process, free of other caches, threads and memory. Returns its result.
+
+    NumPy's matrix products use one thread there, as the reference product is one of one thread.
+    """
+    before = {name: os.environ.get(name) for name in _BLAS}
+    os.environ.update(_BLAS)  # read by the child when it imports NumPy
+    try:
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+            return pool.submit(function, *arguments).result()
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
