@@ -291,8 +291,8 @@ def test_with_threads(visit, tmp_path, sample):
 
 
 def test_without_relaxed_simd(visit, site, tmp_path, sample):
-    """The runtime's file for browsers that lack it."""
-    page = visit(NO_3D)
+    """The runtime's file for browsers that lack it, which has no threads."""
+    page = visit(NO_3D, before="Object.defineProperty(navigator, 'hardwareConcurrency', {get: () => 1});")
     wasm = f"{site}vendor/@litertjs/core/wasm/litert_wasm"
     page.route(f"{wasm}_internal.js", lambda route: route.continue_(url=f"{wasm}_compat_internal.js"))
     with page.expect_request(f"{wasm}_compat_internal.wasm"):
