@@ -48,9 +48,14 @@ def mixed_records(recipe: Recipe, root: str | Path, worker: int = 0, workers: in
     return mixed.repeat() if by_epoch else mixed
 
 
+def drawn_sets(recipe: Recipe) -> dict[str, DataConfig]:
+    """The sets with a weight above 0 in the mix."""
+    return {name: config for name, config in recipe.data.items() if getattr(config, DRAWN_BY[recipe.train.mix]) > 0}
+
+
 def mixture(recipe: Recipe, root: str | Path) -> dict[str, float]:
-    """Weight of each set with a weight above 0 in the mix: its share, or its number of samples per epoch."""
-    drawn = {name: config for name, config in recipe.data.items() if getattr(config, DRAWN_BY[recipe.train.mix]) > 0}
+    """Weight of each drawn set: its share, or its number of samples per epoch."""
+    drawn = drawn_sets(recipe)
     if recipe.train.mix == "share":
         return {name: config.share for name, config in drawn.items()}
     return {name: config.repeat * _samples(config, root) for name, config in drawn.items()}

@@ -151,15 +151,14 @@ def _checked_version(path, index):
     return index
 
 
-def dataset_of(folder: str | Path) -> str:
-    """Name of the data set whose records a folder contains; "" without an index."""
-    path = Path(folder) / INDEX
-    return str(_read_json(path).get("dataset", "")) if path.exists() else ""
+def dataset_of(folder: str | Path) -> str | None:
+    """Name of the data set whose records a folder contains, by its index; None if the index names none."""
+    return _read_json(Path(folder) / INDEX).get("dataset")
 
 
 def refuse_other_set(folder: Path, dataset: str) -> None:
     """Raises RecordError if the folder contains records of another data set."""
-    before = dataset_of(folder) or dataset
+    before = dataset_of(folder) if (folder / INDEX).exists() else dataset
     if before != dataset:
         raise RecordError(f"{folder} holds records of {before}: give {dataset} another --out")
 

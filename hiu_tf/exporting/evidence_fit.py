@@ -12,7 +12,8 @@ from hiu_tf.conventions.skeleton import BONES
 from hiu_tf.fit import solve
 from hiu_tf.fit.chain import FINGERS, NUM_PARAMETERS, PARENTS, POSE, ROTATION, SHAPE, THETA, TRANSLATION
 from hiu_tf.fit.evidence import Residuals
-from hiu_tf.geometry.camera import MIN_DEPTH, virtual_intrinsics
+from hiu_tf.geometry.camera import virtual_intrinsics
+from hiu_tf.geometry.tensor.camera import project
 from hiu_tf.geometry.tensor.rotation import compose, rotation_matrix
 from hiu_tf.hand.layer import pose_hand
 from hiu_tf.hand.model import HandModel
@@ -48,7 +49,7 @@ class GraphFit:
             for name, value in zip(_PARAMETERS, hands)
         }
         posed = pose_hand(self._hand, *parameters.values())
-        flat = self._project(tf.cast(posed[keys.JOINTS_3D], tf.float64))
+        flat = project(tf.cast(posed[keys.JOINTS_3D], tf.float64), self._camera)
         return raw | parameters | posed | {keys.JOINTS_2D_PROJECTED: tf.cast(flat, tf.float32)}
 
     def _refined(self, evidence, hands):
@@ -88,8 +89,10 @@ class GraphFit:
         )
         turn = tf.matmul(rotation_matrix(step[:, ROTATION]), rotation_matrix(rotation))
         joints = self._joints(shape, pose, turn, translation)
-        off = (self._project(joints) - seen) * (tf.sqrt(seen_weight) / (DEVIATIONS.joints_2d * box))[..., tf.newaxis]
-        bones = tf.gather(joints, BONES[:, 1], axis=1) - tf.gather(joints, BONES[:, 0], axis=1)
+        off = (project(joints, self._camera) - seen) * (tf.sqrt(seen_weight) / (DEVIATIONS.joints_2d * box))[
+            ..., tf.newaxis
+        ]
+        bones = _bones(joints)
         turned = (bones / tf.norm(bones, axis=-1, keepdims=True) - directions) / DEVIATIONS.directions
         flat = tf.reshape(pose, [-1, 45])
         rows, of_pose = self._residuals.prior[:, : len(self._residuals.prior_mean)].T, self._residuals.limits[:, POSE].T
@@ -112,18 +115,19 @@ class GraphFit:
                 frames = tf.matmul(frames, tf.gather(local, THETA[:, place], axis=1))
         return tf.concat([last, tf.reshape(tf.stack(placed, axis=2), [-1, 20, 3])], axis=1)
 
-    def _project(self, joints):
-        depth = tf.maximum(joints[..., 2:], MIN_DEPTH)
-        return joints[..., :2] / depth * self._camera[[0, 1], [0, 1]] + self._camera[:2, 2]
-
 
 def _evidence(raw):
     """2D joints, their weights, the hands' sizes and the directions of their bones, float64."""
     seen, joints, scores = (tf.cast(raw[name], tf.float64) for name in (keys.JOINTS_2D, keys.JOINTS_3D, keys.SCORES))
     weight = tf.where(scores > READABLE, tf.clip_by_value(scores, 0, 1), tf.zeros_like(scores)) ** 2
     box = tf.reduce_max(tf.reduce_max(seen, axis=1) - tf.reduce_min(seen, axis=1), axis=1, keepdims=True)
-    bones = tf.gather(joints, BONES[:, 1], axis=1) - tf.gather(joints, BONES[:, 0], axis=1)
+    bones = _bones(joints)
     return seen, weight, box, bones / tf.maximum(tf.norm(bones, axis=-1, keepdims=True), 1e-9)
+
+
+def _bones(joints):
+    """Vectors [N, 20, 3] from parent to child of each bone."""
+    return tf.gather(joints, BONES[:, 1], axis=1) - tf.gather(joints, BONES[:, 0], axis=1)
 
 
 def _moved(hands, step):

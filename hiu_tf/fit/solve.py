@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from hiu_tf.conventions.skeleton import Joint
-from hiu_tf.fit.chain import NUM_PARAMETERS, SHAPE, Chain, Hands
+from hiu_tf.fit.chain import SHAPE, Chain, Hands
 from hiu_tf.fit.evidence import Evidence, Residuals
 from hiu_tf.hand.poses import gesture_pose
 
@@ -35,12 +35,11 @@ def refine(
       The fitted hands, and their costs [N]: half the sum of squared residuals, with Huber's robust loss.
     """
     damping = np.full(len(hands.shape), DAMPING)
-    free = np.ones(NUM_PARAMETERS)
-    free[SHAPE] = not hold_shape
     error, moves = residuals(evidence, hands)
     weight, cost = _robust(error)
     for _ in range(steps):
-        moves = moves * free
+        if hold_shape:
+            moves[..., SHAPE] = 0
         weighted = moves * weight[..., np.newaxis]
         normal = np.swapaxes(weighted, 1, 2) @ moves
         uphill = (error[:, np.newaxis] @ weighted)[:, 0]

@@ -13,7 +13,6 @@ start again from the last checkpoint. docs/scale.md computes memory, traffic and
 from __future__ import annotations
 
 import argparse
-import re
 import shlex
 import sys
 from pathlib import Path
@@ -23,10 +22,9 @@ from hiu_tf.atomic import written_whole
 from hiu_tf.commands.values import positive, whole
 from hiu_tf.errors import LostWorker
 from hiu_tf.programs._program import program
+from hiu_tf.serving.kit import NAME
 
 _PORT = 2222
-#: Names that SLURM and Kubernetes take.
-_NAME = re.compile(r"[a-z]([-a-z0-9]{0,48}[a-z0-9])?")
 
 _TRAIN = """export TF_CONFIG='{{"cluster": {{"worker": ['"$HIU_WORKERS"']}}, "task": {{"type": "worker", "index": '"$index"'}}}}'
 exec hiu train {arguments}"""
@@ -149,7 +147,7 @@ def parse_args(argv):
 
 
 def _name(text):
-    if not _NAME.fullmatch(text):
+    if not NAME.fullmatch(text):
         raise argparse.ArgumentTypeError(f"takes small letters, digits and dashes, from a letter on, got {text!r}")
     return text
 

@@ -20,7 +20,7 @@ import tempfile
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-from hiu_tf.commands.values import names, positive
+from hiu_tf.commands.values import names, positive, share
 from hiu_tf.conventions import SERVER_MODEL
 from hiu_tf.errors import UserError
 from hiu_tf.programs._program import program
@@ -76,16 +76,6 @@ def _write_serving(model, out, name, size):
         print(path)
 
 
-def _share(text):
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"takes a number from 0 to 1, got {text!r}")
-    return value
-
-
 def _batch(text):
     return None if text == "free" else positive(text)
 
@@ -124,7 +114,7 @@ def parse_args(argv):
     parser.add_argument("--serving", metavar="DIR", help="write a TF Serving server's files there, and warm-up records")
     parser.add_argument("--name", default=SERVER_MODEL, help="of the model on that server (default hiu)")
     parser.add_argument(
-        "--min-score", type=_share, default=0.0, help="a hand that is searched for and scores less is none (default 0)"
+        "--min-score", type=share, default=0.0, help="a hand that is searched for and scores less is none (default 0)"
     )
     parser.add_argument("--metrics", help="JSON of hiu evaluate, for the card")
     parser.add_argument("--training", default="", help="a sentence for the card: how the model was trained")

@@ -64,10 +64,10 @@ def copy_other_splits(folder: Path, split: str, out: Path) -> list[str]:
     """Copies the records of all other splits, except those that `out` already has. Returns their names."""
     import json
 
-    from pipelines.records import INDEX, dataset_of, has_split, write_index
+    from pipelines.records import INDEX, has_split, write_index
 
-    copied = []
-    for name, content in json.loads((folder / INDEX).read_text())["splits"].items():
+    index, copied = json.loads((folder / INDEX).read_text()), []
+    for name, content in index["splits"].items():
         if name == split or has_split(out, name):
             continue
         notes = {}
@@ -75,7 +75,7 @@ def copy_other_splits(folder: Path, split: str, out: Path) -> list[str]:
             for file in (shard, str(Path(shard).with_suffix(".json"))):
                 shutil.copy2(folder / file, out / file)
             notes[shard] = json.loads((out / shard).with_suffix(".json").read_text())
-        write_index(out, dataset_of(folder), name, notes)
+        write_index(out, index["dataset"], name, notes)
         copied.append(name)
     return copied
 

@@ -73,12 +73,13 @@ def _warning(recipe, root):
     """What to know before a training on FreiHAND whose predictions its server would refuse; "" if there is nothing."""
     from hiu_tf.evaluation.freihand import NUM_VERTICES
     from hiu_tf.hand.load import load_hand
-    from pipelines.mixing import data_folder, mixture
+    from pipelines.mixing import data_folder, drawn_sets
     from pipelines.records import dataset_of
 
-    drawn = any(dataset_of(data_folder(root, recipe.data[name].path)) == "freihand" for name in mixture(recipe, root))
+    if all(dataset_of(data_folder(root, data.path)) != "freihand" for data in drawn_sets(recipe).values()):
+        return ""
     vertices = len(load_hand(recipe.hand).vertices)
-    if not drawn or vertices == NUM_VERTICES:
+    if vertices == NUM_VERTICES:
         return ""
     return (
         f"note: the hand model of this run ({recipe.hand}) has {vertices} vertices. FreiHAND's server takes MANO's "

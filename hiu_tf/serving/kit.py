@@ -18,7 +18,7 @@ IMAGE = "tensorflow/serving:2.15.1"
 #: Allowed batch sizes in ascending order; the last one is the largest batch that the server forms.
 BATCH_SIZES = (1, 2, 4, 8)
 #: Valid names of a service in Kubernetes.
-_NAME = re.compile(r"[a-z]([-a-z0-9]{0,48}[a-z0-9])?")
+NAME = re.compile(r"[a-z]([-a-z0-9]{0,48}[a-z0-9])?")
 WARMUP = "tf_serving_warmup_requests"
 
 _MODELS = """model_config_list {{
@@ -134,7 +134,7 @@ def write_kit(model: Path, out: Path, name: str = SERVER_MODEL) -> list[Path]:
     Raises:
       UserError: the folder has no version of a model, or the name is not valid in Kubernetes.
     """
-    if not _NAME.fullmatch(name):
+    if not NAME.fullmatch(name):
         raise UserError(
             f"a server's model takes small letters, digits and dashes, from a letter on: {name!r} does not fit"
         )

@@ -7,7 +7,7 @@ import tensorflow as tf
 from hiu_tf.conventions import keys
 from pipelines.datasets import DataSetError, open_split
 from pipelines.fit import camera_errors
-from pipelines.records import RecordError, parse, read_index, verify, write_index, write_shard
+from pipelines.records import RecordError, parse, read_index, refuse_other_set, verify, write_index, write_shard
 from pipelines.schema import LEFT, LeftOut, Sample, SampleError
 
 
@@ -163,3 +163,10 @@ def test_labels_that_do_not_fit_are_named(samples):
     assert "K X lies 9.0 px from joints_2d" in camera_errors(moved)[0]
     assert "wrong units" in camera_errors(dataclasses.replace(good, joints_3d=good.joints_3d * 1000))[0]
     assert "behind the camera" in camera_errors(dataclasses.replace(good, joints_3d=-good.joints_3d))[0]
+
+
+def test_an_index_that_names_no_set_takes_no_other(tmp_path):
+    (tmp_path / "index.json").write_text('{"version": 2, "splits": {}}')
+    with pytest.raises(RecordError, match="holds records of None: give rhd another --out"):
+        refuse_other_set(tmp_path, "rhd")
+    refuse_other_set(tmp_path / "new", "rhd")

@@ -115,8 +115,12 @@ def test_kubernetes_names_every_worker(stand_ins):
 def test_kubernetes_takes_the_manifest():
     """Against the strict schemas of Kubernetes' own types."""
     validate = pytest.importorskip("kubernetes_validate")
-    for resource in yaml.safe_load_all(manifest()):
+    resources = list(yaml.safe_load_all(manifest()))
+    for resource in resources:
         validate.validate(resource, "1.29", strict=True)
+    resources[1]["spec"]["completionsMode"] = "Indexed"
+    with pytest.raises(validate.ValidationError):
+        validate.validate(resources[1], "1.29", strict=True)
 
 
 def test_the_program_writes_a_file_and_refuses_bad_arguments(tmp_path, capsys):

@@ -124,10 +124,13 @@ def _of_one_hand(predictor, strength, clips):
 
 def _followed(predictor, frames, strength):
     """The one hand of each frame; that of the frame before where it is lost."""
+    from hiu_tf.errors import UserError
     from hiu_tf.runtime.tracker import follow
 
     hands = []
     for found in follow(predictor, frames, _RATE, strength, most=1, side="right"):
+        if not (found or hands):
+            raise UserError("the model finds no hand in the first frame of a rendered clip: give another --model")
         hands.append(found[0] if found else hands[-1])
     return hands
 
