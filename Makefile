@@ -3,6 +3,7 @@
 # make lint   ruff
 # make models every precision of the model that ships, from its SavedModel, into models/
 # make page   the page that finds hands in the browser, into site/ (needs npm); make page SERVE=1 shows it
+# make bench  times hand layer and mask against plain implementations; fails where they are not far ahead
 # make docs   the reference of all modules, from their docstrings, into build/reference/
 # make mutants  changes the code in a copy, one operator or number at a time, and lists the changes that no test sees (hours)
 # make test-page  the page in Chromium, one picture against Python
@@ -21,7 +22,7 @@ READY := $(VENV)/.ready
 RELEASE_TOOLS := uv==0.13.9 cyclonedx-bom==7.5.0
 TOOLS := build/release-tools
 
-.PHONY: locks sbom release-check mutants models page docs demo test test-page test-slow serving-check lint clean
+.PHONY: locks sbom release-check mutants bench models page docs demo test test-page test-slow serving-check lint clean
 .DEFAULT_GOAL := demo
 
 demo: $(READY)
@@ -56,6 +57,10 @@ docs: $(READY)
 	  hiu_tf $(subst /,.,$(patsubst %/__init__.py,%,$(wildcard hiu_tf/*/__init__.py)) \
 	  $(patsubst %.py,%,$(wildcard hiu_tf/[a-z]*.py))) pipelines
 	@echo "look at build/reference/index.html"
+
+bench: $(READY)
+	@$(BIN)/python tools/benchmark.py hand --batches 32,256 --require ratio=2 --json build/bench/hand.json
+	@$(BIN)/python tools/benchmark.py render --batches 8 --sizes 256 --require "splat / ours=20" --json build/bench/render.json
 
 # cosmic-ray writes into the modules that it changes: in a copy.
 mutants: $(READY)

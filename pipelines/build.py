@@ -1,5 +1,7 @@
 """The input pipelines: a mix of data sets for training, one data set in order for evaluation.
 
+The input pipeline decodes and cuts crops as bytes; colours and dense targets are computed from them by the
+training step, on its device (`finish`): they are many times larger than the crops.
 Everything except decoding works on whole batches: running fifty small operations per picture would cost
 more than processing its pixels.
 """
@@ -35,9 +37,10 @@ _NAME_BYTES = 96
 def training_data(
     recipe: Recipe, root: str | Path, size: int, start: int = 0, worker: int = 0, workers: int = 1
 ) -> tf.data.Dataset:
-    """Endless batches (image [B, S, S, 3], targets) of the recipe's mix, augmented, seeded.
+    """Endless batches of crops of the recipe's mix, from which `finish` computes image and targets.
 
-    With train.finish_on_device the batches are (crops, seed), from which `finish` computes image and targets.
+    A batch is a dictionary (keys.py): pictures uint8 [B, S, S, 3], masks uint8 [B, S, S, 1], labels and their
+    weights, at a random place, angle and scale, and a seed for the colours [B, 2] int64.
 
     Args:
       recipe: mix of data sets, augmentation, batch size, seed.
@@ -61,7 +64,7 @@ def training_data(
     seeds = _seeds(recipe, worker).skip(start)
     supervision = _supervision(recipe)
     mesh_size = _mesh_size(recipe)
-    wanted = (*_wanted(recipe, mesh_size), AFFINE)
+    wanted = (*_wanted(recipe, mesh_size), AFFINE, keys.PICTURE_SIZE)
 
     def prepare(records, seed):
         serialized, numbers = records
@@ -69,8 +72,9 @@ def training_data(
         batch = _supervise(batch, tf.gather(supervision, numbers))
         batch |= {keys.SET_NUMBER: numbers, keys.SAMPLE_NAME: _as_numbers(batch[keys.SAMPLE_ID])}
         batch = {name: batch[name] for name in wanted}
-        batch = cut_pictures(batch, size)
-        return (batch, seed[1]) if recipe.train.finish_on_device else finish(batch, seed[1], recipe, size)
+        batch = cut_pictures(batch, size) | {keys.SEED: tf.repeat(seed[1:], tf.size(numbers), axis=0)}
+        del batch[keys.PICTURE_SIZE]
+        return batch
 
     data = _parallel(tf.data.Dataset.zip((records, seeds)), prepare)
     if recipe.train.input_service:
@@ -84,10 +88,19 @@ def training_data(
 
 
 @tf.autograph.experimental.do_not_convert
-def finish(batch: dict, seed, recipe: Recipe, size: int):
-    """Crops as bytes -> (image [B, S, S, 3], targets): applies colour augmentation and computes dense targets."""
-    batch = recolour(to_float(batch), recipe.augment, seed)
+def finish(batch: dict, recipe: Recipe, size: int):
+    """Crops -> (image [B, S, S, 3] float32 in [0, 1], targets): augments the colours and computes dense targets.
+
+    Several devices that share a batch each draw their own colours for their part.
+    """
+    batch = recolour(to_float(batch), recipe.augment, _own(batch[keys.SEED][0]))
     return batch[keys.IMAGE], targets(batch, size, recipe.pof_encoding, _tasks(recipe))
+
+
+def finished_data(recipe: Recipe, root: str | Path, size: int, **where) -> tf.data.Dataset:
+    """Batches (image, targets) as a training step sees them, to be looked at; arguments as for `training_data`."""
+    crops = training_data(recipe, root, size, **where)
+    return crops.map(tf.autograph.experimental.do_not_convert(lambda batch: finish(batch, recipe, size)))
 
 
 def evaluation_data(
@@ -166,6 +179,13 @@ def validation_data(recipe: Recipe, root: str | Path, size: int) -> tf.data.Data
     # Every worker evaluates all samples: with shares of unequal length, workers would wait for each other forever.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     return data.with_options(options)
+
+
+def _own(seed):
+    """The seed of this device: devices that share a batch draw differently."""
+    replica = tf.distribute.get_replica_context()
+    number = replica.replica_id_in_sync_group if replica else 0
+    return seed + tf.cast(number, seed.dtype)
 
 
 def _tasks(recipe):

@@ -20,7 +20,6 @@ from hiu_tf.geometry.window import SCALE
 from pipelines.schema import LEFT
 from pipelines.warp import cut
 
-_AT_ONCE = 16  # pictures of a batch that are decoded in parallel
 #: Key of the similarity [B, 3, 3] from the stored picture to the crop.
 AFFINE = "affine"
 
@@ -57,21 +56,8 @@ def place(batch: dict, size: int, config: AugmentConfig | None = None, seed=None
 
 def cut_pictures(batch: dict, size: int) -> dict:
     """Decodes pictures and masks of records after `place` and cuts the crops: uint8 [B, S, S, 3], [B, S, S, 1]."""
-
-    def one(encoded):
-        picture, mask, affine = encoded
-        picture = tf.io.decode_image(picture, channels=3, expand_animations=False)
-        mask = tf.cond(
-            tf.strings.length(mask) > 0,
-            lambda: cut(tf.io.decode_png(mask, channels=1), affine, size),
-            lambda: tf.zeros([size, size, 1], tf.uint8),
-        )
-        return cut(picture, affine, size), mask
-
     batch = dict(batch)
-    encoded = (batch[keys.IMAGE], batch[keys.MASK], batch.pop(AFFINE))
-    shapes = tuple(tf.TensorSpec([size, size, channels], tf.uint8) for channels in (3, 1))
-    image, mask = tf.map_fn(one, encoded, fn_output_signature=shapes, parallel_iterations=_AT_ONCE)
+    image, mask = cut(batch[keys.IMAGE], batch[keys.MASK], batch[keys.PICTURE_SIZE], batch.pop(AFFINE), size)
     return batch | {keys.IMAGE: image, keys.MASK: mask}
 
 

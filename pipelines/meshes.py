@@ -15,6 +15,7 @@ from hiu_tf.fit.solve import fit
 from hiu_tf.geometry.camera import project
 from hiu_tf.hand.model import HandModel
 from pipelines.schema import LEFT, UNKNOWN, Sample
+from pipelines.store import encode_mask
 
 #: A fit is kept if the mean distance of its projected joints from their labels is below this share of the box side ...
 MOST_2D_ERROR = 0.03
@@ -129,4 +130,4 @@ def _silhouette(sample, faces, grown):
         cv2.fillConvexPoly(mask, triangle, 255, shift=_SUBPIXEL_BITS)
     radius = round(grown)
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-    return cv2.imencode(".png", cv2.dilate(mask, disc))[1].tobytes()
+    return encode_mask(cv2.dilate(mask, disc) > 0)

@@ -69,7 +69,9 @@ def store(path: Path, mask: np.ndarray | None = None, **labels) -> Sample:
     if mask is not None and mask.shape != (height, width):
         mask = cv2.resize(mask, (width, height), interpolation=cv2.INTER_AREA)
     raw = path.read_bytes()
-    sample = Sample(image=raw, width=width, height=height, mask=_encode_mask(mask), **labels)
+    sample = Sample(
+        image=raw, width=width, height=height, mask=b"" if mask is None else encode_mask(mask > 127), **labels
+    )
     sample.validate()  # check before computing with its numbers
     stretch = _pixel_stretch(sample.intrinsics)
     if max(height, width) <= MAX_SIDE and stretch == 1 and _is_plain(raw):
@@ -98,7 +100,7 @@ def _moved(sample, part, mask, region, size, scales, offset):
         joints_2d=sample.joints_2d * scales + offset,
         intrinsics=affine @ sample.intrinsics if known else sample.intrinsics,
         box=np.concatenate([sample.box[:2] * scales + offset, sample.box[2:] * scales]) if has_box else sample.box,
-        mask=_encode_mask(small_mask),
+        mask=b"" if small_mask is None else encode_mask(small_mask > 127),
     )
 
 
@@ -143,7 +145,7 @@ def _refuse_what_tensorflow_cannot_read(path, raw):
         raise DataSetError(f"{path} is damaged: TensorFlow cannot decode it") from error
 
 
-def _encode_mask(mask):
-    if mask is None:
-        return b""
-    return cv2.imencode(".png", np.where(mask > 127, 255, 0).astype(np.uint8))[1].tobytes()
+def encode_mask(on_hand: np.ndarray) -> bytes:
+    """Encodes a mask [H, W] bool as PNG with one bit a pixel, which is decoded twice as fast as one with eight."""
+    options = [cv2.IMWRITE_PNG_BILEVEL, 1, cv2.IMWRITE_PNG_COMPRESSION, 9]
+    return cv2.imencode(".png", 255 * on_hand.astype(np.uint8), options)[1].tobytes()

@@ -1,36 +1,114 @@
-"""Cuts a crop out of a picture by a similarity, with tensorflow-addons' image transform."""
+"""Cuts crops out of encoded pictures and masks by similarities, with tensorflow-addons' resampler.
+
+What can be computed for a whole batch is: a picture by itself is only decoded, converted and sampled.
+"""
 
 import warnings
+from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", UserWarning)  # the end-of-life notice of tensorflow-addons
-    from tensorflow_addons.image import transform
+    from tensorflow_addons.image.resampler_ops import resampler
+    from tensorflow_addons.register import register_custom_kernels
+
+_JPEG = b"\xff\xd8\xff"  # first bytes
+_JPEG_RATIOS = (1, 2, 4, 8)  # by which a JPEG can be shrunk while it is decoded
+_MOST_STEPS = 16
+_MARGIN = 2  # pixels around the part of a picture that a crop needs
+_AT_ONCE = 16  # pictures of a batch that are decoded in parallel
 
 
-def cut(picture: tf.Tensor, affine: tf.Tensor, size: int) -> tf.Tensor:
-    """Warps picture [H, W, C] by `affine` [3, 3] (picture pixels -> crop pixels) to a crop [size, size, C] uint8.
+def load_operations() -> None:
+    """Loads the resampler. Needed in a process that runs `cut` as a graph that another one has built."""
+    register_custom_kernels()
 
-    A picture that shrinks by more than 1.5 is averaged first, to avoid aliasing. The crop is black outside
-    of the picture.
+
+class _Plan(NamedTuple):
+    """How to read and sample each picture of a batch."""
+
+    ratio: tf.Tensor  # [B], number of the _JPEG_RATIOS by which it is decoded
+    small: tf.Tensor  # [B, 2], height and width to which it is averaged
+    begin: tf.Tensor  # [B, 3], the part of the averaged picture that the crop needs: y, x, 0
+    extent: tf.Tensor  # [B, 3], height and width of this part, -1
+    inverse: tf.Tensor  # [B, 3, 2], crop pixels (x, y, 1) -> pixels of the part
+
+
+def cut(pictures, masks, sizes, affine, size: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """Decodes pictures and masks of a batch and warps them, bilinearly, to crops.
+
+    A picture that shrinks by a factor of 3 or more is averaged first, to avoid aliasing; a JPEG is decoded at a
+    reduced size. Crops are black outside of the picture.
+
+    Args:
+      pictures: [B] encoded JPEG or PNG.
+      masks: [B] encoded PNG of the picture's size, or "".
+      sizes: [B, 2] int64, height and width of the pictures.
+      affine: [B, 3, 3] float32, picture pixels -> crop pixels.
+      size: side S of the crops in pixels.
+
+    Returns:
+      uint8 [B, S, S, 3] and [B, S, S, 1]; the latter 0 without a mask.
     """
-    shrink = tf.sqrt(tf.abs(tf.linalg.det(affine[:2, :2])))
-    steps = tf.cast(tf.clip_by_value(tf.math.floor(1.0 / tf.maximum(shrink, 1e-3) / 1.5), 1.0, 16.0), tf.int32)
-    picture, affine = tf.cond(steps > 1, lambda: _average(picture, affine, steps), lambda: (picture, affine))
-    inverse = tf.reshape(tf.linalg.inv(affine), [9])[:8]
-    cropped = transform(picture, inverse, "BILINEAR", "CONSTANT", output_shape=(size, size))
-    return tf.ensure_shape(cropped, [size, size, picture.shape[-1]])
+    grid = np.stack([*np.meshgrid(np.arange(size), np.arange(size)), np.ones([size, size])], axis=-1)
+    grid = tf.constant(grid.reshape(-1, 3), tf.float32)
+
+    def one(batch):
+        picture, mask, plan = batch
+        where = tf.reshape(grid @ plan.inverse, [1, size, size, 2])
+        crop = _sample(_decode(picture, plan.ratio), plan, where)
+        in_crop = lambda: _sample(tf.io.decode_png(mask, channels=1), plan, where)
+        return crop, tf.cond(tf.strings.length(mask) > 0, in_crop, lambda: tf.zeros([size, size, 1], tf.uint8))
+
+    shapes = tuple(tf.TensorSpec([size, size, channels], tf.uint8) for channels in (3, 1))
+    batch = (pictures, masks, _plan(pictures, tf.cast(sizes, tf.int32), affine, size))
+    return tf.map_fn(one, batch, fn_output_signature=shapes, parallel_iterations=_AT_ONCE)
 
 
-def _average(picture, affine, steps):
-    """Shrinks the picture by averaging to 1 / steps of its size. Returns it and the adapted affine."""
-    whole = tf.shape(picture)[:2]
-    small = tf.maximum(whole // steps, 1)
-    ratio = tf.cast(whole[::-1], tf.float32) / tf.cast(small[::-1], tf.float32)
-    # Pixel centres of the shrunk picture -> of the whole one: x = (x' + 0.5) * ratio - 0.5.
-    zero, one = tf.zeros([]), tf.ones([])
-    offset = 0.5 * ratio - 0.5
-    grow = tf.reshape(tf.stack([ratio[0], zero, offset[0], zero, ratio[1], offset[1], zero, zero, one]), [3, 3])
-    shrunk = tf.image.resize(picture, small, method="area")
-    return tf.cast(tf.round(shrunk), tf.uint8), affine @ grow
+def _plan(pictures, whole, affine, size):
+    shrink = tf.sqrt(tf.abs(tf.linalg.det(affine[:, :2, :2])))
+    steps = tf.math.floor(1.0 / tf.maximum(shrink, 1e-3) / 1.5)
+    steps = tf.cast(tf.clip_by_value(steps, 1.0, float(_MOST_STEPS)), tf.int32)
+    is_jpeg = tf.strings.substr(pictures, 0, len(_JPEG)) == _JPEG
+    number = tf.reduce_sum(tf.cast(steps[:, tf.newaxis] >= _JPEG_RATIOS, tf.int32), axis=1) - 1
+    number = tf.where(is_jpeg, number, 0)
+    ratio, steps = tf.gather(_JPEG_RATIOS, number)[:, tf.newaxis], steps[:, tf.newaxis]
+    decoded = -(-whole // ratio)
+    small = tf.where(steps > ratio, tf.maximum(whole // steps, 1), decoded)
+    inverse = _shrunk(decoded * ratio / small) @ tf.linalg.inv(affine)
+    corners = tf.constant([[x, y, 1.0] for x in (0, size - 1) for y in (0, size - 1)])
+    corners = tf.linalg.matmul(corners[tf.newaxis], inverse[:, :2], transpose_b=True)
+    last = small[:, ::-1] - 1
+    low = tf.clip_by_value(tf.cast(tf.floor(tf.reduce_min(corners, axis=1)), tf.int32) - _MARGIN, 0, last)
+    high = tf.clip_by_value(tf.cast(tf.reduce_max(corners, axis=1), tf.int32) + _MARGIN, low, last)
+    inverse = tf.transpose(inverse[:, :2], [0, 2, 1]) - tf.pad(
+        tf.cast(low, tf.float32)[:, None], [[0, 0], [2, 0], [0, 0]]
+    )
+    begin = tf.pad(low[:, ::-1], [[0, 0], [0, 1]])
+    extent = tf.pad((high - low + 1)[:, ::-1], [[0, 0], [0, 1]], constant_values=-1)
+    return _Plan(number, small, begin, extent, inverse)
+
+
+def _shrunk(ratio):
+    """Affine [B, 3, 3] of pixel centres, whole picture -> small one: x' = (x + 0.5) / ratio - 0.5; ratio [B, 2]: y, x."""
+    scale = 1.0 / tf.cast(ratio[:, ::-1], tf.float32)
+    linear = tf.linalg.diag(tf.pad(scale, [[0, 0], [0, 1]], constant_values=1.0))
+    return linear + tf.pad((0.5 * scale - 0.5)[:, :, tf.newaxis], [[0, 0], [0, 1], [2, 0]])
+
+
+def _decode(picture, number):
+    """Pixels [H, W, 3] uint8 of a picture; of a JPEG, shrunk by one of the ratios."""
+    whole = lambda: tf.io.decode_image(picture, channels=3, expand_animations=False)
+    smaller = [lambda ratio=ratio: tf.io.decode_jpeg(picture, channels=3, ratio=ratio) for ratio in _JPEG_RATIOS[1:]]
+    return tf.ensure_shape(tf.switch_case(number, [whole, *smaller]), [None, None, 3])
+
+
+def _sample(pixels, plan, where):
+    """Averages pixels [H, W, C] uint8 to the plan's size and samples them at `where` [1, S, S, 2]: uint8 [S, S, C]."""
+    averaged = lambda: tf.cast(tf.round(tf.image.resize(pixels, plan.small, method="area")), tf.uint8)
+    pixels = tf.cond(tf.reduce_all(tf.shape(pixels)[:2] == plan.small), lambda: pixels, averaged)
+    part = tf.cast(tf.slice(pixels, plan.begin, plan.extent), tf.float32)
+    sampled = tf.cast(resampler(part[tf.newaxis], where)[0] + 0.5, tf.uint8)
+    return tf.ensure_shape(sampled, [*where.shape[1:3], pixels.shape[-1]])

@@ -217,6 +217,7 @@ class TrainConfig:
         of the steps is done; 0: none.
       recalibrate: number of batches on which batch norm statistics are recomputed for averaged weights.
       precision: of convolutions; float16 uses loss scaling.
+      xla: whether to compile the network with XLA. Losses and masks are not: the rasteriser is no operation of XLA.
       freeze: parts of the network that are not trained: "stem", "encoder", "attention", "regressor", or a task's
         decoder by the task's name.
       on_nan: "stop" at a loss that is not finite, or "skip" the step; both write a report of the batch.
@@ -230,8 +231,6 @@ class TrainConfig:
       steps_per_execution: steps that run without returning to Python (log, Ctrl-C).
       mix: "share" draws from each set in proportion to its share, endlessly; "epoch" goes through every
         set `repeat` times, then starts again: true epochs, as in the paper.
-      finish_on_device: whether the training device computes colour augmentation and targets, instead of the input
-        pipeline.
       input_service: address of a tf.data service (hiu input-service); "" reads the data in this process.
     """
 
@@ -253,6 +252,7 @@ class TrainConfig:
     swa_from: float = 0.75
     recalibrate: int = 0
     precision: str = "float32"
+    xla: bool = False
     freeze: tuple[str, ...] = ()
     on_nan: str = "stop"
     start_from: str = ""
@@ -263,7 +263,6 @@ class TrainConfig:
     seed: int = 2020
     shuffle: int = 1024
     mix: str = "share"
-    finish_on_device: bool = False
     input_service: str = ""
 
     def __post_init__(self):

@@ -13,6 +13,7 @@ import tf_keras as keras
 from tf_keras import layers
 
 from hiu_tf.config.schema import ConfigError, ModelConfig
+from hiu_tf.models.depthwise import DepthwiseConv2D
 from hiu_tf.models.torch_file import TorchFileError, read_torch_file
 
 NAME = "efficientnet_lite0"
@@ -143,9 +144,7 @@ def _block(x, stage, stride, config, name):
     if stage.expansion > 1:
         y = layers.Conv2D(stage.expansion * x.shape[-1], 1, use_bias=False, name=f"{name}_expand_conv")(y)
         y = _activated(_batch_norm(y, config, f"{name}_expand_bn"), f"{name}_expand")
-    y = layers.DepthwiseConv2D(
-        stage.kernel, strides=stride, padding="same", use_bias=False, name=f"{name}_depthwise_conv"
-    )(y)
+    y = DepthwiseConv2D(stage.kernel, strides=stride, padding="same", use_bias=False, name=f"{name}_depthwise_conv")(y)
     y = _activated(_batch_norm(y, config, f"{name}_depthwise_bn"), f"{name}_depthwise")
     y = layers.Conv2D(stage.channels, 1, use_bias=False, name=f"{name}_project_conv")(y)
     y = _batch_norm(y, config, f"{name}_project_bn")

@@ -6,8 +6,8 @@
 A grid is a YAML file: a recipe, the sets to evaluate on, and the arms, each a name and the settings that
 differ from the recipe. Each arm and seed is a run of hiu train in a folder of its own, evaluated by
 hiu evaluate. Finished runs are kept: after an interruption the same command resumes the grid. The
-tables have the columns of the paper's Table 5, with published numbers where they are known; --table prints
-them from the existing results.
+tables have the columns of the paper's Table 5, mean ± standard deviation (n - 1) over the seeds, with published
+numbers where they are known; --table prints them from the existing results.
 """
 
 import argparse
@@ -138,7 +138,7 @@ def paper_table(results: dict[str, list[dict]], dataset: str, published: dict) -
 
 
 def table(results: dict[str, list[dict]], dataset: str) -> str:
-    """Table of every metric from {row: one {set: {metric: value}} per seed}, as Markdown: mean and range over seeds."""
+    """Table of every metric from {row: one {set: {metric: value}} per seed}, as Markdown."""
     from hiu_tf.evaluation.metrics import METRICS
     from hiu_tf.tables import markdown_table
 
@@ -169,7 +169,7 @@ def _cell(values):
         return "-"
     digits = 3 if max(map(abs, values)) < 10 else 1
     mean = f"{statistics.mean(values):.{digits}f}"
-    return mean if len(values) == 1 else f"{mean} ({min(values):.{digits}f}-{max(values):.{digits}f})"
+    return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):.{digits}f}"
 
 
 def parse_args(argv):

@@ -12,6 +12,8 @@
     python tools/benchmark.py predict --picture photo.jpg --threads 1,2
     python tools/benchmark.py clip --smooth 0,0.5,1      # how steady and how late rendered hands are followed
 
+    python tools/benchmark.py render --sizes 256 --batches 8 --require "splat / ours=20"   # fails below (make bench)
+
 Prints milliseconds (median of the repetitions) or pictures a second, ratios and memory as Markdown tables.
 Each implementation is measured in a process of its own. Without --data, `input` renders a few pictures.
 """
@@ -51,6 +53,27 @@ def tables(args) -> list[list[dict]]:
     return [*found, [input.endurance(args.data, args.samples)]] if args.samples else found
 
 
+def missed(rows: list[dict], limits: list[tuple[str, float]]) -> list[str]:
+    """One line for each limit (column, least) that a row misses, or that no row has."""
+    lines = []
+    for column, least in limits:
+        values = [row[column] for row in rows if column in row]
+        if not values:
+            columns = dict.fromkeys(name for row in rows for name in row)
+            lines.append(f"no table has a column {column!r}; known are {', '.join(columns)}")
+        elif min(values) < least:
+            lines.append(f"{column} is {min(values):.3g}, required are {least:g}")
+    return lines
+
+
+def _limit(text):
+    column, _, least = text.rpartition("=")
+    try:
+        return column, float(least)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"must be COLUMN=NUMBER, got {text!r}") from error
+
+
 def _strengths(text):
     return [share(part) for part in text.split(",")]
 
@@ -71,6 +94,9 @@ def parse_args(argv):
     parser.add_argument("--model", help="predict, clip: .tflite file (default: the one that ships)")
     parser.add_argument("--picture", help="predict: of at least one hand (default: a rendered one)")
     parser.add_argument("--threads", default="1", help="predict: of the interpreters (default 1)")
+    parser.add_argument(
+        "--require", action="append", type=_limit, default=[], metavar="COLUMN=LEAST", help="fail if a row has less"
+    )
     parser.add_argument("--json", help="write the rows there")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser.parse_args(argv)
@@ -85,8 +111,12 @@ def main(argv=None) -> int:
     found = tables(args)
     print("\n\n".join(map(rows_table, found)))
     if args.json:
+        Path(args.json).parent.mkdir(parents=True, exist_ok=True)
         write_json(Path(args.json), {"command": " ".join(sys.argv), "tables": found})
-    return 0
+    wrong = missed([row for rows in found for row in rows], args.require)
+    for line in wrong:
+        print(line, file=sys.stderr)
+    return 1 if wrong else 0
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pipelines
@@ -46,14 +47,15 @@ def train_network(root: Path, run: Path, real: bool, steps: int):
     from hiu_tf.config.presets import model_config
     from hiu_tf.training.distribution import strategy
     from hiu_tf.training.run import train
-    from pipelines.build import training_data
+    from pipelines.build import finish, training_data
 
     recipe = load_recipe(
         RECIPES / ("demo.yaml" if real else "quickstart.yaml"), [f"train.steps={steps}", "train.steps_per_epoch=100"]
     )
     with strategy().scope():
         size = model_config(recipe.model, recipe.network).image_size
-        return train(recipe, lambda start, *worker: training_data(recipe, root, size, start, *worker), run)
+        data = lambda start, *worker: training_data(recipe, root, size, start, *worker)
+        return train(recipe, data, run, finish=partial(finish, recipe=recipe, size=size))
 
 
 def write_held_out(root: Path, folder: Path) -> None:

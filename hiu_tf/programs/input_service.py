@@ -21,6 +21,9 @@ def start(role: str, port: int, dispatcher: str | None = None, host: str = "loca
     from tensorflow.data.experimental import service
 
     import hiu_tf  # noqa: F401  (before tensorflow)
+    from pipelines.warp import load_operations
+
+    load_operations()
 
     if role == "dispatcher":
         server = service.DispatchServer(service.DispatcherConfig(port=port))

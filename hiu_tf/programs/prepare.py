@@ -125,12 +125,13 @@ def check(name, source, split, options) -> bool:
     from pipelines.schema import LeftOut, Sample
     from pipelines.tally import merge, tally
 
-    opened, tallies, wrong, left_out = open_split(name, source, split, options), [], [], []
+    opened, tallies, wrong, left_out = open_split(name, source, split, options), [merge([])], [], []
     for key, outcome in tqdm(
         opened.outcomes(), total=len(opened.keys), desc=f"check {name}/{split}", unit=" samples", disable=None
     ):
         if isinstance(outcome, Sample):
             tallies.append(tally(outcome))
+            tallies = [merge(tallies)] if len(tallies) > _SAMPLES_PER_SHARD else tallies
             wrong += [f"{name}/{key}: {error}" for error in camera_errors(outcome)]
         else:
             (left_out if isinstance(outcome, LeftOut) else wrong).append(str(outcome))

@@ -125,7 +125,7 @@ def run_stage(recipe, root: str, folder: Path) -> None:
             recipe,
             lambda start, worker, workers: training_data(recipe, root, size, start, worker, workers),
             folder,
-            finish=partial(finish, recipe=recipe, size=size) if recipe.train.finish_on_device else None,
+            finish=partial(finish, recipe=recipe, size=size),
             validation=validation_data(recipe, root, size),
             results=partial(_add_results, recipe=recipe, root=root, size=size) if recipe.train.validate else None,
         )
@@ -159,7 +159,7 @@ def main(argv=None) -> int:
     from hiu_tf.config.load import load_recipe, stages
     from hiu_tf.config.presets import model_config
     from hiu_tf.training.distribution import strategy
-    from pipelines.build import training_data, validation_data
+    from pipelines.build import finished_data, training_data, validation_data
 
     devices = strategy()
     recipe = load_recipe(args.recipe, args.set)
@@ -170,8 +170,8 @@ def main(argv=None) -> int:
     if args.show:
         from hiu_tf.programs._sheet import write_batch
 
-        local = replace(recipe, train=replace(recipe.train, finish_on_device=False, input_service=""))
-        write_batch(next(iter(training_data(local, args.data, size))), Path(args.show))
+        local = replace(recipe, train=replace(recipe.train, input_service=""))
+        write_batch(next(iter(finished_data(local, args.data, size))), Path(args.show))
         print(f"{recipe.train.batch_size} samples (picture, 2D, heat maps, POF, mask): {args.show}")
         return 0
     if warning := _warning(recipe, args.data):

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
+from typing import TextIO
 
 import cv2
 import numpy as np
@@ -20,6 +21,7 @@ from hiu_tf.pictures import PICTURES, is_ours, readable_name
 from hiu_tf.runtime.clips import opened, shown_name
 from hiu_tf.runtime.draw import overlay
 from hiu_tf.runtime.moving import Movement
+from hiu_tf.runtime.prediction import Hands
 from hiu_tf.runtime.predictor import Predictor
 from hiu_tf.runtime.results import HEADER, LONGEST_PANEL, MADE_BY, MESH, prediction_json, save
 from hiu_tf.runtime.screen import Screen
@@ -98,41 +100,63 @@ def predict_clip(
     The first line of the .jsonl contains what is common to all frames; one line per frame follows. Frames are
     written as they come, so that memory does not grow with the length of the clip (but by the key frames of `meshes`).
     """
-    film, log, counts, numbers, moves = _with(stem, ".mp4"), _with(stem, ".jsonl"), [], set(), {}
-    name = path.name if isinstance(path, Path) else shown_name(path)
-    shown = screen is not None and screen.is_open
+    log, name = _with(stem, ".jsonl"), path.name if isinstance(path, Path) else shown_name(path)
     with opened(path, seconds) as clip, _film_folder(stem.parent) as folder, written_whole(log) as scratch:
-        own = _Film(Path(folder) / "clip.mp4")
+        film = _Film(Path(folder) / "clip.mp4")
         header = {"made_by": MADE_BY, "clip": shown_name(path), "frames_per_second": clip.rate, **HEADER}
         with scratch.open("w") as answers:
             answers.write(json.dumps(header) + "\n")
+            record = _Record(film, answers, clip.rate, compact, meshes)
             frames = follow(predictor, clip.frames, clip.rate, smooth, **options)
+            progress = tqdm(frames, desc=name, unit="frame", disable=quiet or None, total=clip.length)
             with suppress(KeyboardInterrupt) if clip.length is None else nullcontext():
-                for number, hands in enumerate(
-                    tqdm(frames, desc=name, unit="frame", disable=quiet or None, total=clip.length)
-                ):
-                    rows = [prediction_json(hand, _without(compact)) for hand in hands]
-                    answers.write(json.dumps({"frame": number, "hands": rows}) + "\n")
-                    drawn = overlay(hands.picture, hands, LONGEST_PANEL)
-                    own.write(drawn, clip.rate)
-                    for hand in hands if meshes else ():
-                        move = moves.setdefault(hand.number, Movement(f"hand_{hand.number}_{hand.side}"))
-                        move.add(number / clip.rate, hand)
-                    counts.append(len(hands))
-                    numbers |= {hand.number for hand in hands}
-                    if shown and not screen.frame(drawn):
+                for hands in progress:
+                    drawn = record.add(hands)
+                    if screen and screen.is_open and not screen.frame(drawn):
                         break
-        own.close()
-        with written_whole(film) as target:
-            shutil.copyfile(own.path, target)
-    for old in stem.parent.glob(f"{glob.escape(stem.name)}_hand_[0-9]*.glb") if meshes else ():  # of an earlier run
+        film.close()
+        with written_whole(_with(stem, ".mp4")) as target:
+            shutil.copyfile(film.path, target)
+    if meshes:
+        _write_movements(stem, record.moves, smooth)
+    more = f" and {len(record.moves)} .glb" if record.moves else ""
+    return f"{shown_name(path)}: {record.words()} -> {_with(stem, '.mp4')} .jsonl{more}"
+
+
+class _Record:
+    """What is written of a clip while its frames come: a drawing and a line of each, and the movements of the hands."""
+
+    def __init__(self, film: _Film, answers: TextIO, rate: float, compact: bool, meshes: bool):
+        self._film, self._answers, self._rate, self._compact, self._meshes = film, answers, rate, compact, meshes
+        self.moves: dict[int, Movement] = {}  # by the hand's number
+        self._frames, self._with_hands, self._followed = 0, 0, set()
+
+    def add(self, hands: Hands) -> np.ndarray:
+        """Writes the next frame. Returns its drawing, RGB."""
+        rows = [prediction_json(hand, _without(self._compact)) for hand in hands]
+        self._answers.write(json.dumps({"frame": self._frames, "hands": rows}) + "\n")
+        drawn = overlay(hands.picture, hands, LONGEST_PANEL)
+        self._film.write(drawn, self._rate)
+        for hand in hands if self._meshes else ():
+            move = self.moves.setdefault(hand.number, Movement(f"hand_{hand.number}_{hand.side}"))
+            move.add(self._frames / self._rate, hand)
+        self._frames += 1
+        self._with_hands += len(hands) > 0
+        self._followed |= {hand.number for hand in hands}
+        return drawn
+
+    def words(self) -> str:
+        """How many frames and hands there were."""
+        return f"{self._frames} frames, {self._with_hands} with hands, {len(self._followed)} hand(s) followed"
+
+
+def _write_movements(stem, moves, smooth):
+    """Writes STEM_hand_N.glb for each hand, in place of those of an earlier run."""
+    for old in stem.parent.glob(f"{glob.escape(stem.name)}_hand_[0-9]*.glb"):
         old.unlink()
     for who, move in moves.items():
         with written_whole(_with(stem, f"_hand_{who}.glb")) as target:
             target.write_bytes(glb_bytes([move.skinned(smooth)]))
-    found, more = sum(count > 0 for count in counts), f" and {len(moves)} .glb" if moves else ""
-    followed = f"{len(counts)} frames, {found} with hands, {len(numbers)} hand(s) followed"
-    return f"{shown_name(path)}: {followed} -> {film} .jsonl{more}"
 
 
 def _without(compact):

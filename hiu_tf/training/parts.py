@@ -54,10 +54,10 @@ class PartNorms(keras.metrics.Metric):
 
     def norms(self, gradients) -> tf.Tensor:
         """Norms [parts] of one step's gradients."""
-        squares = {name: [] for name in self.names}
+        halves = {name: [] for name in self.names}  # of the squares
         for part, gradient in zip(self.parts, gradients):
-            squares[part].append(tf.reduce_sum(tf.square(tf.cast(gradient, tf.float32))))
-        return tf.sqrt(tf.stack([tf.add_n(values) for values in squares.values()]))
+            halves[part].append(tf.nn.l2_loss(tf.cast(gradient, tf.float32)))
+        return tf.sqrt(2.0 * tf.stack([tf.add_n(values) for values in halves.values()]))
 
     def update_state(self, norms, is_finite):
         """Adds a step's norms if all of them are finite."""

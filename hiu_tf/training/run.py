@@ -184,7 +184,7 @@ def precision_policy(policy: str):
 
 def _pictures(data, finish):
     """The first pictures [N, S, S, 3] of the data, as the network gets them."""
-    image, _ = finish(*next(iter(data.take(1))))
+    image, _ = finish(next(iter(data.take(1))))
     return image[:_SHOWN].numpy()
 
 
@@ -192,12 +192,12 @@ def _recalibrate(trainer, data, batches):
     """Recomputes batch norm statistics for averaged weights; the existing ones belong to the raw weights."""
 
     @tf.function(autograph=False)
-    def look(*batch):
-        image, _ = trainer.finish(*batch)
+    def look(batch):
+        image, _ = trainer.finish(batch)
         trainer.distribute_strategy.run(lambda: trainer.network(image, training=True))
 
     for batch in data.take(batches):
-        look(*batch)
+        look(batch)
 
 
 def _load_encoder(network, name, path):

@@ -20,7 +20,7 @@ from hiu_tf.training.parts import PartNorms
 
 
 class HIUTrainer(keras.Model):
-    """Trains a network on batches (image, targets).
+    """Trains a network on batches (image [B, S, S, 3], targets).
 
     The steps have no Python control flow on tensors, so autograph is disabled: it would convert all of
     tf_keras, which takes half a minute before the first step.
@@ -29,9 +29,9 @@ class HIUTrainer(keras.Model):
       network: from `build_hiu`.
       hand: the hand model that its parameters pose.
       losses: weights of the losses.
-      train: gradient clipping (after the sum over replicas), accumulation, steps per execution, on_nan.
+      train: gradient clipping (after the sum over replicas), accumulation, steps per execution, on_nan, xla.
       sets: names of the data sets, indexed by keys.SET_NUMBER in the targets.
-      finish: computes (image, targets) from the input pipeline's batches; None if these already are (image, targets).
+      finish: computes (image, targets) of a batch on the device; None if batches already are (image, targets).
       report: called with (step, image, targets, {loss: errors [K, B]}, {part: gradient norm}) if a loss or
         gradient is not finite.
       tasks: of the network.
@@ -50,7 +50,8 @@ class HIUTrainer(keras.Model):
     ):
         super().__init__(name="hiu_trainer")
         self.network, self.hand, self.tasks = network, hand, tasks
-        self.finish = finish or (lambda image, targets: (image, targets))
+        self.run_network = tf.function(network, autograph=False, jit_compile=True) if train.xla else network
+        self.finish = finish or (lambda batch: batch)
         self.report = report
         self.distribute_reduction_method = "first"  # results already cover all replicas: Keras must not sum them again
         self.clip_norm, self.parts, self.skips = train.clip_norm, train.accumulate, train.on_nan == "skip"
@@ -81,7 +82,7 @@ class HIUTrainer(keras.Model):
         """Predictions of every stack: posed hand, projection and (if a loss needs it) rendered mask."""
         return [
             reconstruct(outputs, self.hand, self.image_size, self.tasks, self.renders)
-            for outputs in self.network(image, training=training)
+            for outputs in self.run_network(image, training=training)
         ]
 
     def compute_losses(self, targets, stacks, weights, totals):
@@ -99,14 +100,14 @@ class HIUTrainer(keras.Model):
     @tf.autograph.experimental.do_not_convert
     def train_step(self, data):
         """One step of gradient descent."""
-        image, targets = _never_empty(*self.finish(*data))
+        image, targets = _never_empty(*self.finish(data))
         weights = sample_weights(self.losses_by_name, targets)
         totals = self._totals(weights)
         statistics = self._statistics()
         gradients, errors, total = self._accumulated(image, targets, totals)
         gradients = _all_replicas(gradients)
         part_norms = self.part_norms.norms(gradients)
-        gradients, norm = tf.clip_by_global_norm(gradients, self.clip_norm)
+        gradients, norm = tf.clip_by_global_norm(gradients, self.clip_norm, use_norm=tf.norm(part_norms))
         # The norm covers all replicas, so that all of them skip a step or none. Scaled float16 gradients may overflow.
         is_finite = tf.math.is_finite(norm)
         self._mend(statistics, is_finite)
@@ -162,6 +163,8 @@ class HIUTrainer(keras.Model):
             data = next(iterator)
         with tf.control_dependencies(tf.nest.flatten(data, expand_composites=True)):
             wait = tf.timestamp() - start
+        with tf.control_dependencies([wait]):  # else operations of the step would run before the clock is read
+            data = tf.nest.map_structure(tf.identity, data, expand_composites=True)
         results = self.distribute_strategy.run(self.train_step, args=(data,))
         with tf.control_dependencies([self.input_wait.assign_add(wait)]):
             return {

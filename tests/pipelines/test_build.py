@@ -11,7 +11,7 @@ from hiu_tf.config.schema import AugmentConfig, DataConfig, LossConfig, Recipe, 
 from hiu_tf.conventions import keys
 from hiu_tf.tasks.agreement import AGREEMENTS
 from hiu_tf.training.trainer import HIUTrainer
-from pipelines.build import evaluation_data, finish, training_data
+from pipelines.build import evaluation_data, finished_data, training_data
 from pipelines.datasets import open_split
 from pipelines.mixing import mixed_records
 from pipelines.records import RecordError, parse, write_index, write_shard
@@ -32,7 +32,7 @@ def recipe(**labels):
 
 
 def test_training_batches(rendered_records):
-    image, targets = next(iter(training_data(recipe(), rendered_records, 64)))
+    image, targets = next(iter(finished_data(recipe(), rendered_records, 64)))
     assert image.shape == (4, 64, 64, 3)
     assert targets[keys.HEATMAPS].shape == (4, 32, 32, 21)
     assert targets[keys.POF].shape == (4, 32, 32, 60)
@@ -41,27 +41,18 @@ def test_training_batches(rendered_records):
 
 
 def test_equal_seeds_equal_batches(rendered_records):
-    first, second = (next(iter(training_data(recipe(), rendered_records, 64)))[0].numpy() for _ in range(2))
+    first, second = (next(iter(finished_data(recipe(), rendered_records, 64)))[0].numpy() for _ in range(2))
     np.testing.assert_array_equal(first, second)
 
 
 def test_a_later_start_goes_on_with_what_would_have_come(rendered_records):
     """A later start in the middle of an epoch gives the same pictures and augmentation."""
-    whole = list(training_data(recipe(), rendered_records, 64).take(6).as_numpy_iterator())
-    rest = list(training_data(recipe(), rendered_records, 64, start=4).take(2).as_numpy_iterator())
+    whole = list(finished_data(recipe(), rendered_records, 64).take(6).as_numpy_iterator())
+    rest = list(finished_data(recipe(), rendered_records, 64, start=4).take(2).as_numpy_iterator())
     for (image, targets), (image_again, targets_again) in zip(whole[4:], rest):
         np.testing.assert_array_equal(image, image_again)
         for name, target in targets.items():
             np.testing.assert_array_equal(target, targets_again[name], err_msg=name)
-
-
-def test_finishing_on_the_device_gives_the_same(rendered_records):
-    there = dataclasses.replace(recipe(), train=dataclasses.replace(TRAIN, finish_on_device=True))
-    image, targets = next(iter(training_data(recipe(), rendered_records, 64)))
-    image_there, targets_there = finish(*next(iter(training_data(there, rendered_records, 64))), there, 64)
-    np.testing.assert_allclose(image, image_there, atol=1e-5)
-    for name, target in targets.items():
-        np.testing.assert_allclose(target, targets_there[name], atol=1e-5, err_msg=name)
 
 
 def sample_ids(recipe, root, count, **worker):
@@ -147,7 +138,7 @@ def trainer(tiny_network, hand):
 def test_a_label_hidden_by_the_recipe_changes_no_gradient(labels, rendered_records, trainer):
     """Through the whole path from the record to the gradient of every weight."""
     hidden = recipe(**dict.fromkeys(labels, 0.0))
-    image, targets = next(iter(training_data(hidden, rendered_records, 64)))
+    image, targets = next(iter(finished_data(hidden, rendered_records, 64)))
     total, found = gradient(HIDDEN[labels], targets, image, trainer)
     assert float(total) == 0
     assert not any(np.any(part) for part in found)
@@ -158,7 +149,7 @@ def test_a_set_without_a_label_does_not_change_the_gradient_of_the_others(label,
     """Two sets in one batch: the hidden labels of one of them may have any value."""
     sets = {"with": DataConfig(path="synthetic"), "without": DataConfig(path="synthetic", **{label: 0.0})}
     mix = Recipe(model="tiny", data=sets, train=dataclasses.replace(TRAIN, batch_size=8, seed=3))
-    image, targets = next(iter(training_data(mix, rendered_records, 64)))
+    image, targets = next(iter(finished_data(mix, rendered_records, 64)))
     weight_of = {
         "joints_2d": keys.JOINTS_2D_WEIGHT,
         "joints_3d": keys.JOINTS_3D_WEIGHT,
@@ -190,7 +181,7 @@ def test_folds_cut_a_set_into_parts_that_share_no_sample(rendered_records):
         config = DataConfig(path="synthetic", fold=fold)
         plain = AugmentConfig(**STILL)
         some = Recipe(model="tiny", data={"s": config}, augment=plain, train=TrainConfig(seed=seed, batch_size=48))
-        images, _ = next(iter(training_data(some, rendered_records, 64)))
+        images, _ = next(iter(finished_data(some, rendered_records, 64)))
         return {image.tobytes() for image in np.round(images.numpy() * 255).astype(np.uint8)}
 
     first, rest, everything = pictures((0, 0.5), 1), pictures((0.5, 1), 1), pictures((0, 1), 1)

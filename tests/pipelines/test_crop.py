@@ -12,7 +12,6 @@ from hiu_tf.geometry.window import SCALE
 from pipelines.crop import AFFINE, cut_pictures, place, to_float
 from pipelines.records import parse, read_index
 from pipelines.schema import LEFT, RIGHT
-from pipelines.warp import cut
 
 SIZE = 128
 STRONG = AugmentConfig(rotation_deg=180.0, crop_scale=(1.2, 2.5), translation=0.2)
@@ -124,7 +123,8 @@ def test_eagerly_and_in_a_pipeline_the_same(records):
     (piped,) = tf.data.Dataset.from_tensors(records).map(lambda batch: crop(batch, STRONG, seed))
     for name, value in eager.items():
         if value.dtype.is_floating:
-            np.testing.assert_allclose(value, piped[name], atol=1e-3, err_msg=name)
+            grey_level = name in (keys.IMAGE, keys.MASK)  # rounded
+            np.testing.assert_allclose(value, piped[name], atol=1.01 / 255 if grey_level else 1e-3, err_msg=name)
 
 
 def test_a_joint_with_3d_alone_is_put_where_the_camera_sees_it(records):
@@ -139,11 +139,3 @@ def test_a_joint_with_3d_alone_is_put_where_the_camera_sees_it(records):
     np.testing.assert_allclose(
         found[keys.JOINTS_2D][box_is_the_same], whole[keys.JOINTS_2D][box_is_the_same], atol=0.05
     )
-
-
-def test_shrinking_averages(rng):
-    """A fine checkerboard far away is grey, not noise."""
-    board = np.indices((256, 256)).sum(axis=0) % 2 * 255
-    picture = tf.constant(np.repeat(board[..., None], 3, axis=2), tf.uint8)
-    small = cut(picture, tf.constant([[0.25, 0, 0], [0, 0.25, 0], [0, 0, 1.0]]), 64).numpy()
-    assert np.abs(small[8:-8, 8:-8].astype(int) - 127).max() < 12

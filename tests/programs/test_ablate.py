@@ -65,3 +65,9 @@ def test_other_samples_are_measured_anew(grid):
     assert weights.stat().st_mtime_ns == before
     request = json.loads((folder / "out" / "plain" / "seed1" / ablate.REQUEST).read_text())
     assert request["measured"][-1] == "0.0,0.9"
+
+
+def test_a_cell_has_mean_and_standard_deviation_over_the_seeds():
+    runs = [{"synthetic": {"joints_2d_auc": value}} for value in (0.1, 0.2, 0.6)]
+    assert "| arm | 0.300 ± 0.265 | - |" in ablate.paper_table({"arm": runs}, "synthetic", {})
+    assert "| arm | 0.100 | - |" in ablate.paper_table({"arm": runs[:1]}, "synthetic", {})

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from hiu_tf.config.schema import DataConfig, Recipe, TrainConfig
 from hiu_tf.conventions import keys
-from pipelines.build import training_data
+from pipelines.build import finished_data
 
 
 @pytest.fixture
@@ -37,13 +37,13 @@ def test_batches_come_from_two_workers(launch, rendered_records):
     assert len(set(workers)) == 2
     train = TrainConfig(batch_size=4, shuffle=12, input_service=dispatcher)
     recipe = Recipe(model="tiny", data={"synthetic": DataConfig(path="synthetic")}, train=train)
-    batches = list(training_data(recipe, rendered_records, 64).take(6).as_numpy_iterator())
+    batches = list(finished_data(recipe, rendered_records, 64).take(6).as_numpy_iterator())
     for image, targets in batches:
         assert image.shape == (4, 64, 64, 3)
         assert targets[keys.HEATMAPS].shape == (4, 32, 32, 21)
     assert len({image.tobytes() for image, _ in batches}) == 6  # no batch twice
     here = dataclasses.replace(recipe, train=dataclasses.replace(train, input_service=""))
-    local = list(training_data(here, rendered_records, 64).take(6).as_numpy_iterator())
+    local = list(finished_data(here, rendered_records, 64).take(6).as_numpy_iterator())
     # The same samples in another order: twice each. Single batches of four differ by more than their half.
     means = [np.mean([image for image, _ in found]) for found in (batches, local)]
     assert means[0] == pytest.approx(means[1], abs=0.15)

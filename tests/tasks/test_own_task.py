@@ -1,6 +1,7 @@
 """A new head, made of one file and one key of the recipe, is trained, evaluated, drawn, exported and loaded again."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from hiu_tf.runtime.backend import load_network
 from hiu_tf.tasks import PAPER, find_tasks
 from hiu_tf.training.folder import load_run
 from hiu_tf.training.run import train
-from pipelines.build import training_data, validation_data
+from pipelines.build import finish, training_data, validation_data
 from tests.tasks.visibility import SEEN, VISIBILITY
 
 NAME = "tests.tasks.visibility:VISIBILITY"
@@ -34,7 +35,9 @@ def trained(rendered_records, tmp_path_factory):
     (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe))
     recipe = load_recipe(folder / "recipe.yaml")
     data = lambda start, worker, workers: training_data(recipe, rendered_records, 64, start, worker, workers)
-    run = train(recipe, data, folder / "run", verbose=False, validation=validation_data(recipe, rendered_records, 64))
+    finished = partial(finish, recipe=recipe, size=64)
+    validation = validation_data(recipe, rendered_records, 64)
+    run = train(recipe, data, folder / "run", verbose=False, finish=finished, validation=validation)
     return run, folder
 
 

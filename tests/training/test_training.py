@@ -2,6 +2,7 @@ import dataclasses
 import json
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ from hiu_tf.training.run import train
 from hiu_tf.training.schedules import learning_rate
 from hiu_tf.training.trainer import HIUTrainer
 from hiu_tf.training.validation import BEST, BEST_WEIGHTS
-from pipelines.build import training_data, validation_data
+from pipelines.build import finish, finished_data, training_data, validation_data
 
 
 def recipe(steps, loss=None, **settings):
@@ -47,7 +48,9 @@ def run(made, root, folder, **options):
     def data(start, worker=0, workers=1):
         return training_data(made, root, 64, start, worker, workers)
 
-    return train(made, data, folder, verbose=False, validation=validation_data(made, root, 64), **options)
+    validation = validation_data(made, root, 64)
+    finished = partial(finish, recipe=made, size=64)
+    return train(made, data, folder, verbose=False, finish=finished, validation=validation, **options)
 
 
 def trainer_of(hand, losses=None, synchronized=False, **settings):
@@ -101,7 +104,7 @@ def test_a_loss_that_is_not_finite(on_nan, rendered_records, tmp_path):
 
     def data(start, worker=0, workers=1):
         spoil = tf.constant([1.0, np.nan, 1.0, 1.0])[:, None, None, None]
-        batches = training_data(made, rendered_records, 64, start).enumerate()
+        batches = finished_data(made, rendered_records, 64, start=start).enumerate()
         return batches.map(
             lambda n, batch: (batch[0] * (spoil if on_nan == "stop" else tf.where(n == 1, spoil, 1.0)), batch[1])
         )
@@ -167,10 +170,20 @@ def test_mixed_precision(rendered_records, hand, tmp_path):
     assert keras.mixed_precision.global_policy().name == "float32"
     assert np.isfinite(losses(tmp_path)).all()
     trainer = HIUTrainer(network, hand, LossConfig(), TrainConfig())
-    image, targets = next(iter(training_data(made, rendered_records, 64)))
+    image, targets = next(iter(finished_data(made, rendered_records, 64)))
     stacks = trainer.predictions(image, training=True)
     assert stacks[0][keys.RENDERED_MASK].dtype == stacks[0][keys.VERTICES].dtype == tf.float32
     assert {layer.compute_dtype for layer in load_run(tmp_path).network.layers} == {"float32"}
+
+
+@pytest.mark.slow
+def test_xla_trains_as_well(rendered_records, tmp_path):
+    """The same losses, step by step, with the network compiled by XLA."""
+    plain, compiled = tmp_path / "plain", tmp_path / "xla"
+    for folder, xla in ((plain, False), (compiled, True)):
+        run(recipe(6, xla=xla, optimizer="sgdw", learning_rate=1e-4), rendered_records, folder)
+    assert len(losses(plain)) == 3
+    np.testing.assert_allclose(losses(compiled), losses(plain), rtol=2e-3)
 
 
 def test_schedules():
@@ -185,7 +198,7 @@ def test_schedules():
 
 def test_parts_of_a_batch_give_the_gradient_of_the_whole(rendered_records, hand):
     """All labels are in the first part."""
-    image, targets = next(iter(training_data(recipe(1), rendered_records, 64)))
+    image, targets = next(iter(finished_data(recipe(1), rendered_records, 64)))
     targets[keys.MASK_WEIGHT] = tf.constant([1.0, 0, 0, 0])
     targets[keys.JOINTS_3D_WEIGHT] *= [[1.0], [1], [0], [0]]
     found = []
@@ -270,13 +283,14 @@ import hiu_tf, tensorflow as tf, tf_keras as keras
 tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * int(sys.argv[1]))
 from hiu_tf.hand.procedural import procedural_hand
 from hiu_tf.training.distribution import strategy
-from pipelines.build import training_data
+from pipelines.build import finish, finished_data, training_data
 from tests.training.test_training import recipe, trainer_of
 
 devices = strategy()
 assert devices.num_replicas_in_sync == int(sys.argv[1])
 made = recipe(1, batch_size=8)
-image, y = next(iter(training_data(made, sys.argv[2], 64)))
+image, y = next(iter(finished_data(made, sys.argv[2], 64)))
+crops = next(iter(training_data(made, sys.argv[2], 64)))
 first = tf.constant([1.0] + [0.0] * 7)
 uneven = y | {"mask_weight": first, "joints_3d_weight": y["joints_3d_weight"] * first[:, None]}
 half = tf.constant([1.0] * 4 + [0.0] * 4)
@@ -295,6 +309,9 @@ with devices.scope():
             history.extend([logs["loss"], logs["gradient_norm"], logs["mask"]])
     trainer.fit(data, verbose=0, callbacks=[Note()])
 weights = np.concatenate([w.numpy().ravel() for w in trainer.network.trainable_weights])
+pictures = devices.experimental_local_results(devices.run(lambda: finish(crops, made, 64)[0]))
+np.testing.assert_allclose(pictures[0], image, atol=1e-6)
+assert all(np.abs(other - pictures[0]).max() > 0.1 for other in pictures[1:]), "replicas with equal colours"
 print(*map(repr, map(float, [*history, np.abs(weights).sum(), weights @ np.sin(np.arange(len(weights)))])))
 """
 
@@ -399,7 +416,7 @@ def test_validation_does_not_warm_up(rendered_records, hand):
 def test_a_skipped_step_leaves_everything_as_it_was(rendered_records, hand):
     """Labels that are not finite affect only the gradient, but batch norm statistics must be restored, too."""
     made = recipe(1)
-    image, targets = next(iter(training_data(made, rendered_records, 64)))
+    image, targets = next(iter(finished_data(made, rendered_records, 64)))
     trainer = trainer_of(hand, synchronized=True, on_nan="skip")
     trainer.compile(build_optimizer(TrainConfig(on_nan="skip")))
     before = trainer.network.get_weights()

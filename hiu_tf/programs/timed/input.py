@@ -14,29 +14,32 @@ from hiu_tf.programs.timed.timing import in_own_process, median_ms
 _SECONDS = 4.0
 _PICTURES = 64  # rendered if no records are given
 _SHARDS = 200
-_DEVICE, _WHOLE, _PLAIN = "finished on the device", "whole", "decode and resize"
+_CROPS, _FINISHED, _PLAIN = "crops", "with colours and targets", "decode and resize"
 
 
 def input_table(data: str | None, batches: list[int], sizes: list[int]) -> list[dict]:
-    """One row per size, batch and number of cores: pictures a second, and the share of decode-and-resize's rate."""
+    """One row per size, batch and number of cores: pictures a second, and the share of decode-and-resize's rate.
+
+    "crops" is the input pipeline; the training step's device computes colours and targets, here on the same cores.
+    """
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(data) if data else _rendered(Path(scratch))
         rows = []
         for size, batch, cores in itertools.product(sizes, batches, sorted({1, os.cpu_count()})):
             rates = {
-                kind: in_own_process(_rate, kind, folder, batch, size, cores) for kind in (_PLAIN, _DEVICE, _WHOLE)
+                kind: in_own_process(_rate, kind, folder, batch, size, cores) for kind in (_PLAIN, _CROPS, _FINISHED)
             }
             row = {"size": size, "batch": batch, "cores": cores} | {f"{kind} /s": rate for kind, rate in rates.items()}
-            row |= {f"{kind} / plain": rates[kind] / rates[_PLAIN] for kind in (_DEVICE, _WHOLE)}
+            row |= {f"{kind} / plain": rates[kind] / rates[_PLAIN] for kind in (_CROPS, _FINISHED)}
             rows.append(row)
         return rows
 
 
 def pipeline_rate(data: str | None, batch: int, size: int) -> float:
-    """Pictures a second of the whole pipeline on all cores that this process may use."""
+    """Pictures a second of the input pipeline on all cores that this process may use."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(data) if data else _rendered(Path(scratch))
-        return in_own_process(_rate, _WHOLE, folder, batch, size, None)
+        return in_own_process(_rate, _CROPS, folder, batch, size, None)
 
 
 def parts_table(data: str | None, batches: list[int], sizes: list[int]) -> list[dict]:
@@ -67,11 +70,10 @@ def _rendered(scratch):
     return scratch / "synthetic"
 
 
-def _recipe(folder, batch, on_device=False):
+def _recipe(folder, batch):
     from hiu_tf.config.schema import DataConfig, Recipe, TrainConfig
 
-    train = TrainConfig(batch_size=batch, finish_on_device=on_device)
-    return Recipe(model="tiny", data={"set": DataConfig(path=folder.name)}, train=train)
+    return Recipe(model="tiny", data={"set": DataConfig(path=folder.name)}, train=TrainConfig(batch_size=batch))
 
 
 def _rate(kind, folder, batch, size, cores):
@@ -80,7 +82,7 @@ def _rate(kind, folder, batch, size, cores):
         os.sched_setaffinity(0, range(cores))
     import tensorflow as tf
 
-    from pipelines.build import training_data
+    from pipelines.build import finished_data, training_data
     from pipelines.records import read_index
 
     def plain(record):
@@ -91,7 +93,8 @@ def _rate(kind, folder, batch, size, cores):
         records = tf.data.TFRecordDataset(read_index(folder, "train")[0]).repeat()
         data = records.map(plain, num_parallel_calls=tf.data.AUTOTUNE).batch(batch, drop_remainder=True).prefetch(2)
     else:
-        data = training_data(_recipe(folder, batch, kind == _DEVICE), folder.parent, size)
+        make = training_data if kind == _CROPS else finished_data
+        data = make(_recipe(folder, batch), folder.parent, size)
     batches = iter(data)
     for _ in range(4):
         next(batches)

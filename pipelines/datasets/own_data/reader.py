@@ -1,14 +1,13 @@
 """Your own data: COCO key points with 21 hand points, optional masks and 3D (data card: README.md)."""
 
-import hashlib
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
 from pycocotools import mask as coco_mask
 
 from hiu_tf.conventions.skeleton import NUM_JOINTS
-from pipelines.datasets import DataSetError, Split, read_json
+from pipelines.coco import CocoFile
+from pipelines.datasets import DataSetError, Split
 from pipelines.lift import lift, orthographic_fit
 from pipelines.schema import SIDES
 from pipelines.store import read_picture, store
@@ -32,23 +31,19 @@ def open_split(source: str, split: str, allow_outside: str = "no") -> Split:
         raise DataSetError(f"own_data: allow_outside is yes or no, got {allow_outside!r}")
     folder = Path(source)
     path = folder / f"{split}.json"
-    images, annotations = _load(path)
+    coco = CocoFile(path, "own_data")
     name = folder.resolve().name
-    hands = Counter(str(annotation.get("image_id")) for annotation in annotations.values())
 
     def load(key):
-        annotation = annotations[key]
-        if annotation.get("image_id") not in images:
-            raise DataSetError(
-                f"{_where(name, path, key)}: image_id {annotation.get('image_id')} is not among the images"
-            )
-        alone = hands[str(annotation["image_id"])] == 1
-        image, where = images[annotation["image_id"]], _where(name, path, key)
+        annotation, where = coco.annotation(key), _where(name, path, key)
+        image = coco.image(annotation.get("image_id"))
+        if image is None:
+            raise DataSetError(f"{where}: image_id {annotation.get('image_id')} is not among the images")
         if allow_outside == "no":
             _refuse_outside(folder, (image, annotation), where)
-        return _sample(folder, name, image, annotation, alone, where)
+        return _sample(folder, name, image, annotation, coco.is_alone(annotation["image_id"]), where)
 
-    return Split(name, list(annotations), load, hashlib.sha256(path.read_bytes()).hexdigest()[:16])
+    return Split(name, coco.keys, load, coco.fingerprint)
 
 
 def _refuse_outside(folder, parts, where):
@@ -61,21 +56,6 @@ def _refuse_outside(folder, parts, where):
 
 def _where(name, path, key):
     return f"own_data: {name}: {path.name}: annotation {key}"
-
-
-def _load(path):
-    data = read_json(path, "own_data")
-    try:
-        images = {image["id"]: image for image in data["images"]}
-        annotations = {annotation["id"]: dict(annotation) for annotation in data["annotations"]}
-        repeated = len(data["annotations"]) - len(annotations) + len(data["images"]) - len(images)
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataSetError(f"own_data: {path} is no COCO key point file: {error!r}") from error
-    if repeated:
-        raise DataSetError(f"own_data: {path}: {repeated} images or annotations repeat the id of another")
-    if not annotations:
-        raise DataSetError(f"own_data: {path} has no annotations")
-    return images, annotations
 
 
 def _sample(folder, name, image, annotation, alone, where):

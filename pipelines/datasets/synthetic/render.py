@@ -14,6 +14,7 @@ from hiu_tf.render.shading import interpolate, shade
 from pipelines.datasets.synthetic import backdrop
 from pipelines.datasets.synthetic.scene import PICTURE_SIZE, Scene
 from pipelines.schema import RIGHT, Sample
+from pipelines.store import encode_mask
 
 _OVERSAMPLE = 2
 _OCCLUDED_SHARE = 0.2
@@ -140,11 +141,10 @@ def _shrink(array):
 def _encode(scene, name, picture, mask, pixels, joints, camera, vertices):
     gamma = np.clip(picture, 0, 1) ** np.random.default_rng(scene.seed + 2).uniform(0.75, 1.3)
     _, image = cv2.imencode(".jpg", (gamma[..., ::-1] * 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 92])
-    _, mask_png = cv2.imencode(".png", ((mask > 0.5) * 255).astype(np.uint8))
     ones = np.ones(len(joints), np.float32)
     return Sample(
         dataset="synthetic", sample_id=name, image=image.tobytes(), width=PICTURE_SIZE, height=PICTURE_SIZE,
         side=RIGHT, joints_2d=pixels, joints_2d_weight=ones, joints_3d=joints.astype(np.float32),
-        joints_3d_weight=ones, intrinsics=camera, mask=mask_png.tobytes(), vertices=vertices.astype(np.float32),
+        joints_3d_weight=ones, intrinsics=camera, mask=encode_mask(mask > 0.5), vertices=vertices.astype(np.float32),
         shape=scene.shape, pose=scene.pose, rotation=Rotation.from_rotvec(scene.rotation).as_matrix(),
     )  # fmt: skip

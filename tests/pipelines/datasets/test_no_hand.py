@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from hiu_tf.config.load import load_recipe
 from hiu_tf.conventions import keys
-from pipelines.build import training_data
+from pipelines.build import finished_data
 from pipelines.datasets import DataSetError, open_split
 from pipelines.records import write_index, write_shard
 from tests.places import RECIPES
@@ -53,7 +53,7 @@ def test_empty_maps_and_an_empty_mask_are_the_labels(folder, tmp_path):
     write_index(records, "no_hand", "train", {"train-0.tfrecord": note})
     settings = ("data={no_hand: {path: no_hand}}", "train.batch_size=4", "train.validate=[]", "network.image_size=64")
     recipe = load_recipe(RECIPES / "hiu_mobile.yaml", settings)
-    _, targets = next(iter(training_data(recipe, tmp_path / "records", 64)))
+    _, targets = next(iter(finished_data(recipe, tmp_path / "records", 64)))
     ones = (keys.HEATMAPS_WEIGHT, keys.MASK_WEIGHT)
     for name in ones:
         np.testing.assert_array_equal(targets[name], 1)

@@ -1,0 +1,41 @@
+"""The quick kernel gradient equals TensorFlow's own, in the layer too."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras as keras
+
+from hiu_tf.models.depthwise import DepthwiseConv2D, kernel_gradient
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("height, width", [(5, 5), (10, 7), (13, 20), (1, 2)])
+def test_the_kernel_gradient_is_tensorflows(rng, stride, height, width):
+    x = tf.constant(rng.normal(size=[3, height, width, 6]), tf.float32)
+    kernel = tf.constant(rng.normal(size=[5, 5, 6, 1]), tf.float32)
+    with tf.GradientTape() as tape:
+        tape.watch(kernel)
+        convolved = tf.nn.depthwise_conv2d(x, kernel, [1, stride, stride, 1], "SAME")
+    upstream = tf.constant(rng.normal(size=convolved.shape), tf.float32)
+    expected = tape.gradient(convolved, kernel, output_gradients=upstream)
+    np.testing.assert_allclose(kernel_gradient(x, upstream, stride), expected, atol=2e-5 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("size", [3, 5])
+def test_the_layer_computes_what_keras_does(rng, size):
+    """Output and gradients, in training and in inference."""
+    x = tf.constant(rng.normal(size=[2, 9, 12, 4]), tf.float32)
+    settings = {"strides": 2, "padding": "same", "use_bias": False}
+    ours, theirs = DepthwiseConv2D(size, **settings), keras.layers.DepthwiseConv2D(size, **settings)
+    theirs(x), ours(x, training=True)
+    theirs.set_weights(ours.get_weights())
+
+    def results(layer, **training):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            total = tf.reduce_sum(tf.sin(layer(x, **training)))
+        return [total, *tape.gradient(total, [x, layer.depthwise_kernel])]
+
+    for training in (True, False):
+        for found, expected in zip(results(ours, training=training), results(theirs)):
+            np.testing.assert_allclose(found, expected, atol=1e-5)
