@@ -58,7 +58,9 @@ def step_row(preset: str, stacks: int | None, batch: int, precision: str) -> dic
         "backward": both - forward,
         "hand layer": config.stacks * median_ms(_hand_layer(job)),
         "silhouette": config.stacks * median_ms(_silhouette(job)),
-        "targets": median_ms(tf.function(partial(targets, size=config.image_size), autograph=False), [job.crops]),
+        "targets": median_ms(
+            tf.function(lambda crops: targets(crops, config.image_size), autograph=False), [job.crops]
+        ),
     }
     achieved = 2 * _STEP * macs(job.network) * batch / 1e6
     peak, reference = peak_megabytes(), reference_gflops(precision)
