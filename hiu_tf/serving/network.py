@@ -16,7 +16,10 @@ _ARRAYS = {
 
 
 class ServedNetwork:
-    """A network on a server. Sends crops as PNG files, which are a tenth of the size of floats in JSON.
+    """A network on a server. Sends crops as they are over gRPC, as PNG files over REST.
+
+    A crop in JSON is ten times as large as a PNG file. REST then needs two requests, for the mesh and for the mask as a
+    PNG file, and gRPC one.
 
     Args:
       address: of the server, as in `serving.client.connect`.
@@ -34,24 +37,32 @@ class ServedNetwork:
         Raises:
           ServingError: the server cannot be reached, or its reply is not that of an exported hand model.
         """
-        found = self._ask("mesh", crops, _ARRAYS)
-        masks = self._client.predict("mask", image_bytes=_encoded(crops)).get("mask_png_bytes", ())
-        found[keys.MASK] = np.stack([self._mask(png, crops.shape[1]) for png in masks] or [np.zeros((0, 0))])
-        if len(found[keys.MASK]) != len(crops):
-            raise ServingError(f"{self._address} answers {len(masks)} masks for {len(crops)} crops")
+        if self._client.sends_bytes:
+            outputs = self._client.predict("tensor", image=np.asarray(crops, np.float32))
+            found = self._checked(outputs, len(crops), _ARRAYS | {keys.MASK: crops.shape[1:3]})
+        else:
+            encoded = _encoded(crops)
+            found = self._checked(self._client.predict("mesh", image_bytes=encoded), len(crops), _ARRAYS)
+            found[keys.MASK] = self._masks(encoded, crops.shape[1])
         found[keys.JOINTS_2D_PROJECTED] = project(found[keys.JOINTS_3D], self._camera)
         return found
 
-    def _ask(self, signature, crops, wanted):
-        outputs = self._client.predict(signature, image_bytes=_encoded(crops))
+    def _checked(self, outputs, count, wanted):
+        """The wanted outputs as float32, if all of them have their shape and are finite."""
         for name, shape in wanted.items():
             array = outputs.get(name)
-            if array is None or array.dtype.kind not in "fiu" or not _fits(array.shape, (len(crops), *shape)):
+            if array is None or array.dtype.kind not in "fiu" or not _fits(array.shape, (count, *shape)):
                 found = "nothing" if array is None else f"{array.dtype} of shape {array.shape}"
-                raise ServingError(f"{self._address}: {name} should be numbers [{len(crops)}, {shape}], it is {found}")
+                raise ServingError(f"{self._address}: {name} should be numbers [{count}, {shape}], it is {found}")
             if not np.isfinite(array).all():
                 raise ServingError(f"{self._address}: {name} holds values that are not finite")
         return {name: np.asarray(outputs[name], np.float32) for name in wanted}
+
+    def _masks(self, encoded, size):
+        masks = self._client.predict("mask", image_bytes=encoded).get("mask_png_bytes", ())
+        if len(masks) != len(encoded):
+            raise ServingError(f"{self._address} answers {len(masks)} masks for {len(encoded)} crops")
+        return np.stack([self._mask(png, size) for png in masks])
 
     def _mask(self, png, size):
         mask = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_GRAYSCALE) if png else None

@@ -533,17 +533,19 @@ def card_of(folder: Path) -> dict:
 
 
 def served_answers(folder: Path, as_json: bool = True) -> dict:
-    """A server's replies for one crop, by signature."""
+    """A server's replies for one crop, by signature: those of REST, or those of gRPC."""
     import base64
 
     import cv2
     import tensorflow as tf
 
     model = tf.saved_model.load(str(folder.parent / "tiny" / "1"))
-    crop = cv2.imencode(".png", cv2.resize(scene(), (64, 64)))[1].tobytes()
+    crop = cv2.resize(scene(), (64, 64))
+    encoded = {"image_bytes": tf.constant([cv2.imencode(".png", crop)[1].tobytes()])}
+    arrays_sent = {"image": tf.constant(crop[np.newaxis] / 255.0, tf.float32)}
     found = {}
-    for name in ("mesh", "mask"):
-        arrays = {k: v.numpy() for k, v in model.signatures[name](image_bytes=tf.constant([crop])).items()}
+    for name, inputs in {"mesh": encoded, "mask": encoded}.items() if as_json else {"tensor": arrays_sent}.items():
+        arrays = {k: v.numpy() for k, v in model.signatures[name](**inputs).items()}
         if "vertices" in arrays:
             arrays["vertices"] = arrays["vertices"][:, :20]
         plain = {
