@@ -12,6 +12,7 @@ import hiu_tf.hand
 import hiu_tf.models
 from hiu_tf.hand.layer import HandLayer
 from hiu_tf.models.attention import TaskMixture
+from hiu_tf.models.depthwise import DepthwiseConv2D
 from hiu_tf.models.regressor import HandParameters, ReadJoints
 
 
@@ -35,6 +36,7 @@ def examples(hand):
     draw = lambda *shape: tf.constant(generator.normal(size=shape), tf.float32)
     return {
         TaskMixture: (TaskMixture(), ([draw(2, 4, 4, 5) for _ in range(3)], draw(2, 1, 1, 15))),
+        DepthwiseConv2D: (DepthwiseConv2D(5, padding="same", use_bias=False), draw(2, 8, 8, 5)),
         HandParameters: (HandParameters(), draw(2, 61)),
         ReadJoints: (ReadJoints(), draw(2, 8, 8, 21)),
         HandLayer: (

@@ -31,8 +31,9 @@ def display(monkeypatch):
     if not (shutil.which("Xvfb") and shutil.which("xdotool")):
         pytest.skip("needs Xvfb and xdotool")
     reading, writing = os.pipe()
+    # Without -noreset the server starts anew, and refuses who comes meanwhile, each time xdotool leaves as its last client.
     server = subprocess.Popen(
-        ["Xvfb", "-displayfd", str(writing), "-screen", "0", "1600x900x24"],
+        ["Xvfb", "-displayfd", str(writing), "-noreset", "-screen", "0", "1600x900x24"],
         pass_fds=[writing],
         stderr=subprocess.DEVNULL,
     )
