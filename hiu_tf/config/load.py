@@ -125,7 +125,7 @@ def _checked(kind, tree, where):
 
 
 def parse_setting(setting: str) -> tuple[str, object]:
-    """Parses "train.batch_size=8" to ("train.batch_size", 8). The value is YAML.
+    """Parses "train.batch_size=8" to ("train.batch_size", 8). The value is YAML; none at all is the empty text.
 
     Raises:
       ConfigError: the text does not have this form.
@@ -134,7 +134,7 @@ def parse_setting(setting: str) -> tuple[str, object]:
     if not equals or not name:
         raise ConfigError(f"a setting is NAME=VALUE, got {setting!r}")
     try:
-        return name, yaml.load(value, _OnceLoader)
+        return name, yaml.load(value, _OnceLoader) if value.strip() else ""
     except _UNREADABLE as error:
         raise ConfigError(f"setting {setting!r}: the value is no valid YAML: {' '.join(str(error).split())}") from error
 

@@ -93,6 +93,12 @@ def test_every_recipe_loads_and_says_how_to_use_it(path):
     assert "# Command:" in path.read_text()
 
 
+@pytest.mark.parametrize("value", ["", '""', "''"])
+def test_an_empty_value_is_the_empty_text(value):
+    """A shell takes the quotes of `--set train.encoder_weights=""` away."""
+    assert load_recipe(RECIPES / "hiu_mobile.yaml", [f"train.encoder_weights={value}"]).train.encoder_weights == ""
+
+
 @pytest.mark.parametrize("path", DETECTORS, ids=lambda path: path.stem)
 def test_recipes_of_detectors_are_told_apart(path):
     build_detector(load_detector_recipe(path).network)
