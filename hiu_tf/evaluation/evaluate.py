@@ -1,8 +1,12 @@
-"""Runs predictors over labelled batches and keeps every error, from which metrics, breakdowns and pages are made."""
+"""Runs predictors over labelled batches: metrics over all samples, and errors of some for breakdowns and pages.
+
+Memory does not grow with the number of samples: the metrics are running sums, and of large sets evenly spaced batches
+are kept.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import cv2
@@ -13,18 +17,21 @@ from hiu_tf.conventions.skeleton import Joint
 from hiu_tf.errors import UserError
 from hiu_tf.evaluation.metrics import METRICS
 from hiu_tf.evaluation.predictors import Predict
-from hiu_tf.metrics.metric import Metric
+from hiu_tf.metrics.metric import Metric, mean
 
 #: Labels that metrics use besides the one that they compare with.
 _LABELS = (keys.JOINTS_3D, keys.VISIBLE, keys.VERTICES, keys.MASK)
 _JPEG_QUALITY = 85
+#: Of more batches than this, evenly spaced ones are kept (with 32 samples each: 10,240).
+_MOST_BATCHES = 320
 
 
 @dataclass
 class Samples:
-    """Labels and pictures of the samples, in order. Pictures are kept as JPEG, so that thousands fit into memory.
+    """Labels and pictures of the kept samples, in order. Pictures are kept as JPEG, so that thousands fit into memory.
 
     Attributes:
+      count: number of samples that were measured, kept or not.
       ids: "set/sample".
       pictures: encoded crops.
       joints_2d, weight: labels [N, 21, 2] in crop pixels and their weights [N, 21].
@@ -33,6 +40,7 @@ class Samples:
       roll: [N] degrees between the upright direction and wrist -> middle finger in the picture, NaN without labels.
     """
 
+    count: int
     ids: list[str]
     pictures: list[bytes]
     joints_2d: np.ndarray
@@ -44,59 +52,98 @@ class Samples:
 
 @dataclass
 class Measured:
-    """Errors of one predictor on all samples.
+    """Results of one predictor.
 
     Attributes:
-      errors: metric -> [N, columns] in its protocol's unit, NaN where there is no label.
-      joints_2d, scores: predictions [N, 21, 2] in crop pixels, and confidences [N, 21] (NaN if it gives none).
+      values: metric -> value over all samples; metrics without labels are left out.
+      errors: metric -> [N, columns] of the kept samples in its protocol's unit, NaN where there is no label.
+      joints_2d, scores: predictions for the kept samples [N, 21, 2] in crop pixels, and confidences [N, 21] (NaN if it
+        gives none).
     """
 
+    values: dict[str, float]
     errors: dict[str, np.ndarray]
     joints_2d: np.ndarray
     scores: np.ndarray
 
 
 def measure(
-    predictors: dict[str, Predict], batches: Iterable[dict], size: int, metrics: Iterable[Metric] = METRICS
+    predictors: dict[str, Predict],
+    batches: Iterable[dict],
+    size: int,
+    metrics: Iterable[Metric] = METRICS,
+    each_batch: Callable[[Samples, dict[str, Measured]], None] = lambda samples, measured: None,
 ) -> tuple[Samples, dict[str, Measured]]:
-    """Runs the predictors and returns samples and errors. Predicted masks and meshes are not kept, to save memory.
+    """Runs the predictors. Predicted masks and meshes are not kept, to save memory.
 
     Args:
       predictors: name -> predictor.
       batches: dictionaries of arrays with image and labels, crops of side `size`.
       metrics: metrics to compute; those without any labelled sample are left out.
+      each_batch: called with the results of each batch.
 
     Raises:
       UserError: there is no sample, or a prediction is not finite.
     """
-    metrics, samples = tuple(metrics), []
+    metrics, count, kept = tuple(metrics), 0, _Spaced(_MOST_BATCHES)
     wanted = {*_LABELS, *(key for metric in metrics for key in (metric.label, metric.needs))}
-    found = {name: [] for name in predictors}
+    sums = {name: {metric.name: _Sum(metric) for metric in metrics} for name in predictors}
     for batch in batches:
         labels = {name: batch[name] for name in wanted}
         labels[keys.MASK] = labels[keys.MASK][..., 0]
-        samples.append(_samples(batch))
+        samples, measured = _samples(batch), {}
         for name, predict in predictors.items():
             predicted = predict(batch[keys.IMAGE])
-            _require_finite(name, predicted, samples[-1].ids)
-            found[name].append(_measured(predicted, labels, size, metrics))
-    if not samples:
+            _require_finite(name, predicted, samples.ids)
+            measured[name] = _measured(predicted, labels, size, metrics)
+            for metric, errors in measured[name].errors.items():
+                sums[name][metric].add(errors)
+        each_batch(samples, measured)
+        kept.add((samples, measured))
+        count += samples.count
+    if not count:
         raise UserError("there is no sample to measure: look at --split, --fold and --limit")
-    return _joined(samples), {name: _all_errors(parts) for name, parts in found.items()}
+    parts, answers = zip(*kept.parts)
+    everyone = {name: _joined_answers([answer[name] for answer in answers], sums[name]) for name in predictors}
+    return _joined(parts, count), everyone
 
 
 def evaluate(
     predictors: dict[str, Predict], batches: Iterable[dict], size: int, metrics: Iterable[Metric] = METRICS
 ) -> dict[str, dict[str, float]]:
     """Metrics per predictor: {predictor: {metric: value}}; metrics without labels are left out."""
-    metrics = tuple(metrics)
-    _, measured = measure(predictors, batches, size, metrics)
-    return {name: values(found, metrics) for name, found in measured.items()}
+    return {name: found.values for name, found in measure(predictors, batches, size, metrics)[1].items()}
 
 
-def values(found: Measured, metrics: Iterable[Metric] = METRICS) -> dict[str, float]:
-    """{metric: value} from one predictor's errors."""
-    return {metric.name: metric.value(found.errors[metric.name]) for metric in metrics if metric.name in found.errors}
+class _Sum:
+    """The value of a metric over any number of batches."""
+
+    def __init__(self, metric):
+        self._metric, self._sums, self._counts = metric, 0.0, 0
+
+    def add(self, errors):
+        values = self._metric.contributions(errors)
+        self._sums = self._sums + np.nansum(values, axis=0, dtype=np.float64)
+        self._counts = self._counts + (~np.isnan(values)).sum(axis=0)
+
+    @property
+    def value(self) -> float:
+        """Mean over columns of the mean over samples; NaN without a label."""
+        return float(mean(self._sums / np.where(self._counts > 0, self._counts, np.nan)))
+
+
+class _Spaced:
+    """Keeps every part of a few, and evenly spaced ones of many: at most `most`."""
+
+    def __init__(self, most):
+        self.parts, self._most, self._seen, self._every = [], most, 0, 1
+
+    def add(self, part):
+        if self._seen % self._every == 0:
+            self.parts.append(part)
+        self._seen += 1
+        if len(self.parts) > self._most:
+            self.parts, self._every = self.parts[::2], 2 * self._every
 
 
 def _require_finite(name, predicted, ids):
@@ -112,15 +159,17 @@ def _measured(predicted, labels, size, metrics):
     chosen = [f for f in metrics if f.of in predicted and (same_mesh or f.needs != keys.HAS_MESH)]
     errors = {metric.name: metric.errors(predicted, labels, size).astype(np.float32) for metric in chosen}
     joints = predicted[keys.JOINTS_2D]
-    return Measured(errors, joints, predicted.get(keys.SCORES, np.full(joints.shape[:2], np.nan)))
+    return Measured({}, errors, joints, predicted.get(keys.SCORES, np.full(joints.shape[:2], np.nan)))
 
 
-def _all_errors(parts):
+def _joined_answers(parts, sums):
+    values = {name: total.value for name, total in sums.items()}
+    values = {name: value for name, value in values.items() if not np.isnan(value)}
     names = dict.fromkeys(name for part in parts for name in part.errors)
     errors = {name: _stacked(name, parts) for name in names}
     errors = {name: value for name, value in errors.items() if not np.isnan(value).all()}
     joints, scores = (np.concatenate([getattr(part, name) for part in parts]) for name in ("joints_2d", "scores"))
-    return Measured(errors, joints, scores)
+    return Measured(values, errors, joints, scores)
 
 
 def _stacked(name, parts):
@@ -142,6 +191,7 @@ def _samples(batch):
     cosine = across[:, 2] / np.maximum(np.linalg.norm(across, axis=1), 1e-12)
     known = [batch[name].all(axis=1) for name in (keys.JOINTS_2D_WEIGHT, keys.JOINTS_3D_WEIGHT)]
     return Samples(
+        count=len(ids),
         ids=ids,
         pictures=[picture.tobytes() for picture in pictures],
         joints_2d=flat,
@@ -152,8 +202,8 @@ def _samples(batch):
     )
 
 
-def _joined(parts):
-    joined = {}
+def _joined(parts, count):
+    joined = {"count": count}
     for name in ("ids", "pictures"):
         joined[name] = [value for part in parts for value in getattr(part, name)]
     for name in ("joints_2d", "weight", "visible", "palm_angle", "roll"):

@@ -7,7 +7,7 @@ import numpy as np
 
 from hiu_tf.conventions import keys
 from hiu_tf.evaluation import analysis
-from hiu_tf.evaluation.evaluate import Measured, Samples, values
+from hiu_tf.evaluation.evaluate import Measured, Samples
 from hiu_tf.evaluation.metrics import METRICS
 from hiu_tf.evaluation.published import published, published_curve, published_rows
 from hiu_tf.html import Page
@@ -27,8 +27,10 @@ _RANKED_BY = ("joints_2d_auc", "joints_3d_aligned", "mask_iou")
 
 def add_dataset(page: Page, name: str, samples: Samples, measured: dict[str, Measured], metrics=METRICS) -> None:
     """Appends a section for one data set. The first predictor is the model; the others are shown for comparison."""
-    page.heading(f"{name}: {len(samples.ids)} samples")
+    page.heading(f"{name}: {samples.count} samples")
     _add_metrics(page, measured, metrics)
+    if len(samples.ids) < samples.count:
+        page.text(f"All below is of {len(samples.ids)} of the samples, evenly spaced.")
     _add_curves(page, name, measured, metrics)
     model = next(iter(measured.values()))
     for title, rows in (
@@ -51,7 +53,7 @@ def add_published(page: Page) -> None:
 
 
 def _add_metrics(page, measured, metrics):
-    found = {name: values(part, metrics) for name, part in measured.items()}
+    found = {name: part.values for name, part in measured.items()}
     used = [metric for metric in metrics if any(metric.name in part for part in found.values())]
     title = lambda f: f"{f.name} {'↑' if f.higher_is_better else '↓'} ({f.unit})"
     page.table(["metric", *found], [[title(f), *(part.get(f.name, "-") for part in found.values())] for f in used])

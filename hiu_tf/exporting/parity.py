@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hiu_tf.conventions import keys
-from hiu_tf.evaluation.evaluate import measure, values
+from hiu_tf.evaluation.evaluate import measure
 from hiu_tf.evaluation.predictors import Predict
 from hiu_tf.metrics.metric import mean
 from hiu_tf.tables import markdown_table
@@ -57,14 +57,14 @@ def parity(reference: Predict, candidates: dict[str, Predict], batches: Iterable
 
     predictors = {"": remember} | {name: compared(name, predict) for name, predict in candidates.items()}
     samples, measured = measure(predictors, batches, size)
-    expected = values(measured[""])
+    expected = measured[""].values
     found = {}
     for name in candidates:
         flat, deep, mask = (np.concatenate(parts) for parts in zip(*differences[name]))
-        changes = {metric: value - expected[metric] for metric, value in values(measured[name]).items()}
+        changes = {metric: value - expected[metric] for metric, value in measured[name].values.items()}
         moved = [(float(np.median(d)), float(d.mean()), float(d.max())) for d in (flat, deep)]
         pixel_error = _pixel_error(measured[name]) - _pixel_error(measured[""])
-        found[name] = Parity(*moved, float(mask.mean()), pixel_error, changes, len(samples.ids))
+        found[name] = Parity(*moved, float(mask.mean()), pixel_error, changes, samples.count)
     return found
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
-import io
 import sys
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -53,8 +54,15 @@ def run_predictors(run, every_stack: bool = False) -> dict:
     }
 
 
-def measure_sets(predictors: dict, size: int, part: Part, metrics, with_mean: bool = True) -> dict:
-    """{set: (samples, {predictor: measured})}. With `with_mean` adds a baseline: the mean label of the train split."""
+def no_rows(name: str, samples, measured: dict) -> None:
+    """Writes nothing."""
+
+
+def measure_sets(predictors: dict, size: int, part: Part, metrics, with_mean: bool = True, write=no_rows) -> dict:
+    """{set: (samples, {predictor: measured})}. With `with_mean` adds a baseline: the mean label of the train split.
+
+    `write` takes the results of each batch (`sample_rows`).
+    """
     from hiu_tf.evaluation.evaluate import measure
     from hiu_tf.evaluation.predictors import mean_predictor
     from pipelines.mixing import data_folder
@@ -70,7 +78,8 @@ def measure_sets(predictors: dict, size: int, part: Part, metrics, with_mean: bo
             everyone["mean of training"] = mean_predictor(
                 batches(folder, size, part._replace(split="train", fold=(0, 1), limit=MEAN_SAMPLES, corruption=""))
             )
-        found[name] = measure(everyone, with_progress(batches(folder, size, part), name, folder, part), size, metrics)
+        shown = with_progress(batches(folder, size, part), name, folder, part)
+        found[name] = measure(everyone, shown, size, metrics, partial(write, name))
     return found
 
 
@@ -87,14 +96,9 @@ def with_progress(found, name: str, folder, part: Part):
     return tqdm(found, desc=f"evaluate {name}", unit="batch", total=total, disable=None)
 
 
-def results_of(measured: dict, metrics) -> dict:
+def results_of(measured: dict) -> dict:
     """{set: {predictor: {metric: value}}}."""
-    from hiu_tf.evaluation.evaluate import values
-
-    return {
-        name: {who: values(found, metrics) for who, found in everyone.items()}
-        for name, (_, everyone) in measured.items()
-    }
+    return {name: {who: found.values for who, found in everyone.items()} for name, (_, everyone) in measured.items()}
 
 
 def tell_apart(predict, size: int, part: Part, none: str) -> str:
@@ -129,21 +133,31 @@ def confidence_table(measured: dict) -> str:
     return f"{markdown_table(head, cells)}\n\nmean difference between confidence and share of correct joints: {gap:.3f}"
 
 
-def write_csv(path: Path, measured: dict, metrics) -> None:
-    """Writes a row per sample of every set: metrics and confidence of the first predictor."""
-    from hiu_tf.evaluation.analysis import sample_values
-    from hiu_tf.runtime.results import write_text
+@contextmanager
+def sample_rows(path: str | None, metrics):
+    """Yields a function (set, samples, measured) that writes a row per sample: metrics and confidence of the first predictor.
 
-    table = io.StringIO()
-    writer = csv.writer(table)
-    writer.writerow(["set", "sample", *(metric.name for metric in metrics), "confidence"])
-    for name, (samples, everyone) in measured.items():
-        found = next(iter(everyone.values()))
-        columns = sample_values(found, metrics)
-        for n, sample in enumerate(samples.ids):
-            cells = [columns[f.name][n] if f.name in columns else float("nan") for f in metrics]
-            writer.writerow([name, sample, *map(_cell, [*cells, found.scores[n].mean()])])
-    write_text(path, table.getvalue())
+    The file stands at `path` if the block succeeds. Without a path nothing is written.
+    """
+    from hiu_tf.atomic import written_whole
+
+    if not path:
+        yield no_rows
+        return
+    with written_whole(path) as scratch, open(scratch, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["set", "sample", *(metric.name for metric in metrics), "confidence"])
+        yield partial(_write_rows, writer, metrics)
+
+
+def _write_rows(writer, metrics, name, samples, measured):
+    from hiu_tf.evaluation.analysis import sample_values
+
+    found = next(iter(measured.values()))
+    columns = sample_values(found, metrics)
+    for n, sample in enumerate(samples.ids):
+        cells = [columns[f.name][n] if f.name in columns else float("nan") for f in metrics]
+        writer.writerow([name, sample, *map(_cell, [*cells, found.scores[n].mean()])])
 
 
 def write_page(path: Path, title: str, measured: dict, metrics, comparisons: dict) -> None:

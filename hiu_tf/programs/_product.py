@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
+from hiu_tf.programs._measure import batches, no_rows, with_progress
 from hiu_tf.tables import markdown_table
 
 #: Row of the table -> whether the predictor is given the labelled box, and the labelled side.
@@ -80,14 +83,13 @@ def pictures_of(folder, part):
         yield picture, boxes(record)[0].numpy(), names.get(int(record[keys.SIDE][0]))
 
 
-def measure_product(path: str, part, metrics, fit: bool = True) -> tuple[dict, dict]:
+def measure_product(path: str, part, metrics, fit: bool = True, write=no_rows) -> tuple[dict, dict]:
     """Evaluates the product with one predictor for each of ROWS.
 
     Returns:
       The results, as `_measure.measure_sets` returns them, and {set: {row: share of correctly predicted sides}}.
     """
     from hiu_tf.evaluation.evaluate import measure
-    from hiu_tf.programs._measure import batches, with_progress
     from hiu_tf.runtime.predictor import Predictor
     from pipelines.mixing import data_folder
 
@@ -95,9 +97,8 @@ def measure_product(path: str, part, metrics, fit: bool = True) -> tuple[dict, d
     for name in part.sets:
         folder = data_folder(part.root, name)
         everyone = {row: Product(predictor, pictures_of(folder, part), *told) for row, told in ROWS.items()}
-        found[name] = measure(
-            everyone, with_progress(batches(folder, predictor.size, part), name, folder, part), predictor.size, metrics
-        )
+        shown = with_progress(batches(folder, predictor.size, part), name, folder, part)
+        found[name] = measure(everyone, shown, predictor.size, metrics, partial(write, name))
         sides[name] = {row: float(np.mean(p.sides)) for row, p in everyone.items() if p.sides}
     return found, sides
 

@@ -41,8 +41,8 @@ from hiu_tf.programs._measure import (
     open_model,
     results_of,
     run_predictors,
+    sample_rows,
     tell_apart,
-    write_csv,
     write_page,
 )
 from hiu_tf.programs._product import measure_product, side_table
@@ -54,7 +54,7 @@ def evaluate_run(run, part: Part, every_stack: bool = False) -> dict:
     from hiu_tf.evaluation.metrics import metrics_of
 
     metrics = metrics_of(run.tasks)
-    return results_of(measure_sets(run_predictors(run, every_stack), run.config.image_size, part, metrics), metrics)
+    return results_of(measure_sets(run_predictors(run, every_stack), run.config.image_size, part, metrics))
 
 
 def evaluate_freihand(reference: str, predictions: str) -> dict[str, float]:
@@ -248,13 +248,14 @@ def _measure_models(args) -> int:
     ours = with_range(metrics_of(tasks), *args.pixels) if args.pixels else metrics_of(tasks)
     metrics = (*ours, *named_metrics([name for name in args.protocols.split(",") if name]))
     part, sides = Part(args.data, args.sets, args.split, args.fold, args.limit, "", args.skip_damaged), {}
-    if args.through:
-        measured, sides = measure_product(args.model, part, metrics, not args.no_fit)
-    else:
-        measured = measure_sets(predictors, size, part, metrics, with_mean=bool(args.run))
+    with sample_rows(args.csv, metrics) as write:
+        if args.through:
+            measured, sides = measure_product(args.model, part, metrics, not args.no_fit, write)
+        else:
+            measured = measure_sets(predictors, size, part, metrics, bool(args.run), write)
     if args.corrupt:
         _add_corrupted(args.corrupt, predictors, size, part, metrics, measured)
-    results = results_of(measured, metrics)
+    results = results_of(measured)
     comparisons = _comparisons(args.compare, measured, metrics) if args.compare else {}
     print(markdown(results, metrics))
     if sides:
@@ -267,8 +268,6 @@ def _measure_models(args) -> int:
         print(f"\n**{name}**: paired bootstrap, * where the interval leaves out 0\n\n{table}")
     if args.json:
         write_json(Path(args.json), as_json(results, " ".join(sys.argv), metrics))
-    if args.csv:
-        write_csv(Path(args.csv), measured, metrics)
     if args.html:
         title = f"Evaluation of {args.run or args.model or ' and '.join(args.compare)}"
         write_page(Path(args.html), title, measured, metrics, comparisons)

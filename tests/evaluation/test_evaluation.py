@@ -11,7 +11,7 @@ from hiu_tf.evaluation.analysis import by_angle, by_finger, by_joint, by_occlusi
 from hiu_tf.evaluation.benchmarks import POINT_PROTOCOLS
 from hiu_tf.evaluation.compare import compare, comparison_table
 from hiu_tf.evaluation.corruption import CORRUPTIONS, corrupted
-from hiu_tf.evaluation.evaluate import Measured, Samples, evaluate
+from hiu_tf.evaluation.evaluate import Measured, Samples, evaluate, measure
 from hiu_tf.evaluation.metrics import METRICS, with_range
 from hiu_tf.evaluation.predictors import mean_predictor, network_predictor
 from hiu_tf.evaluation.summary import as_json, markdown
@@ -50,6 +50,27 @@ def test_labels_as_predictions_are_perfect(batches):
         assert metrics[protocol.name] == pytest.approx(
             1.0 if protocol.higher_is_better else 0.0, abs=6e-3 if protocol.name in ROUNDED else 2e-3
         ), protocol.name
+
+
+def test_metrics_are_of_all_samples_and_few_are_kept(batches, rng):
+    """Of 700 batches evenly spaced ones are kept; the metrics are those of every error."""
+    batch = {name: value[:1] for name, value in batches[0].items()}
+    answer, labelled = perfect(batch), rng.random((700, 21)) < 0.7
+    shifts = rng.uniform(0, 12, (700, 21, 1)) * [1, 0]
+    feed = ({**batch, keys.SAMPLE_ID: np.array([str(n).encode()]), keys.JOINTS_2D_WEIGHT: labelled[n : n + 1] * 1.0} for n in range(700))  # fmt: skip
+    answers = iter(answer | {keys.JOINTS_2D: answer[keys.JOINTS_2D] + shift} for shift in shifts)
+    seen = []
+    samples, found = measure({"one": lambda image: next(answers)}, feed, 64, each_batch=lambda s, _: seen.extend(s.ids))
+    found = found["one"]
+    assert samples.count == len(seen) == 700
+    assert 160 <= len(samples.ids) == len(samples.pictures) == len(found.joints_2d) <= 320
+    assert len(set(np.diff([int(name.split("/")[1]) for name in samples.ids]))) == 1
+    pixels = np.where(labelled, 4 * shifts[..., 0], np.nan)
+    thresholds = np.linspace(0, 30, 20)
+    curves = [(column[~np.isnan(column), np.newaxis] <= thresholds).mean(axis=0) for column in pixels.T]
+    areas = [np.trapz(curve, thresholds) / 30 for curve in curves]
+    assert found.values["joints_2d_auc"] == pytest.approx(np.mean(areas), abs=1e-6)
+    assert found.values["joints_3d_root"] == pytest.approx(0, abs=1e-3)
 
 
 def test_known_offset_gives_known_metrics(batches):
@@ -217,7 +238,7 @@ def test_mask_measures():
 
 
 def measured(errors):
-    return Measured(errors, np.zeros((len(next(iter(errors.values()))), 21, 2)), np.full((1, 21), np.nan))
+    return Measured({}, errors, np.zeros((len(next(iter(errors.values()))), 21, 2)), np.full((1, 21), np.nan))
 
 
 def test_bootstrap_covers_a_known_difference(rng):
@@ -247,12 +268,11 @@ def test_equal_models_do_not_differ(rng):
 
 def test_breakdowns_and_calibration(rng):
     errors = np.tile(np.arange(21.0), (8, 1))
-    found = Measured(
-        {"joints_3d_root": errors, "joints_2d_auc": errors}, np.zeros((8, 21, 2)), np.where(errors <= 10, 0.95, 0.15)
-    )
+    errors_of = {"joints_3d_root": errors, "joints_2d_auc": errors}
+    found = Measured({}, errors_of, np.zeros((8, 21, 2)), np.where(errors <= 10, 0.95, 0.15))
     visible = np.where(np.arange(21) < 11, 1, 0) * np.ones((8, 1))
     samples = Samples(
-        ["s"] * 8, [b""] * 8, np.zeros((8, 21, 2)), np.ones((8, 21)), visible, np.arange(8) * 20.0, np.zeros(8)
+        8, ["s"] * 8, [b""] * 8, np.zeros((8, 21, 2)), np.ones((8, 21)), visible, np.arange(8) * 20.0, np.zeros(8)
     )
     assert by_joint(found)["thumb4"]["joints_3d_root"] == 4
     assert by_finger(found)["index"]["joints_3d_root"] == 6.5
