@@ -117,20 +117,32 @@ def _cut(picture, box, mirrored, size):
     of_box, of_side = around_boxes(box)
     centre = tf.where(given, of_box, 0.5 * (whole - 1))
     side = tf.where(given, of_side, tf.reduce_max(whole))
+    reach = 0.5 * side * (size - 1) / size
     # Averaging first keeps large pictures from aliasing.
     shrink = tf.cast(tf.clip_by_value(side / size / _SHRINK_AT, 1.0, _MOST_SHRINK), tf.int32)
-    small = tf.maximum(tf.shape(picture)[:2] // shrink, 1)
-    pixels = tf.image.resize(picture[tf.newaxis], small, method="area")
-    ratio = whole / tf.cast(small[::-1], tf.float32)
+    part, origin = _around(picture, centre, reach, shrink)
+    small = tf.maximum(tf.shape(part)[:2] // shrink, 1)
+    pixels = tf.image.resize(part[tf.newaxis], small, method="area")
+    ratio = tf.cast(tf.shape(part)[1::-1], tf.float32) / tf.cast(small[::-1], tf.float32)
     pixels = tf.pad(pixels, [[0, 0], [1, 1], [1, 1], [0, 0]])  # the border then fades to black, as in OpenCV
-    reach = 0.5 * side * (size - 1) / size
-    first, last = ((centre + sign * reach + 0.5) / ratio + 0.5 for sign in (-1.0, 1.0))
+    first, last = ((centre - origin + sign * reach + 0.5) / ratio + 0.5 for sign in (-1.0, 1.0))
     extent = tf.cast(small[::-1], tf.float32) + 1
     first, last = first / extent, last / extent
     left, right = tf.where(mirrored, last[0], first[0]), tf.where(mirrored, first[0], last[0])
     ends = tf.stack([first[1], left, last[1], right])[tf.newaxis]
     crop = tf.image.crop_and_resize(pixels, ends, [0], [size, size])[0]
     return tf.ensure_shape(crop, [size, size, 3]) / 255.0, centre, side
+
+
+def _around(picture, centre, reach, shrink):
+    """The part of the picture that a window needs, with a margin for averaging, and its first pixel (x, y)."""
+    shape = tf.shape(picture)[1::-1]
+    block = tf.cast(shrink, tf.float32)
+    low, high = ((centre + sign * (reach + 2 * block)) / block for sign in (-1.0, 1.0))
+    # A window beside the picture keeps one block of it.
+    low = tf.clip_by_value(tf.cast(tf.floor(low), tf.int32) * shrink, 0, tf.maximum(shape - shrink, 0))
+    high = tf.clip_by_value(tf.cast(tf.math.ceil(high), tf.int32) * shrink, tf.minimum(low + shrink, shape), shape)
+    return picture[low[1] : high[1], low[0] : high[0]], tf.cast(low, tf.float32)
 
 
 def _orientation(text):
