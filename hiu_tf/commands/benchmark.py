@@ -17,9 +17,7 @@ def add_benchmark(commands) -> None:
     bench.add_argument("--threads", default="1,2", help="of the interpreter (default 1,2)")
     bench.add_argument("--clients", default="1", help="of a server, at the same time (default 1)")
     bench.add_argument("--server-model", default=SERVER_MODEL, help="the model's name on the server (default hiu)")
-    bench.add_argument(
-        "--crop", type=int, default=0, help="side of the model's crops: time float crops on the wire too"
-    )
+    bench.add_argument("--crop", type=int, default=0, help="side of the model's crops: time crops on the wire too")
     bench.add_argument("--picture", help="a picture of one hand (default: noise of 640x480)")
     bench.add_argument(
         "--max-megapixels",

@@ -37,7 +37,7 @@ def benchmark(
       picture: [H, W, 3] uint8 RGB, predicted with `box` = (x, y, width, height).
       clients: numbers of concurrent clients of a server; each sends one request after the other.
       server_model: name of the model on the server.
-      crop: side of the model's crops, to time requests with float crops, too; 0: not timed.
+      crop: side of the model's crops, to time requests with crops, too; 0: not timed.
     """
     rows = []
     for model in (model for model in models if "://" in model):
@@ -90,7 +90,7 @@ def _peak_mb():
 
 
 def _server_rows(address, picture, clients, model, crop):
-    """Times a server's replies to one JPEG per request, with and without the mesh, and to a float crop."""
+    """Times a server's replies to one JPEG per request, with and without the mesh, and to a crop."""
     import cv2
 
     from hiu_tf.serving.client import connect
@@ -100,7 +100,7 @@ def _server_rows(address, picture, clients, model, crop):
         "whole ms": ("serving_default", {"image_bytes": encoded}), "with mesh ms": ("mesh", {"image_bytes": encoded}),
     }  # fmt: skip
     if crop:
-        requests["float crop ms"] = ("tensor", {"image": np.zeros((1, crop, crop, 3), np.float32)})
+        requests["crop ms"] = ("tensor_uint8", {"image": np.zeros((1, crop, crop, 3), np.uint8)})
     started, rows = time.time(), []
     connect(address, model).predict("serving_default", image_bytes=encoded)
     first = time.time() - started

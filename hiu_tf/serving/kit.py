@@ -204,10 +204,11 @@ def write_warmup(version: Path, size: int, picture: bytes, name: str = SERVER_MO
                 "side": np.zeros(batch, np.int32),
                 "intrinsics": np.zeros((batch, 3, 3), np.float32),
             }
-            images = {"images": np.zeros((batch, size, size, 3), np.uint8)}
+            images = np.zeros((batch, size, size, 3), np.uint8)
             requests = {
                 "serving_default": encoded, "mesh": encoded, "mask": encoded, "located": encoded | located,
-                "images_uint8": images, "tensor": {"image": crops}, "dense": {"image": crops},
+                "images_uint8": {"images": images}, "tensor": {"image": crops}, "tensor_uint8": {"image": images},
+                "dense": {"image": crops},
             }  # fmt: skip
             for signature, inputs in requests.items():
                 request = predict_pb2.PredictRequest()

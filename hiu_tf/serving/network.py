@@ -16,7 +16,7 @@ _ARRAYS = {
 
 
 class ServedNetwork:
-    """A network on a server. Sends crops as they are over gRPC, as PNG files over REST.
+    """A network on a server. Sends crops as bytes over gRPC, as PNG files over REST.
 
     A crop in JSON is ten times as large as a PNG file. REST then needs two requests, for the mesh and for the mask as a
     PNG file, and gRPC one.
@@ -38,7 +38,7 @@ class ServedNetwork:
           ServingError: the server cannot be reached, or its reply is not that of an exported hand model.
         """
         if self._client.sends_bytes:
-            outputs = self._client.predict("tensor", image=np.asarray(crops, np.float32))
+            outputs = self._client.predict("tensor_uint8", image=_as_bytes(crops))
             found = self._checked(outputs, len(crops), _ARRAYS | {keys.MASK: crops.shape[1:3]})
         else:
             encoded = _encoded(crops)
@@ -72,8 +72,12 @@ class ServedNetwork:
 
 
 def _encoded(crops):
-    pictures = np.round(255.0 * np.asarray(crops)).astype(np.uint8)
-    return [cv2.imencode(".png", picture[..., ::-1])[1].tobytes() for picture in pictures]
+    return [cv2.imencode(".png", picture[..., ::-1])[1].tobytes() for picture in _as_bytes(crops)]
+
+
+def _as_bytes(crops):
+    """[0, 1] -> uint8, exact for crops of `runtime.crop`, which are made of bytes."""
+    return np.round(255.0 * np.asarray(crops)).astype(np.uint8)
 
 
 def _fits(shape, wanted):

@@ -16,6 +16,7 @@ import pytest
 import tensorflow as tf
 import yaml
 
+from hiu_tf.exporting.contract import contract
 from hiu_tf.serving import client as client_module
 from hiu_tf.serving.client import GrpcClient, ServingError, connect
 from hiu_tf.serving.kit import BATCH_SIZES, write_kit, write_warmup
@@ -65,6 +66,7 @@ INPUTS = {
     },
     "images_uint8": {"images": scene()[np.newaxis]},
     "tensor": {"image": np.random.default_rng(1).random((1, 64, 64, 3), np.float32)},
+    "tensor_uint8": {"image": scene(64, 64)[np.newaxis]},
 }  # fmt: skip
 
 
@@ -86,7 +88,7 @@ def test_readiness(client):
 
 
 def test_warm_up_is_replayed(server):
-    assert server["model"].warmed == 7 * len(BATCH_SIZES)
+    assert server["model"].warmed == len(contract()) * len(BATCH_SIZES)
 
 
 @pytest.mark.slow
@@ -382,4 +384,4 @@ def test_hiu_benchmark_times_a_server(server, capsys):
     assert main(["benchmark", server["grpc"], f"http://{server['rest']}", "--clients", "1,2", "--crop", "64"]) == 0
     text = capsys.readouterr().out
     assert text.count("| server | 1 |") == text.count("| server | 2 |") == 2
-    assert "float crop a second" in text
+    assert "crop a second" in text
