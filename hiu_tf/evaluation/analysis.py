@@ -44,6 +44,12 @@ def by_angle(found: Measured, samples: Samples) -> dict[str, dict[str, float]]:
     return rows
 
 
+def by_gesture(found: Measured, samples: Samples) -> dict[str, dict[str, float]]:
+    """{gesture: {metric: mean error}} by the gesture of the labelled joints, the most frequent first."""
+    names, counts = np.unique(samples.gesture, return_counts=True)
+    return {name: _means(found, samples.gesture == name) for name in names[np.argsort(-counts)] if name}
+
+
 def by_occlusion(found: Measured, samples: Samples) -> dict[str, dict[str, float]]:
     """{visible, hidden: {metric: mean error}}, by the set's visibility label of each joint."""
     errors, rows = _joint_errors(found), {}

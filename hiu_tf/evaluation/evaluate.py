@@ -18,10 +18,12 @@ from hiu_tf.errors import UserError
 from hiu_tf.evaluation.metrics import METRICS
 from hiu_tf.evaluation.predictors import Predict
 from hiu_tf.metrics.metric import Metric, mean
+from hiu_tf.runtime.gestures import gesture
 
 #: Labels that metrics use besides the one that they compare with.
 _LABELS = (keys.JOINTS_3D, keys.VISIBLE, keys.VERTICES, keys.MASK)
 _JPEG_QUALITY = 85
+NO_GESTURE = "none of these"
 #: Of more batches than this, evenly spaced ones are kept (with 32 samples each: 10,240).
 _MOST_BATCHES = 320
 
@@ -38,6 +40,7 @@ class Samples:
       visible: [N, 21], 0 where the set labels a joint as hidden.
       palm_angle: [N] degrees between the palm's normal and the camera's axis, NaN without 3D labels.
       roll: [N] degrees between the upright direction and wrist -> middle finger in the picture, NaN without labels.
+      gesture: [N] gesture of the labelled joints (runtime/gestures.py), "none of these", or "" without 3D labels.
     """
 
     count: int
@@ -48,6 +51,7 @@ class Samples:
     visible: np.ndarray
     palm_angle: np.ndarray
     roll: np.ndarray
+    gesture: np.ndarray
 
 
 @dataclass
@@ -199,13 +203,18 @@ def _samples(batch):
         visible=batch[keys.VISIBLE],
         palm_angle=np.where(known[1], np.degrees(np.arccos(np.clip(cosine, -1, 1))), np.nan),
         roll=np.where(known[0], np.degrees(np.arctan2(along[:, 0], -along[:, 1])), np.nan),
+        gesture=np.array([_gesture(*hand) for hand in zip(deep, flat, known[1])], object),
     )
+
+
+def _gesture(joints_3d, joints_2d, is_known):
+    return (gesture(joints_3d, joints_2d) or NO_GESTURE) if is_known else ""
 
 
 def _joined(parts, count):
     joined = {"count": count}
     for name in ("ids", "pictures"):
         joined[name] = [value for part in parts for value in getattr(part, name)]
-    for name in ("joints_2d", "weight", "visible", "palm_angle", "roll"):
+    for name in ("joints_2d", "weight", "visible", "palm_angle", "roll", "gesture"):
         joined[name] = np.concatenate([getattr(part, name) for part in parts])
     return Samples(**joined)

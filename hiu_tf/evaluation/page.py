@@ -37,6 +37,7 @@ def add_dataset(page: Page, name: str, samples: Samples, measured: dict[str, Mea
         ("joint", analysis.by_joint(model)),
         ("finger", analysis.by_finger(model)),
         ("angle", analysis.by_angle(model, samples)),
+        ("gesture", analysis.by_gesture(model, samples)),
         ("occlusion", analysis.by_occlusion(model, samples)),
     ):
         _add_breakdown(page, title, rows)

@@ -13,6 +13,7 @@ import numpy as np
 
 MEAN_SAMPLES = 512
 _BATCH, _SEED = 32, 0
+_WORST = 3  # named samples of each gesture
 
 
 class Part(NamedTuple):
@@ -131,6 +132,34 @@ def confidence_table(measured: dict) -> str:
     count = sum(r["joints"] for r in rows)
     gap = sum(r["joints"] * abs(r["confidence"] - r["right"]) for r in rows) / max(count, 1)
     return f"{markdown_table(head, cells)}\n\nmean difference between confidence and share of correct joints: {gap:.3f}"
+
+
+def gesture_table(measured: dict) -> str:
+    """Markdown: errors of the first predictor by the gesture of the labelled joints, over all sets together."""
+    from hiu_tf.conventions.skeleton import NUM_JOINTS
+    from hiu_tf.evaluation.evaluate import NO_GESTURE
+    from hiu_tf.metrics.metric import mean
+    from hiu_tf.tables import markdown_table
+
+    hands = {}  # gesture -> [(metric -> errors, id)]
+    for samples, everyone in measured.values():
+        errors = next(iter(everyone.values())).errors
+        for n, name in enumerate(samples.gesture):
+            hands.setdefault(name, []).append(({f: values[n] for f, values in errors.items()}, samples.ids[n]))
+    hands.pop("", None)
+    rows, nothing = [], np.full(NUM_JOINTS, np.nan)
+    for name, found in sorted(hands.items(), key=lambda item: (item[0] == NO_GESTURE, item[0])):
+        flat, projected, deep = (
+            np.stack([errors.get(metric, nothing) for errors, _ in found])
+            for metric in ("joints_2d_box_error", "projected_2d_box_error", "joints_3d_aligned")
+        )
+        each = mean(flat, axis=1)
+        worst = [found[n][1] for n in np.argsort(-np.nan_to_num(each, nan=-1.0))[:_WORST]]
+        right = np.mean(flat[~np.isnan(flat)] <= 0.2)
+        cells = [f"{mean(each):.3f}", f"{right:.3f}", f"{mean(projected):.3f}", f"{mean(deep):.1f}"]
+        rows.append([name, len(found), *cells, ", ".join(worst)])
+    columns = ["2D, of the box", "PCK@.2", "projected, of the box", "3D aligned, mm", "worst"]
+    return markdown_table(["labelled gesture", "hands", *columns], rows)
 
 
 @contextmanager

@@ -37,6 +37,7 @@ from hiu_tf.commands.values import names, positive
 from hiu_tf.programs._measure import (
     Part,
     confidence_table,
+    gesture_table,
     measure_sets,
     open_model,
     results_of,
@@ -140,6 +141,7 @@ def parse_args(argv):
     add("--limit", type=positive, default=-1, help="at most so many samples of each set")
     add("--skip-damaged", action="store_true", help="leave out records that cannot be read, instead of stopping")
     add("--confidence", action="store_true", help="also print how often joints of each confidence are correct")
+    add("--gestures", action="store_true", help="also print errors by the gesture of the labelled joints")
     add("--none", metavar="SET", help="a set without hands (no_hand): how well the score tells hands from nothing")
     add("--protocols", default="", help="comma-separated named protocols, added to the table")
     add(
@@ -262,6 +264,8 @@ def _measure_models(args) -> int:
         print(f"\n{side_table(sides)}")
     if args.confidence:
         print(f"\n{confidence_table(measured)}")
+    if args.gestures:
+        print(f"\n{gesture_table(measured)}")
     if args.none:
         print(f"\n{tell_apart(next(iter(predictors.values())), size, part, args.none)}")
     for name, table in comparisons.items():

@@ -7,7 +7,7 @@ import scipy.stats
 import tensorflow as tf
 
 from hiu_tf.conventions import keys
-from hiu_tf.evaluation.analysis import by_angle, by_finger, by_joint, by_occlusion, calibration
+from hiu_tf.evaluation.analysis import by_angle, by_finger, by_gesture, by_joint, by_occlusion, calibration
 from hiu_tf.evaluation.benchmarks import POINT_PROTOCOLS
 from hiu_tf.evaluation.compare import compare, comparison_table
 from hiu_tf.evaluation.corruption import CORRUPTIONS, corrupted
@@ -272,7 +272,15 @@ def test_breakdowns_and_calibration(rng):
     found = Measured({}, errors_of, np.zeros((8, 21, 2)), np.where(errors <= 10, 0.95, 0.15))
     visible = np.where(np.arange(21) < 11, 1, 0) * np.ones((8, 1))
     samples = Samples(
-        8, ["s"] * 8, [b""] * 8, np.zeros((8, 21, 2)), np.ones((8, 21)), visible, np.arange(8) * 20.0, np.zeros(8)
+        8,
+        ["s"] * 8,
+        [b""] * 8,
+        np.zeros((8, 21, 2)),
+        np.ones((8, 21)),
+        visible,
+        np.arange(8) * 20.0,
+        np.zeros(8),
+        np.array(["fist"] * 8),
     )
     assert by_joint(found)["thumb4"]["joints_3d_root"] == 4
     assert by_finger(found)["index"]["joints_3d_root"] == 6.5
@@ -283,6 +291,8 @@ def test_breakdowns_and_calibration(rng):
     }
     angles = by_angle(found, samples)
     assert sum(row["samples"] for row in angles.values()) == 8
+    samples.gesture = np.array(["fist"] * 3 + ["open"] * 4 + [""], object)
+    assert {name: row["samples"] for name, row in by_gesture(found, samples).items()} == {"open": 4, "fist": 3}
     unsure, sure = calibration(found)
     assert (unsure["right"], sure["right"]) == (0, 1)
     assert (unsure["joints"], sure["joints"]) == (80, 88)

@@ -544,7 +544,9 @@ def served_answers(folder: Path, as_json: bool = True) -> dict:
     encoded = {"image_bytes": tf.constant([cv2.imencode(".png", crop)[1].tobytes()])}
     arrays_sent = {"image": tf.constant(crop[np.newaxis], tf.uint8)}
     found = {}
-    for name, inputs in {"mesh": encoded, "mask": encoded}.items() if as_json else {"tensor_uint8": arrays_sent}.items():
+    for name, inputs in (
+        {"mesh": encoded, "mask": encoded}.items() if as_json else {"tensor_uint8": arrays_sent}.items()
+    ):
         arrays = {k: v.numpy() for k, v in model.signatures[name](**inputs).items()}
         if "vertices" in arrays:
             arrays["vertices"] = arrays["vertices"][:, :20]

@@ -56,6 +56,7 @@ def test_the_page_holds_everything(outputs):
     for text in (
         "Mean errors by joint",
         "Mean errors by angle",
+        "Mean errors by gesture",
         "Confidence against",
         "worst by",
         "MobRecon 2022",
@@ -64,6 +65,20 @@ def test_the_page_holds_everything(outputs):
         assert text in page, text
     assert page.count("data:image/png;base64,") >= 6
     assert "://" not in page, "it opens without a network"  # four letters can come about in base64
+
+
+def test_errors_by_gesture(rendered_records, capsys):
+    """The gestures of all hands, each with its worst samples; hands in all make the mean of the table above."""
+    arguments = ["--model", f"{MODEL}/hiu_mobile_float16.tflite", "--data", str(rendered_records), "--gestures"]
+    assert main(arguments) == 0
+    lines = capsys.readouterr().out.splitlines()
+    first = next(n for n, line in enumerate(lines) if line.startswith("| labelled gesture"))
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines[first + 2 :] if line.startswith("|")]
+    hands, errors = np.array([(row[1], row[2]) for row in rows], float).T
+    assert hands.sum() == 6
+    mean = next(line for line in lines if line.startswith("| joints_2d_box_error"))
+    assert (hands @ errors) / 6 == pytest.approx(float(mean.split("|")[2]), abs=2e-3)
+    assert all(row[-1].startswith("synthetic/") for row in rows)
 
 
 def test_a_model_is_compared_with_its_twin(rendered_records, capsys):
