@@ -77,7 +77,7 @@ class HIUModule(tf.Module):
             _spec([None, 3, 3], tf.float32, keys.INTRINSICS),
         ]  # fmt: skip
         pictures = _spec([None, None, None, 3], tf.uint8, "images")
-        small = _spec([None, None, None, 3], tf.uint8, keys.IMAGE)
+        crop_bytes = _spec([None, None, None, 3], tf.uint8, keys.IMAGE)
         functions = {
             "serving_default": (lambda image_bytes: self._of_encoded(image_bytes, _HANDS), [encoded]),
             "mesh": (lambda image_bytes: self._of_encoded(image_bytes, _MESH), [encoded]),
@@ -85,7 +85,10 @@ class HIUModule(tf.Module):
             "located": (self._located, located),
             "images_uint8": (lambda images: self._in_pictures(*cut_images(images, self.size), _HANDS), [pictures]),
             "tensor": (lambda image: self.predict(self._checked(image)), [crop]),
-            "tensor_uint8": (lambda image: self.predict(self._checked(tf.cast(image, tf.float32) / 255.0)), [small]),
+            "tensor_uint8": (
+                lambda image: self.predict(tf.cast(self._checked(image), tf.float32) / 255.0),
+                [crop_bytes],
+            ),
             "dense": (lambda image: self.dense(self._checked(image)), [crop]),
         }
         return {name: _concrete(function, specs) for name, (function, specs) in functions.items()}
@@ -104,7 +107,8 @@ class HIUModule(tf.Module):
         return {name: found[name] for name in dict.fromkeys((*self.outputs, *_DENSE))}
 
     def _checked(self, image):
-        message = f"image must be [batch, {self.size}, {self.size}, 3]"
+        numbers = "uint8" if image.dtype == tf.uint8 else "float32 in [0, 1]"
+        message = f"image must be [batch, {self.size}, {self.size}, 3] {numbers}"
         with tf.control_dependencies([tf.debugging.assert_equal(tf.shape(image)[1:3], self.size, message)]):
             return tf.ensure_shape(tf.identity(image), [None, self.size, self.size, 3])
 

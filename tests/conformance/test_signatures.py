@@ -156,8 +156,10 @@ def test_batches_of_any_size(name, batch, signatures):
 
 
 def test_a_tensor_of_another_size_is_refused_in_words(signatures):
-    with pytest.raises(tf.errors.InvalidArgumentError, match=r"image must be \[batch, 64, 64, 3\]"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"image must be \[batch, 64, 64, 3\] float32"):
         signatures("tensor", image=tf.zeros([1, 32, 64, 3]))
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"image must be \[batch, 64, 64, 3\] uint8"):
+        signatures("tensor_uint8", image=tf.zeros([1, 32, 64, 3], tf.uint8))
 
 
 def test_equal_numbers_everywhere(signatures, module):

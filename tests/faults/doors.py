@@ -542,11 +542,10 @@ def served_answers(folder: Path, as_json: bool = True) -> dict:
     model = tf.saved_model.load(str(folder.parent / "tiny" / "1"))
     crop = cv2.resize(scene(), (64, 64))
     encoded = {"image_bytes": tf.constant([cv2.imencode(".png", crop)[1].tobytes()])}
-    arrays_sent = {"image": tf.constant(crop[np.newaxis], tf.uint8)}
+    crops = {"image": tf.constant(crop[np.newaxis], tf.uint8)}
     found = {}
-    for name, inputs in (
-        {"mesh": encoded, "mask": encoded}.items() if as_json else {"tensor_uint8": arrays_sent}.items()
-    ):
+    sent = {"mesh": encoded, "mask": encoded} if as_json else {"tensor_uint8": crops}
+    for name, inputs in sent.items():
         arrays = {k: v.numpy() for k, v in model.signatures[name](**inputs).items()}
         if "vertices" in arrays:
             arrays["vertices"] = arrays["vertices"][:, :20]
