@@ -59,7 +59,7 @@ class Measured:
     """Results of one predictor.
 
     Attributes:
-      values: metric -> value over all samples; metrics without labels are left out.
+      values: metric -> value over all samples, empty for a single batch; metrics without labels are left out.
       errors: metric -> [N, columns] of the kept samples in its protocol's unit, NaN where there is no label.
       joints_2d, scores: predictions for the kept samples [N, 21, 2] in crop pixels, and confidences [N, 21] (NaN if it
         gives none).
@@ -76,7 +76,7 @@ def measure(
     batches: Iterable[dict],
     size: int,
     metrics: Iterable[Metric] = METRICS,
-    each_batch: Callable[[Samples, dict[str, Measured]], None] = lambda samples, measured: None,
+    each_batch: Callable[[list[str], dict[str, Measured]], None] = lambda ids, measured: None,
 ) -> tuple[Samples, dict[str, Measured]]:
     """Runs the predictors. Predicted masks and meshes are not kept, to save memory.
 
@@ -84,7 +84,7 @@ def measure(
       predictors: name -> predictor.
       batches: dictionaries of arrays with image and labels, crops of side `size`.
       metrics: metrics to compute; those without any labelled sample are left out.
-      each_batch: called with the results of each batch.
+      each_batch: called with the ids and results of each batch.
 
     Raises:
       UserError: there is no sample, or a prediction is not finite.
@@ -95,16 +95,17 @@ def measure(
     for batch in batches:
         labels = {name: batch[name] for name in wanted}
         labels[keys.MASK] = labels[keys.MASK][..., 0]
-        samples, measured = _samples(batch), {}
+        ids, measured = _ids(batch), {}
         for name, predict in predictors.items():
             predicted = predict(batch[keys.IMAGE])
-            _require_finite(name, predicted, samples.ids)
+            _require_finite(name, predicted, ids)
             measured[name] = _measured(predicted, labels, size, metrics)
             for metric, errors in measured[name].errors.items():
                 sums[name][metric].add(errors)
-        each_batch(samples, measured)
-        kept.add((samples, measured))
-        count += samples.count
+        each_batch(ids, measured)
+        if kept.takes_next():
+            kept.add((_samples(batch), measured))
+        count += len(ids)
     if not count:
         raise UserError("there is no sample to measure: look at --split, --fold and --limit")
     parts, answers = zip(*kept.parts)
@@ -142,10 +143,13 @@ class _Spaced:
     def __init__(self, most):
         self.parts, self._most, self._seen, self._every = [], most, 0, 1
 
-    def add(self, part):
-        if self._seen % self._every == 0:
-            self.parts.append(part)
+    def takes_next(self) -> bool:
+        """Whether the next part, which is counted by this, is to be added."""
         self._seen += 1
+        return (self._seen - 1) % self._every == 0
+
+    def add(self, part):
+        self.parts.append(part)
         if len(self.parts) > self._most:
             self.parts, self._every = self.parts[::2], 2 * self._every
 
@@ -183,20 +187,23 @@ def _stacked(name, parts):
     return np.concatenate([part.errors[name] if name in part.errors else missing(part) for part in parts])
 
 
+def _ids(batch):
+    return [f"{s.decode()}/{i.decode()}" for s, i in zip(batch[keys.DATASET], batch[keys.SAMPLE_ID])]
+
+
 def _samples(batch):
     pictures = [
         cv2.imencode(".jpg", (picture[..., ::-1] * 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1]
         for picture in batch[keys.IMAGE]
     ]
-    ids = [f"{s.decode()}/{i.decode()}" for s, i in zip(batch[keys.DATASET], batch[keys.SAMPLE_ID])]
     flat, deep = batch[keys.JOINTS_2D], batch[keys.JOINTS_3D]
     along = flat[:, Joint.MIDDLE1] - flat[:, Joint.WRIST]
     across = np.cross(*(deep[:, joint] - deep[:, Joint.WRIST] for joint in (Joint.INDEX1, Joint.LITTLE1)))
     cosine = across[:, 2] / np.maximum(np.linalg.norm(across, axis=1), 1e-12)
     known = [batch[name].all(axis=1) for name in (keys.JOINTS_2D_WEIGHT, keys.JOINTS_3D_WEIGHT)]
     return Samples(
-        count=len(ids),
-        ids=ids,
+        count=len(pictures),
+        ids=_ids(batch),
         pictures=[picture.tobytes() for picture in pictures],
         joints_2d=flat,
         weight=batch[keys.JOINTS_2D_WEIGHT],

@@ -55,7 +55,7 @@ def run_predictors(run, every_stack: bool = False) -> dict:
     }
 
 
-def no_rows(name: str, samples, measured: dict) -> None:
+def no_rows(name: str, ids: list[str], measured: dict) -> None:
     """Writes nothing."""
 
 
@@ -141,30 +141,29 @@ def gesture_table(measured: dict) -> str:
     from hiu_tf.metrics.metric import mean
     from hiu_tf.tables import markdown_table
 
-    hands = {}  # gesture -> [(metric -> errors, id)]
-    for samples, everyone in measured.values():
-        errors = next(iter(everyone.values())).errors
-        for n, name in enumerate(samples.gesture):
-            hands.setdefault(name, []).append(({f: values[n] for f, values in errors.items()}, samples.ids[n]))
-    hands.pop("", None)
-    rows, nothing = [], np.full(NUM_JOINTS, np.nan)
-    for name, found in sorted(hands.items(), key=lambda item: (item[0] == NO_GESTURE, item[0])):
-        flat, projected, deep = (
-            np.stack([errors.get(metric, nothing) for errors, _ in found])
-            for metric in ("joints_2d_box_error", "projected_2d_box_error", "joints_3d_aligned")
-        )
-        each = mean(flat, axis=1)
-        worst = [found[n][1] for n in np.argsort(-np.nan_to_num(each, nan=-1.0))[:_WORST]]
-        right = np.mean(flat[~np.isnan(flat)] <= 0.2)
-        cells = [f"{mean(each):.3f}", f"{right:.3f}", f"{mean(projected):.3f}", f"{mean(deep):.1f}"]
-        rows.append([name, len(found), *cells, ", ".join(worst)])
+    sets = [(samples, next(iter(everyone.values())).errors) for samples, everyone in measured.values()]
+    gestures = np.concatenate([samples.gesture for samples, _ in sets])
+    ids = [sample for samples, _ in sets for sample in samples.ids]
+    missing = lambda samples: np.full((len(samples.ids), NUM_JOINTS), np.nan)
+    flat, projected, deep = (
+        np.concatenate([errors.get(metric, missing(samples)) for samples, errors in sets])
+        for metric in ("joints_2d_box_error", "projected_2d_box_error", "joints_3d_aligned")
+    )
+    each, rows = mean(flat, axis=1), []
+    for name in sorted(set(gestures) - {""}, key=lambda name: (name == NO_GESTURE, name)):
+        hands = np.flatnonzero(gestures == name)
+        joints = flat[hands][~np.isnan(flat[hands])]
+        errors = [f"{mean(each[hands]):.3f}", f"{np.mean(joints <= 0.2):.3f}"]
+        errors += [f"{mean(projected[hands]):.3f}", f"{mean(deep[hands]):.1f}"]
+        worst = hands[np.argsort(-np.nan_to_num(each[hands], nan=-1.0))[:_WORST]]
+        rows.append([name, len(hands), *errors, ", ".join(ids[n] for n in worst)])
     columns = ["2D, of the box", "PCK@.2", "projected, of the box", "3D aligned, mm", "worst"]
     return markdown_table(["labelled gesture", "hands", *columns], rows)
 
 
 @contextmanager
 def sample_rows(path: str | None, metrics):
-    """Yields a function (set, samples, measured) that writes a row per sample: metrics and confidence of the first predictor.
+    """Yields a function (set, ids, measured) that writes a row per sample: metrics and confidence of the first predictor.
 
     The file stands at `path` if the block succeeds. Without a path nothing is written.
     """
@@ -179,12 +178,12 @@ def sample_rows(path: str | None, metrics):
         yield partial(_write_rows, writer, metrics)
 
 
-def _write_rows(writer, metrics, name, samples, measured):
+def _write_rows(writer, metrics, name, ids, measured):
     from hiu_tf.evaluation.analysis import sample_values
 
     found = next(iter(measured.values()))
     columns = sample_values(found, metrics)
-    for n, sample in enumerate(samples.ids):
+    for n, sample in enumerate(ids):
         cells = [columns[f.name][n] if f.name in columns else float("nan") for f in metrics]
         writer.writerow([name, sample, *map(_cell, [*cells, found.scores[n].mean()])])
 

@@ -60,7 +60,7 @@ def test_metrics_are_of_all_samples_and_few_are_kept(batches, rng):
     feed = ({**batch, keys.SAMPLE_ID: np.array([str(n).encode()]), keys.JOINTS_2D_WEIGHT: labelled[n : n + 1] * 1.0} for n in range(700))  # fmt: skip
     answers = iter(answer | {keys.JOINTS_2D: answer[keys.JOINTS_2D] + shift} for shift in shifts)
     seen = []
-    samples, found = measure({"one": lambda image: next(answers)}, feed, 64, each_batch=lambda s, _: seen.extend(s.ids))
+    samples, found = measure({"one": lambda image: next(answers)}, feed, 64, each_batch=lambda ids, _: seen.extend(ids))
     found = found["one"]
     assert samples.count == len(seen) == 700
     assert 160 <= len(samples.ids) == len(samples.pictures) == len(found.joints_2d) <= 320
