@@ -120,6 +120,21 @@ def pictures_of(sample):
     }
 
 
+def joints_apart(hand, joints_2d):
+    """Distance [21] of each 2D joint from a hand's, in pixels of a window of 256."""
+    return np.linalg.norm(np.asarray(joints_2d) - hand.joints_2d, axis=1) * 256 / hand.crop.side
+
+
+def moved_by_noise(predictor, picture, hands):
+    """How far each joint [hands, 21] moves when the picture changes by one level of 255: a flat heat map's joint can leap."""
+    moved, rng = np.zeros((len(hands), 21)), np.random.default_rng(0)
+    for _ in range(6):
+        noisy = np.clip(picture + rng.integers(-1, 2, picture.shape), 0, 255).astype(np.uint8)
+        for each, hand, other in zip(moved, hands, predictor.predict(noisy)):
+            np.maximum(each, joints_apart(hand, other.joints_2d), out=each)
+    return moved
+
+
 def test_pictures_are_read_as_in_python(visit, sample, tmp_path):
     predictor, page, distances, times = Predictor(threads=1), ready(visit(NO_3D)), [], []
     for name, picture in pictures_of(sample).items():
@@ -132,10 +147,12 @@ def test_pictures_are_read_as_in_python(visit, sample, tmp_path):
         times.append((int(re.search(r"(\d+) ms", page.inner_text("#status"))[1]), 1000 * (time.perf_counter() - start)))
         assert content == json.loads(json.dumps({"made_by": "hiu-tf", "picture": path.name, **HEADER}))
         assert [hand["side"] for hand in found] == [hand.side for hand in expected], name
-        for one, other in zip(found, expected):
+        for one, other, moved in zip(found, expected, moved_by_noise(predictor, picture, expected)):
             assert list(one) == list(prediction_json(other))
-            apart = np.linalg.norm(np.array(one["joints_2d"]) - other.joints_2d, axis=1) * 256 / other.crop.side
-            assert apart.max() < 1, f"{name}: 2D joints are {apart.max():.2f} px of 256 apart"
+            apart = joints_apart(other, one["joints_2d"])
+            assert (apart < np.maximum(1, 1.5 * moved)).all(), (
+                f"{name}: 2D joints are {apart.max():.2f} px of 256 apart"
+            )
             distances += list(apart)
             assert abs(one["score"] - other.score) < 0.01
             assert np.abs(np.array(one["vertices"]) - other.vertices).max() < 0.003
