@@ -29,7 +29,8 @@ class ModelConfig:
     """The network (supplement 1.1). The defaults are the published 4-stack network.
 
     Attributes:
-      image_size: side S of the input; a multiple of 32. Heat maps and POF come at S/2, masks at S.
+      image_size: side S of the input; a multiple of 32, or of 16 for an encoder of 5 stages. Heat maps and POF come at S/2,
+        masks at S.
       stacks: number of cascaded stacks.
       tasks: the heads: names of tasks in hiu_tf/tasks, or "package.module:NAME" for a task of your own.
       stem_channels, stem_kernel: channels and kernel size of the two stride-2 convolutions of the stem.
@@ -83,9 +84,9 @@ class ModelConfig:
     batch_norm_synchronized: bool = False
 
     def __post_init__(self):
-        require(
-            self.image_size >= 32 and self.image_size % 32 == 0, "model.image_size", "a multiple of 32", self.image_size
-        )
+        coarsest = 16 if self.encoder == "efficientnet_lite0" and self.encoder_stages == 5 else 32
+        fits = self.image_size >= 32 and self.image_size % coarsest == 0
+        require(fits, "model.image_size", f"a multiple of {coarsest}", self.image_size)
         require(self.stacks >= 1, "model.stacks", ">= 1", self.stacks)
         require(len(self.stem_channels) == 2, "model.stem_channels", "two numbers", self.stem_channels)
         for name, words in CHOICES.items():

@@ -45,6 +45,15 @@ class Windows(NamedTuple):
         return (points - 0.5 * (size - 1)) * scale * signs + self.centre[:, tf.newaxis]
 
 
+def in_range(image: tf.Tensor) -> tf.Tensor:
+    """Clips colours to [0, 1] and replaces NaN by 0, so that outputs are never NaN.
+
+    Only NaN differs from itself. tf2onnx knows this form; it turns other choices into products, and 0 times NaN is NaN.
+    The 0 is a scalar: one of the image's shape would be stored in a .tflite file.
+    """
+    return tf.clip_by_value(tf.where(tf.not_equal(image, image), 0.0, image), 0.0, 1.0)
+
+
 def decode(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """One JPEG, PNG, GIF or BMP -> (upright RGB [H, W, 3] uint8, whether it could be decoded).
 

@@ -11,6 +11,7 @@ import hiu_tf
 from hiu_tf.atomic import written_whole
 from hiu_tf.codecs.centres import CHANNELS, STRIDE
 from hiu_tf.conventions import keys
+from hiu_tf.exporting.crops import in_range
 from hiu_tf.exporting.onnx_file import export_onnx
 from hiu_tf.exporting.saved_model import export_saved_model
 from hiu_tf.exporting.tflite import export_tflite
@@ -29,10 +30,7 @@ class DetectorModule(tf.Module):
 
     def in_line(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
         """Squares [B, S, S, 3] float32 RGB in [0, 1] -> {MAPS: [B, S/4, S/4, 8]} (codecs/centres.py)."""
-        # Replaces NaN in the input by 0 (only NaN differs from itself), so that outputs are never NaN. tf2onnx knows this
-        # form; it turns other choices into products, and 0 times NaN is NaN.
-        image = tf.clip_by_value(tf.where(tf.not_equal(image, image), tf.zeros_like(image), image), 0.0, 1.0)
-        return {MAPS: self._network(image)}
+        return {MAPS: self._network(in_range(image))}
 
     def signatures(self) -> dict[str, object]:
         """The one signature, "tensor"."""

@@ -8,7 +8,7 @@ import tf_keras as keras
 from hiu_tf.conventions import keys
 from hiu_tf.errors import UserError
 from hiu_tf.exporting.camera import to_camera
-from hiu_tf.exporting.crops import Windows, cut_encoded, cut_images, masks_as_png
+from hiu_tf.exporting.crops import Windows, cut_encoded, cut_images, in_range, masks_as_png
 from hiu_tf.exporting.evidence_fit import GraphFit
 from hiu_tf.hand.model import HandModel
 from hiu_tf.models.reconstruction import reconstruct
@@ -100,10 +100,7 @@ class HIUModule(tf.Module):
         return {name: value[:count] for name, value in self._everything(image).items()}
 
     def _everything(self, image):
-        # Replaces NaN in the input by 0 (only NaN differs from itself), so that outputs are never NaN. tf2onnx knows this
-        # form; it turns other choices into products, and 0 times NaN is NaN.
-        image = tf.clip_by_value(tf.where(tf.not_equal(image, image), tf.zeros_like(image), image), 0.0, 1.0)
-        found = reconstruct(self._network(image), self.hand, self.size, self.tasks)
+        found = reconstruct(self._network(in_range(image)), self.hand, self.size, self.tasks)
         return {name: found[name] for name in dict.fromkeys((*self.outputs, *_DENSE))}
 
     def _checked(self, image):

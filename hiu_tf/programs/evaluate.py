@@ -149,6 +149,7 @@ def parse_args(argv):
     )
     add("--corrupt", choices=("all", *CORRUPTIONS), help="measure on corrupted pictures too")
     add("--through", choices=("predict",), help="with --model: measure the product on whole pictures, not on crops")
+    add("--turned", action="store_true", help="with --through: also on the pictures turned by random angles")
     add("--no-fit", action="store_true", help="with --through: leave the mesh where the regressor puts it")
     add("--weights", choices=("last", "best"), default="last", help="with --run: of its end, or best in validation")
     add("--every-stack", action="store_true", help="with --run: the answer of every stack, not the last alone")
@@ -189,8 +190,9 @@ def _check(parser, args):
         parser.error("one of --run, --model, --compare is needed with --data, or --protocol")
     if args.through and (not args.model or args.corrupt):
         parser.error("--through predict needs --model, and takes no --corrupt")
-    if args.no_fit and not args.through:
-        parser.error("--no-fit needs --through predict")
+    for option, given in (("--no-fit", args.no_fit), ("--turned", args.turned)):
+        if given and not args.through:
+            parser.error(f"{option} needs --through predict")
     if args.none and args.through:
         parser.error("--none measures crops: leave --through")
     for option, given in (("--every-stack", args.every_stack), ("--weights best", args.weights == "best")):
@@ -252,7 +254,7 @@ def _measure_models(args) -> int:
     part, sides = Part(args.data, args.sets, args.split, args.fold, args.limit, "", args.skip_damaged), {}
     with sample_rows(args.csv, metrics) as write:
         if args.through:
-            measured, sides = measure_product(args.model, part, metrics, not args.no_fit, write)
+            measured, sides = measure_product(args.model, part, metrics, not args.no_fit, args.turned, write)
         else:
             measured = measure_sets(predictors, size, part, metrics, bool(args.run), write)
     if args.corrupt:

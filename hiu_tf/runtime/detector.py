@@ -19,6 +19,9 @@ _TILE, _OVERLAP = 0.4, 0.3
 _INSIDE = 0.8
 #: Hands nearer to an inner edge of a tile than this share of its side are left to the neighbouring tile.
 _EDGE = 0.02
+#: The look at a given box: side relative to the box's longer side, minimum score and overlap of its hand.
+_AROUND, _DOUBTFUL, _OVERLAPPING = 2.2, 0.05, 0.3
+_SEVERAL = 5  # hands of which it chooses
 
 
 class Detector:
@@ -63,6 +66,17 @@ class Detector:
                 chosen.append(hand)
         return chosen[:most]
 
+    def near(self, picture: np.ndarray, box: tuple) -> Found | None:
+        """The hand of a given box (x, y, width, height), detected in the picture around it; None if there is none."""
+        x, y, width, height = box
+        half = 0.5 * _AROUND * max(width, height)
+        middle = np.array([x + 0.5 * width, y + 0.5 * height])
+        left, top = np.maximum(middle - half, 0).astype(int).tolist()
+        right, bottom = np.minimum(middle + half + 1, picture.shape[1::-1]).astype(int).tolist()
+        found = self._moved(picture, (left, top, right, bottom), _DOUBTFUL, _SEVERAL)
+        there = [hand for hand in found if overlap(hand.box, box) > _OVERLAPPING]
+        return max(there, key=lambda hand: hand.score * overlap(hand.box, box), default=None)
+
     def _look(self, picture, least, most):
         square, where = letterbox(picture, self.size)
         maps = self._network(square[np.newaxis].astype(np.float32) / 255.0)[MAPS][0]
@@ -75,11 +89,16 @@ class Detector:
         height, width = picture.shape[:2]
         low = np.array([left + edge if left else -np.inf, top + edge if top else -np.inf])
         high = np.array([right - edge if right < width else np.inf, bottom - edge if bottom < height else np.inf])
-        for hand in self._look(picture[top:bottom, left:right], least, most):
+        for hand in self._moved(picture, part, least, most):
             x, y, w, h = hand.box
-            x, y = x + left, y + top
             if np.all(low <= (x, y)) and np.all((x + w, y + h) <= high):
-                yield hand._replace(box=(x, y, w, h))
+                yield hand
+
+    def _moved(self, picture, part, least, most):
+        """The hands of a part (left, top, right, bottom), in pixels of the picture."""
+        left, top, right, bottom = part
+        found = self._look(picture[top:bottom, left:right], least, most)
+        return [hand._replace(box=(hand.box[0] + left, hand.box[1] + top, *hand.box[2:])) for hand in found]
 
 
 def _tiles(height, width):

@@ -48,7 +48,7 @@ class Predictor:
         read from `path`.
       server_model: name of the model on the server.
       detector: .tflite or .onnx file of the hand detector (hiu detector); None: the shipped one. It is loaded at the first
-        picture without a box.
+        picture without a box or without a side.
       fit: whether to fit the mesh to the joints of the heat maps (runtime/evidence_fit.py).
       hand: the hand model that the network poses: "procedural" or an .npz. Without a matching model nothing is fitted.
     """
@@ -147,10 +147,11 @@ class Predictor:
         Args:
           pictures: each as in `predict`.
           boxes: the box of one hand for each picture; without it the detector finds the hands.
-          side: "right" or "left"; without it the detector predicts the side, and if it is unsure both are tried.
+          side: "right" or "left"; without it the detector predicts the side (of a given box from the picture around
+            it), and if it is unsure both are tried.
           K: [3, 3] intrinsics in pixels; with it 3D is in the real camera's frame.
           upright: predict a hand a second time, from a window that turns its fingers up, if the first prediction shows
-            that it is rotated or not in the middle of the window.
+            that it is rotated or not in the middle of the window. False: do not turn the window of a given box.
           min_score: threshold for a detected hand: the geometric mean of the detector's score and the joints' must reach
             it. None: the one of the model's card.
           most: maximum number of hands of a picture.
@@ -163,7 +164,8 @@ class Predictor:
             raise UserError(f"there are {len(boxes)} boxes for {len(pictures)} pictures")
         opened = [open_picture(picture) for picture in pictures]
         pixels = [checked_picture(picture) for picture, _ in opened]
-        K, sides = checked_camera(K), checked_sides(side)
+        K = checked_camera(K)
+        checked_sides(side)
         if boxes is None:
             least = self.card["min_score"] if min_score is None else min_score
             wanted = [
@@ -171,7 +173,9 @@ class Predictor:
             ]
         else:
             least = 0.0
-            wanted = [self._given(n, picture, box, sides) for n, (picture, box) in enumerate(zip(pixels, boxes))]
+            wanted = [
+                self._given(n, picture, box, side, upright) for n, (picture, box) in enumerate(zip(pixels, boxes))
+            ]
         looks = [look for look in self._looks(wanted) if not together(look.found, look.score) < _WORTH_A_LOOK * least]
         looks = [look for n in range(len(pixels)) for look in different([x for x in looks if x.number == n])[:most]]
         hands = [[] for _ in pixels]
@@ -185,10 +189,13 @@ class Predictor:
         found = self.detector.find(picture, most=most, thorough=thorough)
         return [Candidate(picture, self.windows(hand, side), left_odds(hand), hand.score, number) for hand in found]
 
-    def _given(self, number, picture, box, sides):
-        """The candidate of a given box."""
+    def _given(self, number, picture, box, side, upright):
+        """The candidate of a given box. Without a side the detector looks at it for direction and side."""
         box = checked_box(box, picture)
-        windows = [around_box(box, self.size, MIRRORED[s], scale=self.scale) for s in sides]
+        hand = self.detector.near(picture, box) if side is None and upright else None
+        if hand is not None:
+            return Candidate(picture, self.windows(hand._replace(box=box)), left_odds(hand), number=number)
+        windows = [around_box(box, self.size, MIRRORED[s], scale=self.scale) for s in checked_sides(side)]
         return Candidate(picture, windows, number=number)
 
     def windows(self, hand: Found, side: str | None = None) -> list[Window]:

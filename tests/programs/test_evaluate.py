@@ -2,13 +2,16 @@
 
 import csv
 import json
+import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 
 from hiu_tf.config.presets import model_config
+from hiu_tf.conventions import keys
 from hiu_tf.errors import UserError
 from hiu_tf.evaluation.freihand import official_metrics, read_predictions, write_predictions
 from hiu_tf.evaluation.metrics import METRICS
@@ -16,9 +19,11 @@ from hiu_tf.evaluation.published import published, published_curve, published_ro
 from hiu_tf.exporting.card import model_card, write_card
 from hiu_tf.exporting.module import HIUModule
 from hiu_tf.exporting.tflite import export_tflite
+from hiu_tf.geometry.window import Window, box_of
 from hiu_tf.hand.mano import read_mano
 from hiu_tf.models.hiu import build_hiu
 from hiu_tf.programs._measure import run_predictors
+from hiu_tf.programs._product import ROWS, Product, Shown, turned
 from hiu_tf.programs.convert_mano import main as convert_mano
 from hiu_tf.programs.evaluate import main
 from hiu_tf.runtime.predictor import Predictor
@@ -208,3 +213,64 @@ def test_the_product_is_measured_on_whole_pictures(rendered_records, tmp_path, c
     assert told["joints_2d_box_error"] == pytest.approx(on_crops["joints_2d_box_error"], rel=0.3)
     assert told["joints_3d_aligned"] == pytest.approx(on_crops["joints_3d_aligned"], rel=0.3)
     assert told["mask_iou"] == pytest.approx(on_crops["mask_iou"], abs=0.05)
+
+
+def test_turned_pictures_keep_their_labels(rng):
+    """The joints lie on the same marks of the picture before and after."""
+    picture = np.zeros((60, 90, 3), np.uint8)
+    joints = np.array([[20.0, 10.0], [70.0, 30.0], [40.0, 50.0]])
+    for x, y in joints.astype(int):
+        picture[y - 1 : y + 2, x - 1 : x + 2] = 255
+    side = math.ceil(math.hypot(60, 90))
+    for angle in rng.uniform(-math.pi, math.pi, 5):
+        turn = Window((44.5, 29.5), side, side, angle=angle)
+        shown = turned(Shown(picture, joints, box_of(joints), "left"), turn)
+        assert shown.side == "left" and shown.box == box_of(shown.joints)
+        assert (picture_at(shown.picture, shown.joints) > 200).all()
+        np.testing.assert_allclose(turn.to_picture(shown.joints), joints, atol=1e-9)
+
+
+def picture_at(picture, points):
+    return np.array([picture[y, x, 0] for x, y in np.rint(points).astype(int)])
+
+
+class Knowing:
+    """A predictor that sees a picture's joints: white points on black, the same 3D joints as seen by its camera."""
+
+    def __init__(self, joints, depth):
+        self.joints, self.depth = joints, depth
+
+    def predict(self, picture, box=None, side=None, min_score=0.0):
+        marks = np.argwhere(picture[..., 0] > 200)[:, ::-1].mean(axis=0)
+        middle = 0.5 * (np.array(picture.shape[1::-1]) - 1)
+        a, b = (marks - middle) / np.linalg.norm(marks - middle)
+        known = self.joints - MIDDLE
+        c, d = known.mean(axis=0) / np.linalg.norm(known.mean(axis=0))
+        turn = np.array([[a, -b], [b, a]]) @ np.array([[c, d], [-d, c]])
+        points = known @ turn.T
+        deep = np.concatenate([points, self.depth[:, None]], axis=1)
+        hand = SimpleNamespace(
+            joints_2d=points + middle, joint_scores=np.ones(21), joints_2d_projected=points + middle,
+            joints_3d=deep, vertices=deep, mask=None, side="right",
+        )  # fmt: skip
+        return [hand]
+
+
+MIDDLE = np.array([59.5, 39.5])
+
+
+def test_what_is_found_in_turned_pictures_comes_back_to_the_crop(rng):
+    """A predictor that knows the hand gives the same answer on the picture as it is and turned."""
+    joints, depth = MIDDLE + rng.uniform((5, 5), (30, 20), (21, 2)), rng.normal(size=21)
+    picture = np.zeros((80, 120, 3), np.uint8)
+    x, y = np.rint(joints.mean(axis=0)).astype(int)
+    picture[y - 2 : y + 3, x - 2 : x + 3] = 255
+    joints += (x, y) - joints.mean(axis=0)
+    pictures = [Shown(picture, joints, box_of(joints), "left")] * 6
+    straight, around = (
+        Product(Knowing(joints, depth), pictures, ROWS["box"]._replace(turned=turns))(np.zeros((6, 64, 64, 3)))
+        for turns in (False, True)
+    )
+    for name in (keys.JOINTS_2D, keys.JOINTS_3D, keys.VERTICES):
+        np.testing.assert_allclose(around[name], straight[name], atol=0.8, err_msg=name)
+    assert np.ptp(around[keys.JOINTS_2D], axis=1).min() > 10

@@ -11,10 +11,12 @@ from hiu_tf.cli import main
 from hiu_tf.codecs.centres import Found, overlap
 from hiu_tf.errors import UserError
 from hiu_tf.geometry.window import box_of
+from hiu_tf.pictures import read_picture
 from hiu_tf.runtime.detector import Detector, _tiles
 from hiu_tf.runtime.predictor import Predictor
 from hiu_tf.runtime.shipped import DETECTOR, shipped_model
 from hiu_tf.runtime.tracker import Tracker
+from hiu_tf.web.build import SAMPLE, build_site
 
 SIZE = 320
 
@@ -101,6 +103,38 @@ def test_the_packages_own_door(hands, tmp_path):
         one.predict("nowhere.jpg")
     with pytest.raises(AttributeError, match="no attribute 'predictor_of'"):
         hiu_tf.predictor_of  # noqa: B018
+
+
+@pytest.fixture(scope="module")
+def photograph(predictor):
+    """The page's photograph of a right and a left hand, and the predictions without a box."""
+    picture = read_picture(Path(build_site.__code__.co_filename).with_name("site") / SAMPLE)
+    found = predictor.predict(picture)
+    assert sorted(hand.side for hand in found) == ["left", "right"]
+    return picture, found
+
+
+def test_the_hand_of_a_box_is_found_near_it(predictor, photograph):
+    """Of two hands the one in the box, in pixels of the whole picture; none in an empty box or at the picture's corner."""
+    picture, found = photograph
+    for hand in found:
+        near = predictor.detector.near(picture, hand.box)
+        assert overlap(near.box, hand.box) > 0.5 and (near.left > 0.5) == (hand.side == "left")
+        assert predictor.predict(picture, hand.box)[0].side == hand.side
+    assert predictor.detector.near(wall(), (200, 100, 90, 90)) is None
+    assert predictor.detector.near(picture, (-5.0, -5.0, 5.5, 5.5)) is None
+
+
+def test_a_turned_hand_is_read_in_its_box(predictor, photograph):
+    """By quarter turns, which lose no pixel: joints turn with the picture, and the side stays."""
+    picture, found = photograph
+    for hand in found:
+        shown, joints = picture, hand.joints_2d
+        for turns in (1, 2, 3):
+            shown, joints = np.rot90(shown), np.stack([joints[:, 1], shown.shape[1] - 1 - joints[:, 0]], axis=1)
+            again = predictor.predict(shown, box_of(joints))[0]
+            apart = np.linalg.norm(again.joints_2d - joints, axis=1).mean() / max(hand.box[2:])
+            assert again.side == hand.side and apart < 0.06, f"{turns} turns: {again.side}, {apart:.3f} of the box"
 
 
 def test_windows_of_a_hand_turn_its_fingers_up(predictor):
