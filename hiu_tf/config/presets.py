@@ -33,7 +33,7 @@ _MOBILE = replace(
 )
 _EDGE = replace(
     _MOBILE,
-    image_size=128,
+    image_size=112,
     encoder_stages=5,
     feature_channels=32,
     regressor_channels=(32, 64, 128, 192),

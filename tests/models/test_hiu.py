@@ -264,6 +264,11 @@ def test_unknown_preset_and_bad_sizes():
         model_config("big")
     with pytest.raises(ConfigError, match="multiple of 32"):
         ModelConfig(image_size=100)
+    with pytest.raises(ConfigError, match="multiple of 32"):
+        ModelConfig(image_size=112)
+    assert model_config("hiu_edge").image_size == 112  # its encoder ends at a sixteenth
+    with pytest.raises(ConfigError, match="multiple of 16"):
+        model_config("hiu_edge", {"image_size": 120})
 
 
 @pytest.mark.parametrize("tasks", [1, 2, 3, 5])
