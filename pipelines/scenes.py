@@ -15,7 +15,7 @@ import numpy as np
 
 from hiu_tf.codecs.centres import shared
 from hiu_tf.config.detection import SceneConfig
-from hiu_tf.conventions.skeleton import Joint
+from hiu_tf.conventions.skeleton import NUM_JOINTS, Joint
 from hiu_tf.geometry.letterbox import letterbox
 from pipelines.build import raw_records
 from pipelines.mixing import data_folder
@@ -64,7 +64,10 @@ def load_material(config: SceneConfig, root: str | Path, split: str) -> Material
 
 
 def labelled_pictures(folder: Path, split: str) -> list[tuple[bytes, np.ndarray]]:
-    """Reads the whole pictures of FOLDER/SPLIT.json (COCO) with the boxes and sides of all their hands.
+    """Reads the whole pictures of FOLDER/SPLIT.json (COCO) with all their hands.
+
+    An annotation has `bbox`; `hand_side`, 21 `keypoints` (for the direction) and `other_hands`, a list of the boxes of
+    hands without an annotation, may be missing.
 
     Raises:
       DataSetError: the list or a picture cannot be read.
@@ -74,7 +77,10 @@ def labelled_pictures(folder: Path, split: str) -> list[tuple[bytes, np.ndarray]
         content = json.loads(path.read_text())
         hands = {image["id"]: [] for image in content["images"]}
         for hand in content["annotations"]:
-            hands[hand["image_id"]].append([*hand["bbox"], 0, 0, SIDES[hand.get("hand_side")], 1])
+            points = np.reshape(np.array(hand.get("keypoints") or np.zeros(3 * NUM_JOINTS), float), (NUM_JOINTS, 3))
+            direction = _direction(points[:, :2], points[:, 2] > 0, max(hand["bbox"][2:]))
+            hands[hand["image_id"]].append([*hand["bbox"], *direction, SIDES[hand.get("hand_side")], 1])
+            hands[hand["image_id"]] += [[*box, 0, 0, SIDES[None], 1] for box in hand.get("other_hands", ())]
         return [
             ((folder / image["file_name"]).read_bytes(), np.reshape(np.array(hands[image["id"]], np.float32), (-1, 8)))
             for image in content["images"]
@@ -294,12 +300,17 @@ def _hand(sample, affine):
     points = sample.joints_2d @ affine[:, :2].T + affine[:, 2]
     known = sample.joints_2d_weight > 0
     low, high = points[known].min(axis=0), points[known].max(axis=0)
-    direction = (
-        points[Joint.MIDDLE1] - points[Joint.WRIST] if known[[Joint.WRIST, Joint.MIDDLE1]].all() else np.zeros(2)
-    )
-    length = float(np.linalg.norm(direction))
-    direction = direction / length if length > 0.1 * max(high - low) else np.zeros(2)
+    direction = _direction(points, known, max(high - low))
     return np.array([*low, *np.maximum(high - low, 1.0), *direction, sample.side, 1], np.float32)
+
+
+def _direction(points, known, longer):
+    """Unit vector wrist -> middle finger; 0, 0 where a joint is unknown or both are one behind the other."""
+    if not known[[Joint.WRIST, Joint.MIDDLE1]].all():
+        return np.zeros(2)
+    direction = points[Joint.MIDDLE1] - points[Joint.WRIST]
+    length = float(np.linalg.norm(direction))
+    return direction / length if length > 0.1 * longer else np.zeros(2)
 
 
 def _is_clash(hand, hands):

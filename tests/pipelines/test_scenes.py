@@ -7,6 +7,7 @@ import pytest
 from hiu_tf.config.detection import SceneConfig
 from hiu_tf.config.load import load_detector_recipe
 from hiu_tf.config.schema import ConfigError
+from hiu_tf.conventions.skeleton import Joint
 from pipelines.detection import scene_data
 from pipelines.scenes import (
     _clipped,
@@ -18,7 +19,7 @@ from pipelines.scenes import (
     scene,
     validation_sets,
 )
-from pipelines.schema import DataSetError
+from pipelines.schema import LEFT, UNKNOWN, DataSetError
 from tests.places import RECIPES
 
 SIZE = 128
@@ -127,6 +128,31 @@ def test_validation_pictures_stay_as_they_are(root, config):
     }
     picture, hands = found["pictures"][0]
     assert picture.shape == (60, 90, 3) and hands.tolist() == [[30, 20, 20, 20, 0, 0, 1, 1]]
+
+
+def test_whole_pictures_with_key_points_tell_the_direction(tmp_path):
+    """From the wrist to the middle finger's first joint, unknown if one is unlabelled; other hands have boxes alone."""
+    points = np.zeros((21, 3))
+    points[Joint.WRIST], points[Joint.MIDDLE1] = (20, 50, 2), (50, 10, 2)
+    hidden = points * [1, 1, 0]
+    content = {
+        "images": [{"id": 7, "file_name": "one.png"}],
+        "annotations": [
+            {"image_id": 7, "bbox": [5, 5, 60, 50], "keypoints": points.ravel().tolist(), "hand_side": "left"},
+            {
+                "image_id": 7,
+                "bbox": [5, 5, 60, 50],
+                "keypoints": hidden.ravel().tolist(),
+                "other_hands": [[70, 8, 20, 10]],
+            },
+        ],
+    }
+    (tmp_path / "val.json").write_text(json.dumps(content))
+    (tmp_path / "one.png").write_bytes(b"any")
+    ((encoded, hands),) = labelled_pictures(tmp_path, "val")
+    expected = [[5, 5, 60, 50, 0.6, -0.8, LEFT, 1], [5, 5, 60, 50, 0, 0, UNKNOWN, 1], [70, 8, 20, 10, 0, 0, UNKNOWN, 1]]
+    assert encoded == b"any"
+    np.testing.assert_allclose(hands, expected, atol=1e-6)
 
 
 @pytest.mark.parametrize(
