@@ -23,7 +23,7 @@ from hiu_tf.runtime.card import read_card
 from hiu_tf.training.checkpoints import RunState, SaveState
 from hiu_tf.training.folder import RECIPE, WEIGHTS, is_exported, load_run, load_weights, save_weights
 from hiu_tf.training.monitor import Progress
-from hiu_tf.training.optimizer import build_optimizer, take_average
+from hiu_tf.training.optimizer import build_optimizer, create_variables, take_average
 from hiu_tf.training.parts import freeze
 
 LOSSES = ("centre", "place", "size", "direction", "side")
@@ -99,6 +99,7 @@ def train_detector(recipe: DetectorRecipe, data: Callable[[int], tf.data.Dataset
         scratch.write_text(json.dumps(asdict(recipe), indent=1))
     if state.step < settings.steps:
         (folder / WEIGHTS).unlink(missing_ok=True)
+        create_variables(trainer.optimizer, network.trainable_variables)
         epochs = range(state.step // settings.steps_per_epoch, -(-settings.steps // settings.steps_per_epoch))
         trainer.fit(
             data(state.step),

@@ -36,6 +36,14 @@ def build_optimizer(config: TrainConfig) -> keras.optimizers.legacy.Optimizer:
     return optimizer
 
 
+def create_variables(optimizer: keras.optimizers.legacy.Optimizer, variables: list) -> None:
+    """Makes the optimizer's own variables (averages start at the present weights), unless they exist.
+
+    A step that makes them is traced twice by TensorFlow, which takes minutes for large networks.
+    """
+    optimizer._create_all_weights(variables)
+
+
 def take_average(optimizer: keras.optimizers.legacy.Optimizer, variables: list) -> bool:
     """Assigns the averaged weights to the variables. Returns False if there is no average yet."""
     inner = getattr(optimizer, "inner_optimizer", optimizer)

@@ -30,7 +30,7 @@ from hiu_tf.training.distribution import distributed, worker
 from hiu_tf.training.folder import WEIGHTS, Run, changed_settings, load_weights, save_weights, write_recipe
 from hiu_tf.training.journal import Journal, note_start
 from hiu_tf.training.monitor import EpochRecord, Progress
-from hiu_tf.training.optimizer import build_optimizer, take_average
+from hiu_tf.training.optimizer import build_optimizer, create_variables, take_average
 from hiu_tf.training.parts import freeze
 from hiu_tf.training.report import write_report
 from hiu_tf.training.schedules import learning_rate
@@ -93,6 +93,7 @@ def train(
     if settings.validate:
         forget_other_best(state, settings.best, settings.validate, folder)
     (own / WEIGHTS).unlink(missing_ok=True)  # old weights must not become the result after a kill
+    create_variables(trainer.optimizer, trainer.trainable_variables)
     shown = _pictures(data(0, number, workers), trainer.finish)
     parts = _epochs(start, settings)
     for epochs, steps in parts:

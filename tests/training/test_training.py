@@ -70,9 +70,12 @@ def losses(folder):
     return [record["loss"] for record in read_journal(folder)]
 
 
-def test_train_resume_and_load(rendered_records, hand, tmp_path):
+def test_train_resume_and_load(rendered_records, hand, tmp_path, monkeypatch):
+    traced, step = [], HIUTrainer.train_step
+    monkeypatch.setattr(HIUTrainer, "train_step", lambda self, data: traced.append(1) or step(self, data))
     run(recipe(4), rendered_records, tmp_path)
     assert len(losses(tmp_path)) == 2
+    assert len(traced) == 1, "the step is traced once: its variables existed before"
     network = run(recipe(6), rendered_records, tmp_path).network
     assert len(losses(tmp_path)) == 3, "the second call goes on where the first stopped"
     assert np.isfinite(losses(tmp_path)).all()
