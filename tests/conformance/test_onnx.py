@@ -25,7 +25,7 @@ from hiu_tf.runtime.backend import ModelError, load_network
 from hiu_tf.runtime.card import CARD, CHECKSUM, checksum
 from hiu_tf.runtime.detector import MAPS, Detector
 from hiu_tf.runtime.predictor import Predictor
-from tests.faults.doors import scene
+from tests.faults.material import scene
 from tests.faults.test_long import check_numbers
 
 REASON = "hiu-tf[onnx] is not installed (it needs Python 3.10)"

@@ -7,11 +7,8 @@ UserError if the input is refused with a readable message. Anything else is a fa
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import re
-import shutil
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,17 +18,13 @@ from pathlib import Path
 
 import numpy as np
 
-from hiu_tf.errors import UserError
 from tests.faults import mutators
+from tests.faults.answers import Wrong, check_finite, check_found, check_prediction, predict, run, run_cli
+from tests.faults.material import card_of, scene, served_answers, tiny_file, tiny_saved
 from tests.faults.mutators import mutate, mutate_tree
 from tests.places import RECIPES
 
 Attempt = Callable[[np.random.Generator], None]
-_TRACEBACK = re.compile(r"Traceback|error: .*: \w+(Error|Exception|Exit)\(")
-
-
-class Wrong(Exception):
-    """A result that breaks an invariant."""
 
 
 def picture(folder: Path) -> Iterator[Attempt]:
@@ -440,118 +433,3 @@ def _doors():
 
 
 DOORS = _doors()
-
-
-def scene():
-    """A picture [60, 80, 3] with some content."""
-    import cv2
-
-    return cv2.resize(np.random.default_rng(1).integers(0, 255, (8, 10, 3), dtype=np.uint8), (80, 60))
-
-
-def run(main, *arguments) -> str:
-    """Runs a program and returns its standard output; raises UserError with its message if it fails cleanly."""
-    out, errors = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
-        code = main_code(main, arguments)
-    if _TRACEBACK.search(errors.getvalue()):
-        raise Wrong(errors.getvalue())
-    if code:
-        raise UserError(errors.getvalue() or "no words at all")
-    return out.getvalue()
-
-
-def main_code(main, arguments):
-    """Runs a program as hiu_tf/programs/_program.py does."""
-    import sys
-
-    from hiu_tf.programs._program import program
-
-    before, sys.argv = sys.argv, ["program"]
-    try:
-        return program(lambda: main(list(arguments)))
-    finally:
-        sys.argv = before
-
-
-def run_cli(*arguments) -> None:
-    """Runs `hiu ...`."""
-    from hiu_tf.cli import main
-
-    run(main, *arguments)
-
-
-def predict(path: Path) -> None:
-    """Predicts with a model file and checks that the result is finite."""
-    from hiu_tf.runtime.predictor import Predictor
-
-    found = Predictor(path, threads=1).predict(scene(), (10, 10, 40, 40), "right")[0]
-    check_finite(
-        {name: getattr(found, name) for name in ("joints_2d", "joints_3d", "vertices", "joint_scores", "mask")}
-    )
-
-
-def check_prediction(content: dict) -> None:
-    """Checks the prediction in a JSON file: everything finite, scores in [0, 1]."""
-    arrays = {name: content[name] for name in ("joints_2d", "joints_3d", "vertices", "joint_scores")}
-    check_finite(arrays)
-    if not all(0 <= score <= 1 for score in content["joint_scores"]):
-        raise Wrong("a score is outside [0, 1]")
-
-
-def check_found(hands) -> None:
-    """Checks the detected hands: finite boxes, unit directions, scores in order."""
-    for hand in hands:
-        check_finite({"box": hand.box, "direction": hand.direction, "rest": [hand.left, hand.score]})
-        if min(hand.box[2:]) <= 0 or not 0 <= hand.left <= 1 or abs(np.linalg.norm(hand.direction) - 1) > 1e-3:
-            raise Wrong(f"{hand} is no hand")
-    if [hand.score for hand in hands] != sorted((hand.score for hand in hands), reverse=True):
-        raise Wrong("hands are not in the order of their scores")
-
-
-def check_finite(arrays: dict) -> None:
-    """Checks that every number of every array is finite."""
-    for name, value in arrays.items():
-        value = np.asarray(value)
-        if value.dtype.kind == "f" and not np.isfinite(value).all():
-            raise Wrong(f"{name} is not finite")
-
-
-def tiny_file(folder: Path) -> Path:
-    """A copy of the small model exported by `run.py`."""
-    return Path(shutil.copy(folder.parent / "tiny.tflite", folder / "tiny.tflite"))
-
-
-def tiny_saved(folder: Path) -> Path:
-    """The same model as a version of a SavedModel."""
-    return Path(shutil.copytree(folder.parent / "tiny" / "1", folder / "tiny" / "1"))
-
-
-def card_of(folder: Path) -> dict:
-    """Card of the small model."""
-    return json.loads((folder.parent / "tiny" / "1" / "assets.extra" / "model.json").read_text())
-
-
-def served_answers(folder: Path, as_json: bool = True) -> dict:
-    """A server's replies for one crop, by signature: those of REST, or those of gRPC."""
-    import base64
-
-    import cv2
-    import tensorflow as tf
-
-    model = tf.saved_model.load(str(folder.parent / "tiny" / "1"))
-    crop = cv2.resize(scene(), (64, 64))
-    encoded = {"image_bytes": tf.constant([cv2.imencode(".png", crop)[1].tobytes()])}
-    crops = {"image": tf.constant(crop[np.newaxis], tf.uint8)}
-    found = {}
-    sent = {"mesh": encoded, "mask": encoded} if as_json else {"tensor_uint8": crops}
-    for name, inputs in sent.items():
-        arrays = {k: v.numpy() for k, v in model.signatures[name](**inputs).items()}
-        if "vertices" in arrays:
-            arrays["vertices"] = arrays["vertices"][:, :20]
-        plain = {
-            k: [{"b64": base64.b64encode(v).decode()} for v in a] if a.dtype == object else a.tolist()
-            for k, a in arrays.items()
-        }
-        found[name] = {"outputs": plain} if as_json else arrays
-    return found

@@ -115,7 +115,7 @@ def make_inputs(given: Path, model: Path | None = None) -> None:
     import cv2
 
     from hiu_tf.programs.prepare import prepare
-    from tests.faults.doors import scene
+    from tests.faults.material import scene
     from tests.faults.run import make
 
     for split in ("train", "val"):

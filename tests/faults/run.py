@@ -128,7 +128,8 @@ def work(todo, count: int, seed: int, scratch: str, only: int | None = None, deb
     import hiu_tf  # noqa: F401  (before tensorflow: selects tf_keras)
     from hiu_tf.errors import UserError
     from tests.faults import mutators
-    from tests.faults.doors import DOORS, Wrong
+    from tests.faults.answers import Wrong
+    from tests.faults.doors import DOORS
 
     def say(**words):
         print(json.dumps(words), file=out, flush=True)

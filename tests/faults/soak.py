@@ -61,7 +61,7 @@ def soak_clip(model: Path, minutes: float) -> tuple[float, int]:
     from hiu_tf.runtime import files
     from hiu_tf.runtime.predictor import Predictor
     from hiu_tf.runtime.tracker import Tracker
-    from tests.faults.doors import scene
+    from tests.faults.material import scene
 
     with tempfile.TemporaryDirectory() as folder:
         path, frames = Path(folder) / "clip.mp4", int(60 * _RATE * minutes)
