@@ -13,7 +13,10 @@ def add_info(commands) -> None:
     info.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of that preset or recipe"
     )
-    info.add_argument("--model", help=".tflite or .onnx file, or SavedModel folder (default: the one that ships)")
+    info.add_argument(
+        "--model",
+        help=".tflite or .onnx file, SavedModel folder, or hiu_edge, the smaller one that ships (default: hiu_mobile)",
+    )
     info.add_argument("--debug", action="store_true", help="show the traceback of an error")
 
 

@@ -28,7 +28,10 @@ def add_predict(commands) -> None:
         type=values.formats,
         help="of a picture's results, with commas between: png, jpg, json, obj, ply, glb (default: png,json,obj)",
     )
-    predict.add_argument("--model", help=".tflite or .onnx file, or SavedModel folder (default: the one that ships)")
+    predict.add_argument(
+        "--model",
+        help=".tflite or .onnx file, SavedModel folder, or hiu_edge, the smaller one that ships (default: hiu_mobile)",
+    )
     predict.add_argument("--box", help="x,y,w,h of the one hand in pixels (default: find all hands)")
     predict.add_argument("--side", choices=("right", "left"), help="which hand (default: the detector says)")
     predict.add_argument(
@@ -92,7 +95,7 @@ def run_predict(args) -> int:
     predictor = Predictor(
         model, args.threads, args.server, args.server_model, not args.no_fit, args.hand, args.detector
     )
-    if options["box"] is None:
+    if options["box"] is None or options["side"] is None:
         predictor.detector  # noqa: B018  fail once now, not for each picture
     read = partial(open_picture, most_pixels=int(1e6 * args.max_megapixels), allow_truncated=args.allow_truncated)
     say, failed = print if not args.quiet else lambda text: None, []

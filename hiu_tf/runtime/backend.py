@@ -15,6 +15,7 @@ from hiu_tf.conventions import keys
 from hiu_tf.errors import install_words
 from hiu_tf.quiet import without_chatter
 from hiu_tf.runtime.card import FILES, ModelError, read_card
+from hiu_tf.runtime.shipped import model_path
 
 #: Packages with a TFLite interpreter, the fastest first.
 INTERPRETERS = ("ai_edge_litert.interpreter", "tflite_runtime.interpreter", "tensorflow.lite.python.interpreter")
@@ -34,7 +35,8 @@ def load_network(path: str | Path, threads: int = 2) -> tuple[Network, dict, str
     """Loads an exported model.
 
     Args:
-      path: a .tflite or .onnx file, or a SavedModel folder NAME/VERSION (or NAME: its highest version).
+      path: a .tflite or .onnx file, or a SavedModel folder NAME/VERSION (or NAME: its highest version); or the name of
+        a model that ships, "hiu_mobile" or "hiu_edge".
       threads: for the interpreter of the file.
 
     Returns:
@@ -44,7 +46,7 @@ def load_network(path: str | Path, threads: int = 2) -> tuple[Network, dict, str
     Raises:
       ModelError: no such model, no card in or beside it, the model cannot be read, or no engine for it is installed.
     """
-    path = Path(path)
+    path = model_path(path)
     return load_file(path, threads) if path.suffix in FILES else _load_saved_model(newest_version(path))
 
 
@@ -54,7 +56,7 @@ def model_card(path: str | Path) -> dict:
     Raises:
       ModelError: there is no card, or it is invalid.
     """
-    path = Path(path)
+    path = model_path(path)
     if path.suffix in FILES and not path.is_file():
         raise ModelError(f"there is no model at {path}")
     return read_card(path if path.suffix in FILES else newest_version(path))

@@ -42,7 +42,8 @@ class Predictor:
     """Detects hands and predicts them with an exported model. Thread-safe: threads take turns in the interpreters.
 
     Args:
-      path: .tflite or .onnx file, or SavedModel folder; None: the shipped model.
+      path: .tflite or .onnx file, SavedModel folder, or the name of a shipped model ("hiu_edge": smaller and faster);
+        None: "hiu_mobile".
       threads: number of threads of the interpreter of a file.
       server: address of a TF Serving server that runs the model instead (serving/client.py); then only the card is
         read from `path`.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hiu_tf.errors import UserError
 
-HAND, DETECTOR = "hiu_mobile", "hand_detector"
+HAND, SMALL_HAND, DETECTOR = "hiu_mobile", "hiu_edge", "hand_detector"
 
 
 def shipped_model(name: str = HAND) -> Path:
@@ -21,3 +21,12 @@ def shipped_model(name: str = HAND) -> Path:
         if path.is_file():
             return path
     raise UserError(f"no model {name} comes with this installation: name a file (--model, --detector)")
+
+
+def model_path(given: str | Path) -> Path:
+    """The path of a model that is given by its path, or by the name of one that ships: "hiu_mobile", "hiu_edge".
+
+    Raises:
+      UserError: as `shipped_model`.
+    """
+    return shipped_model(given) if given in (HAND, SMALL_HAND) and not Path(given).exists() else Path(given)

@@ -16,6 +16,7 @@ from hiu_tf.hand.layer import pose_hand
 from hiu_tf.runtime.crop import cut
 from hiu_tf.runtime.evidence_fit import EvidenceFit
 from hiu_tf.runtime.predictor import Predictor
+from hiu_tf.runtime.shipped import model_path, shipped_model
 
 
 @pytest.fixture(scope="module")
@@ -269,3 +270,11 @@ def test_the_fit_moves_the_mesh_onto_the_heat_maps(hand, seen):
 def test_what_cannot_be_read_is_not_fitted(hand, seen):
     raw = seen[1] | {keys.SCORES: np.full(21, 0.1)}
     assert EvidenceFit(hand, virtual_intrinsics(64))(raw) is raw
+
+
+def test_shipped_models_are_known_by_name(tmp_path, monkeypatch):
+    assert model_path("hiu_mobile") == shipped_model("hiu_mobile")
+    assert model_path("mine/hiu_mobile") == Path("mine/hiu_mobile")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "hiu_mobile").mkdir()
+    assert model_path("hiu_mobile") == Path("hiu_mobile"), "a folder of that name is meant"
