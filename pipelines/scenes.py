@@ -38,13 +38,14 @@ class Material:
     Attributes:
       cutouts: sets of samples of one hand each, and how often each set is drawn.
       alone: samples whose whole picture shows only the labelled hand.
-      pictures: (encoded picture, hands [N, 8] in its pixels) of whole photographs with all hands labelled.
+      pictures: folder -> whole photographs with all hands labelled, (encoded picture, hands [N, 8] in its pixels), and how
+        often the folder is drawn.
       backgrounds: encoded pictures without hands.
     """
 
     cutouts: list[tuple[list[Sample], float]]
     alone: list[Sample]
-    pictures: list[tuple[bytes, np.ndarray]]
+    pictures: dict[str, tuple[list[tuple[bytes, np.ndarray]], float]]
     backgrounds: list[bytes]
 
 
@@ -58,7 +59,9 @@ def load_material(config: SceneConfig, root: str | Path, split: str) -> Material
     return Material(
         cutouts=[([s for s in read(path) if _is_clear(s)], share) for path, share in config.cutouts.items()],
         alone=[sample for path in config.alone for sample in read(path)],
-        pictures=[found for path in config.pictures for found in labelled_pictures(data_folder(root, path), split)],
+        pictures={
+            path: (labelled_pictures(data_folder(root, path), split), share) for path, share in config.pictures.items()
+        },
         backgrounds=[sample.image for path in config.backgrounds for sample in read(path)],
     )
 
@@ -147,7 +150,10 @@ def _alone(rng, material, config, size):
 
 def _whole(rng, material, config, size):
     """A part of a photograph with all its hands."""
-    encoded, hands = material.pictures[rng.integers(len(material.pictures))]
+    folders = list(material.pictures.values())
+    shares = np.array([share for _, share in folders])
+    pictures, _ = folders[rng.choice(len(folders), p=shares / shares.sum())]
+    encoded, hands = pictures[rng.integers(len(pictures))]
     picture = _decoded(encoded)
     height, width = picture.shape[:2]
     zoom = rng.uniform(1.0, 2.2) if rng.random() < 0.7 else 1.0
@@ -367,14 +373,15 @@ def validation_sets(
 ) -> dict[str, Iterator[tuple[np.ndarray, np.ndarray]]]:
     """{name: iterator of (picture, hands [N, 8] in its pixels)} of the val splits; always the same pictures.
 
-    "composed": `count` scenes; "alone": unchanged pictures of one hand; "pictures": whole pictures; "none": no hands.
+    "composed": `count` scenes; "alone": unchanged pictures of one hand; whole pictures by their folder; "none": no hands.
     """
     scenes = lambda: (_composite(np.random.default_rng([7, k]), material, config, size) for k in range(count))
     identity = np.eye(3)[:2]
     alone = [(sample.image, _hand(sample, identity)[np.newaxis]) for sample in material.alone]
     empty = [(image, np.zeros((0, 8), np.float32)) for image in material.backgrounds]
     read = lambda pairs: ((_decoded(image), hands) for image, hands in pairs)
-    return {"composed": scenes(), "alone": read(alone), "pictures": read(material.pictures), "none": read(empty)}
+    whole = {path: read(pictures) for path, (pictures, _) in material.pictures.items()}
+    return {"composed": scenes(), "alone": read(alone), **whole, "none": read(empty)}
 
 
 def scenes_sheet(

@@ -33,7 +33,7 @@ class SceneConfig:
     Attributes:
       cutouts: records of single hands -> how often each is drawn. The hands are pasted onto other backgrounds.
       alone: records whose pictures show only the labelled hand.
-      pictures: folders with TRAIN.json and VAL.json that list the boxes of all hands of whole pictures (COCO).
+      pictures: folders with train.json and val.json that list all hands of whole pictures (COCO) -> how often each is drawn.
       backgrounds: records of pictures without hands.
       composite, alone_share, pictures_share, empty: relative frequency of each kind of scene.
       sizes: minimum and maximum of the longer side of a hand's box in a composed scene, relative to the square.
@@ -43,7 +43,7 @@ class SceneConfig:
     cutouts: dict[str, float]
     backgrounds: tuple[str, ...]
     alone: tuple[str, ...] = ()
-    pictures: tuple[str, ...] = ()
+    pictures: dict[str, float] = field(default_factory=dict)
     composite: float = 0.5
     alone_share: float = 0.2
     pictures_share: float = 0.2

@@ -51,7 +51,11 @@ def root(rendered_records, tmp_path_factory):
 @pytest.fixture(scope="module")
 def config():
     return SceneConfig(
-        cutouts={"synthetic": 1.0}, backgrounds=("none",), alone=("synthetic",), pictures=("whole",), sizes=(0.2, 0.5)
+        cutouts={"synthetic": 1.0},
+        backgrounds=("none",),
+        alone=("synthetic",),
+        pictures={"whole": 1.0},
+        sizes=(0.2, 0.5),
     )
 
 
@@ -123,10 +127,10 @@ def test_validation_pictures_stay_as_they_are(root, config):
     assert {name: len(pictures) for name, pictures in found.items()} == {
         "composed": 4,
         "alone": 6,
-        "pictures": 1,
+        "whole": 1,
         "none": 6,
     }
-    picture, hands = found["pictures"][0]
+    picture, hands = found["whole"][0]
     assert picture.shape == (60, 90, 3) and hands.tolist() == [[30, 20, 20, 20, 0, 0, 1, 1]]
 
 
