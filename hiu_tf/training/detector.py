@@ -16,15 +16,16 @@ from hiu_tf.config.detection import DetectorConfig, DetectorRecipe
 from hiu_tf.config.schema import ConfigError
 from hiu_tf.errors import UserError
 from hiu_tf.losses.detection import detection_losses
+from hiu_tf.models import efficientnet
 from hiu_tf.models.detector import build_detector
-from hiu_tf.models.efficientnet import copy_lite0, load_lite0
 from hiu_tf.runtime.backend import newest_version
 from hiu_tf.runtime.card import read_card
 from hiu_tf.training.checkpoints import RunState, SaveState
-from hiu_tf.training.folder import RECIPE, WEIGHTS, is_exported, load_run, load_weights, save_weights
+from hiu_tf.training.folder import RECIPE, WEIGHTS, is_exported, load_weights, save_weights
 from hiu_tf.training.monitor import Progress
 from hiu_tf.training.optimizer import build_optimizer, create_variables, take_average
 from hiu_tf.training.parts import freeze
+from hiu_tf.training.pretrained import start_encoder
 
 LOSSES = ("centre", "place", "size", "direction", "side")
 
@@ -86,7 +87,7 @@ def train_detector(recipe: DetectorRecipe, data: Callable[[int], tf.data.Dataset
     keras.utils.set_random_seed(settings.seed)
     network = build_detector(recipe.network)
     if settings.encoder_weights:
-        _load_encoder(network, settings.encoder_weights)
+        start_encoder(network, efficientnet.NAME, settings.encoder_weights)
     freeze(network, settings.freeze)
     trainer = DetectorTrainer(network, recipe.loss, settings.clip_norm)
     trainer.compile(build_optimizer(settings))
@@ -114,14 +115,6 @@ def train_detector(recipe: DetectorRecipe, data: Callable[[int], tf.data.Dataset
     take_average(trainer.optimizer, network.trainable_variables)
     save_weights(network, folder)
     return network
-
-
-def _load_encoder(network, path):
-    """Loads encoder weights: ImageNet's, a .pth file's, or those of a trained hand network, which converge faster."""
-    if Path(path).is_dir():
-        copy_lite0(load_run(path).network, network)
-    else:
-        load_lite0(network, path)
 
 
 def load_detector(folder: Path, image_size: int | None = None) -> tuple[keras.Model, DetectorConfig]:

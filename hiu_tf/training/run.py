@@ -20,7 +20,6 @@ from hiu_tf.config.schema import ConfigError, Recipe
 from hiu_tf.errors import UserError
 from hiu_tf.hand.load import load_hand
 from hiu_tf.html import Page
-from hiu_tf.models.encoder import load_encoder
 from hiu_tf.models.hiu import build_hiu
 from hiu_tf.tasks import find_tasks
 from hiu_tf.training.bad_batch import FOLDER as BAD_BATCHES
@@ -32,6 +31,7 @@ from hiu_tf.training.journal import Journal, note_start
 from hiu_tf.training.monitor import EpochRecord, Progress
 from hiu_tf.training.optimizer import build_optimizer, create_variables, take_average
 from hiu_tf.training.parts import freeze
+from hiu_tf.training.pretrained import start_encoder
 from hiu_tf.training.report import write_report
 from hiu_tf.training.schedules import learning_rate
 from hiu_tf.training.sheet import prediction_sheet
@@ -153,7 +153,7 @@ def _trainer(recipe, hand, folder, finish):
         config = model_config(recipe.model, recipe.network)
         network = build_hiu(config)
     if settings.encoder_weights:
-        _load_encoder(network, config.encoder, settings.encoder_weights)
+        start_encoder(network, config.encoder, settings.encoder_weights)
     freeze(network, settings.freeze)
     sets = tuple(recipe.data)
     report = partial(report_bad_batch, folder, sets)
@@ -199,17 +199,6 @@ def _recalibrate(trainer, data, batches):
 
     for batch in data.take(batches):
         look(batch)
-
-
-def _load_encoder(network, name, path):
-    try:
-        count = load_encoder(network, name, path)
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"train.encoder_weights={path} gives no weights of {name}: {error}") from error
-    if not count:
-        raise ConfigError("train.encoder_weights is of use with network.encoder resnet50 or efficientnet_lite0 alone")
-    rest = "all else (stem, 1x1 into the encoder, decoders, attention, regressor)" if name == "resnet50" else "all else"
-    print(f"{count} encoder(s) start from {path}'s weights of {name}, {rest} from random ones")
 
 
 def _refuse_divergence(trainer, folder):
