@@ -29,7 +29,7 @@ demo: $(READY)
 	@$(BIN)/hiu demo --out demo $(if $(REAL),--real "$(REAL)") $(if $(PHOTOS),--photos "$(PHOTOS)")
 
 test: $(READY) lint
-	@$(BIN)/python -m pytest -q -n 2
+	@$(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 test-slow: $(READY)
 	@$(BIN)/python -m pytest -q -m slow
