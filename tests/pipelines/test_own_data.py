@@ -15,8 +15,8 @@ from pipelines.schema import LEFT, UNKNOWN
 from pipelines.store import MAX_SIDE
 
 
-def read(folder, split="train"):
-    return [outcome for _, outcome in open_split("own_data", str(folder), split).outcomes()]
+def read(folder, split="train", **options):
+    return [outcome for _, outcome in open_split("own_data", str(folder), split, options.items()).outcomes()]
 
 
 def write_set(folder, pictures, **annotation):
@@ -130,6 +130,30 @@ def test_3d_with_its_camera(tmp_path, picture, rng):
     (sample,) = read(folder)
     np.testing.assert_allclose(sample.joints_3d, joints, atol=1e-6)
     assert not [error for error in camera_errors(sample) if "K X" in error]
+
+
+def test_fingertips_are_moved_to_the_ends_of_the_fingers(tmp_path, picture, rng):
+    """In 2D and 3D by the share of the last bone, so that a 3D tip stays on its finger's line; nothing else moves."""
+    camera = np.array([[50.0, 0, 30.5], [0, 50, 20.5], [0, 0, 1]])
+    joints = rng.uniform(-0.1, 0.1, (21, 3)) + [0, 0, 0.6]
+    points = rng.uniform(5, 35, (21, 3))
+    points[:, 2] = 2
+    points[7, 2] = 0  # beside the tip of the index finger
+    labels = {"joints_3d": joints.tolist(), "keypoints": points.ravel().tolist()}
+    folder = write_set(tmp_path / "mine", [picture], **labels)
+    edit(folder, lambda content: content["images"][0].update(K=camera.tolist()))
+    (plain,), (moved,) = read(folder), read(folder, extend_tips="0.35")
+    flat, deep = points[:, :2] - 0.5, joints.copy()
+    for tip in (4, 8, 12, 16, 20):
+        deep[tip] = joints[tip - 1] + 1.35 * (joints[tip] - joints[tip - 1])
+        if tip != 8:
+            flat[tip] = flat[tip - 1] + 1.35 * (flat[tip] - flat[tip - 1])
+    np.testing.assert_allclose(moved.joints_2d, flat, atol=1e-4)
+    np.testing.assert_allclose(moved.joints_3d, deep, atol=1e-6)
+    np.testing.assert_allclose(plain.joints_2d, points[:, :2] - 0.5, atol=1e-5)
+    for wrong in ("-0.1", "1.5", "much", "nan"):
+        with pytest.raises(DataSetError, match="extend_tips is a number from 0 to 1"):
+            read(folder, extend_tips=wrong)
 
 
 def test_a_mask_of_a_picture_with_two_hands_is_nobodys(tmp_path, picture):

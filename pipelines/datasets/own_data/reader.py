@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from hiu_tf.conventions.skeleton import NUM_JOINTS
+from hiu_tf.conventions.skeleton import NUM_JOINTS, PARENTS, TIPS
 from pipelines.coco import CocoFile
 from pipelines.datasets import DataSetError, Split
 from pipelines.lift import lift, orthographic_fit
@@ -16,19 +16,27 @@ from pipelines.store import read_picture, store
 _MOST_WORLD_ERROR = 0.08
 
 
-def open_split(source: str, split: str, allow_outside: str = "no") -> Split:
+def open_split(source: str, split: str, allow_outside: str = "no", extend_tips: str = "0") -> Split:
     """The annotated hands of SOURCE/SPLIT.json.
 
     Args:
       source: the folder.
       split: name of the file.
       allow_outside: "yes" allows file names that lead out of the folder.
+      extend_tips: share of a finger's last bone by which its tip is moved outwards, in 2D and 3D, for labels whose
+        fingertips lie before the end of the finger. A tip beside a joint without a label stays.
 
     Raises:
       DataSetError: the file is missing or is not a COCO key point file.
     """
     if allow_outside not in ("yes", "no"):
         raise DataSetError(f"own_data: allow_outside is yes or no, got {allow_outside!r}")
+    try:
+        longer = float(extend_tips)
+    except ValueError:
+        longer = -1.0
+    if not 0 <= longer <= 1:
+        raise DataSetError(f"own_data: extend_tips is a number from 0 to 1, got {extend_tips!r}")
     folder = Path(source)
     path = folder / f"{split}.json"
     coco = CocoFile(path, "own_data")
@@ -41,7 +49,7 @@ def open_split(source: str, split: str, allow_outside: str = "no") -> Split:
             raise DataSetError(f"{where}: image_id {annotation.get('image_id')} is not among the images")
         if allow_outside == "no":
             _refuse_outside(folder, (image, annotation), where)
-        return _sample(folder, name, image, annotation, coco.is_alone(annotation["image_id"]), where)
+        return _sample(folder, name, image, annotation, coco.is_alone(annotation["image_id"]), longer, where)
 
     return Split(name, coco.keys, load, coco.fingerprint)
 
@@ -58,7 +66,7 @@ def _where(name, path, key):
     return f"own_data: {name}: {path.name}: annotation {key}"
 
 
-def _sample(folder, name, image, annotation, alone, where):
+def _sample(folder, name, image, annotation, alone, longer, where):
     points = np.asarray(annotation.get("keypoints", ()), np.float32)
     if points.size != 3 * NUM_JOINTS:
         raise DataSetError(f"{where}: keypoints has {points.size} numbers, expected {3 * NUM_JOINTS} (x, y, v)")
@@ -66,6 +74,7 @@ def _sample(folder, name, image, annotation, alone, where):
         known = ", ".join(str(side) for side in SIDES if side)
         raise DataSetError(f"{where}: hand_side is {annotation['hand_side']!r}, expected one of {known}")
     points = points.reshape(NUM_JOINTS, 3)
+    points[:, :2] = _extended(points[:, :2], np.where(points[PARENTS[TIPS], 2:] > 0, longer, 0.0))
     return store(
         folder / image["file_name"],
         _mask(folder, image, annotation, alone, where),
@@ -77,11 +86,18 @@ def _sample(folder, name, image, annotation, alone, where):
         joints_2d=points[:, :2] - 0.5,
         joints_2d_weight=(points[:, 2] > 0).astype(np.float32),
         visible=(points[:, 2] != 1).astype(np.float32),  # COCO: 1 is labelled but hidden
-        **(_joints_3d(image, annotation, where) or _lifted(points, annotation, where)),
+        **(_joints_3d(image, annotation, longer, where) or _lifted(points, annotation, longer, where)),
     )
 
 
-def _joints_3d(image, annotation, where):
+def _extended(points, longer):
+    """Moves the fingertips of points [21, 2 or 3] outwards by a share of their last bones: a number, or [5, 1]."""
+    points = points.copy()
+    points[TIPS] += longer * (points[TIPS] - points[PARENTS[TIPS]])
+    return points
+
+
+def _joints_3d(image, annotation, longer, where):
     """3D labels [21, 3] in metres with the picture's K, if both are given."""
     if annotation.get("joints_3d") is None:
         return {}
@@ -93,16 +109,17 @@ def _joints_3d(image, annotation, where):
     ones = np.ones(NUM_JOINTS, np.float32)
     camera = np.array(camera, np.float32)
     camera[:2, 2] -= 0.5
-    return {"joints_3d": joints, "joints_3d_weight": ones, "intrinsics": camera}
+    return {"joints_3d": _extended(joints, longer), "joints_3d_weight": ones, "intrinsics": camera}
 
 
-def _lifted(points, annotation, where):
+def _lifted(points, annotation, longer, where):
     """3D labels from `world` (joints without a camera, as other networks predict them), if they fit the 2D labels."""
     if annotation.get("world") is None or not (points[:, 2] > 0).all():
         return {}
     world = np.asarray(annotation["world"], np.float64)
     if world.shape != (NUM_JOINTS, 3) or not np.isfinite(world).all():
         raise DataSetError(f"{where}: world has shape {world.shape}, expected finite ({NUM_JOINTS}, 3), metres")
+    world = _extended(world, longer)
     joints_2d = points[:, :2].astype(np.float64) - 0.5
     scale, error = orthographic_fit(joints_2d, world)
     if scale <= 0 or error > _MOST_WORLD_ERROR:
