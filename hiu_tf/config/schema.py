@@ -225,8 +225,8 @@ class TrainConfig:
       start_from: folder of a finished run or of an exported SavedModel whose weights a new run starts with; "" for
         random weights.
       encoder_weights: initial weights of the encoder; "" for random ones. For network.encoder "resnet50": "imagenet"
-        (Keras fetches the file once) or the path of its "notop" .h5. For "efficientnet_lite0": "imagenet" or the path of its .pth; for a detector also the folder of a
-        hand network (a run, or a SavedModel).
+        (Keras fetches the file once) or the path of its "notop" .h5. For "efficientnet_lite0": "imagenet", the path of
+        its .pth, or the folder of a hand network (a run, or a SavedModel).
       validate: sets whose val split is measured every `validate_every` epochs. The weights with the best value of the
         metric `best` are kept beside the last ones.
       steps_per_execution: steps that run without returning to Python (log, Ctrl-C).
