@@ -56,12 +56,11 @@ def load_material(config: SceneConfig, root: str | Path, split: str) -> Material
       RecordError, DataSetError: something is missing or damaged.
     """
     read = lambda path: [decode(r) for r in raw_records(data_folder(root, path), split).as_numpy_iterator()]
+    whole = {path: labelled_pictures(data_folder(root, path), split) for path in config.pictures}
     return Material(
         cutouts=[([s for s in read(path) if _is_clear(s)], share) for path, share in config.cutouts.items()],
         alone=[sample for path in config.alone for sample in read(path)],
-        pictures={
-            path: (labelled_pictures(data_folder(root, path), split), share) for path, share in config.pictures.items()
-        },
+        pictures={path: (found, config.pictures[path]) for path, found in whole.items() if found},
         backgrounds=[sample.image for path in config.backgrounds for sample in read(path)],
     )
 
@@ -150,10 +149,7 @@ def _alone(rng, material, config, size):
 
 def _whole(rng, material, config, size):
     """A part of a photograph with all its hands."""
-    folders = list(material.pictures.values())
-    shares = np.array([share for _, share in folders])
-    pictures, _ = folders[rng.choice(len(folders), p=shares / shares.sum())]
-    encoded, hands = pictures[rng.integers(len(pictures))]
+    encoded, hands = _by_share(rng, list(material.pictures.values()))
     picture = _decoded(encoded)
     height, width = picture.shape[:2]
     zoom = rng.uniform(1.0, 2.2) if rng.random() < 0.7 else 1.0
@@ -210,9 +206,14 @@ def _within(canvas, frame):
 
 
 def _drawn(rng, material):
-    shares = np.array([share for _, share in material.cutouts])
-    samples, _ = material.cutouts[rng.choice(len(shares), p=shares / shares.sum())]
-    return samples[rng.integers(len(samples))]
+    return _by_share(rng, material.cutouts)
+
+
+def _by_share(rng, sets):
+    """An item of one of the sets [(items, share)], which is drawn by its share."""
+    shares = np.array([share for _, share in sets])
+    items, _ = sets[rng.choice(len(sets), p=shares / shares.sum())]
+    return items[rng.integers(len(items))]
 
 
 def _angle(rng):

@@ -36,9 +36,11 @@ def run_benchmark(args) -> int:
     from hiu_tf.pictures import read_picture
     from hiu_tf.runtime.latency import benchmark
     from hiu_tf.runtime.results import write_json
+    from hiu_tf.runtime.shipped import model_path
     from hiu_tf.tables import rows_table
 
-    missing = [model for model in args.models if "://" not in model and not Path(model).exists()]
+    models = [model if "://" in model else str(model_path(model)) for model in args.models]
+    missing = [model for model in models if "://" not in model and not Path(model).exists()]
     if missing:
         raise UserError(f"there is no model at {missing[0]}")
     threads, clients = values.whole_numbers(args.threads, "--threads"), values.whole_numbers(args.clients, "--clients")
@@ -46,7 +48,7 @@ def run_benchmark(args) -> int:
     picture = read_picture(args.picture, int(1e6 * args.max_megapixels)) if args.picture else noise
     height, width = picture.shape[:2]
     box = (width / 4, height / 4, width / 2, height / 2)
-    rows = benchmark(args.models, threads, picture, box, clients, args.server_model, args.crop)
+    rows = benchmark(models, threads, picture, box, clients, args.server_model, args.crop)
     print(rows_table(rows))
     if args.json:
         write_json(Path(args.json), {"command": " ".join(sys.argv), "rows": rows})

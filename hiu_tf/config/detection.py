@@ -55,6 +55,12 @@ class SceneConfig:
         for name in ("composite", "alone_share", "pictures_share", "empty"):
             require_range(self, "scenes", name, 0)
         require(self.composite > 0 and bool(self.cutouts), "scenes.composite", "above 0, with cutouts", self.composite)
+        for name in ("cutouts", "pictures"):
+            shares = getattr(self, name)
+            fits = all(share >= 0 for share in shares.values()) and (not shares or sum(shares.values()) > 0)
+            require(fits, f"scenes.{name}", "shares >= 0, one of them above 0", shares)
+        taken = {"composed", "alone", "none"} & set(self.pictures)
+        require(not taken, "scenes.pictures", "folders named otherwise: validation has sets of this name", taken)
         require(bool(self.backgrounds), "scenes.backgrounds", "at least one set", self.backgrounds)
         fits = len(self.sizes) == 2 and 0 < self.sizes[0] < self.sizes[1] <= 2
         require(fits, "scenes.sizes", "two rising numbers in (0, 2]", self.sizes)

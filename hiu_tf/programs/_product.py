@@ -31,13 +31,13 @@ class Shown(NamedTuple):
 
     Attributes:
       picture: [H, W, 3] uint8.
-      joints: [N, 2], the labelled ones (the corners of the box if there are none).
+      joints: [N, 2], the labelled ones, if the box is the tight one around them; else None.
       box: of the hand.
       side: "right", "left" or None.
     """
 
     picture: np.ndarray
-    joints: np.ndarray
+    joints: np.ndarray | None
     box: tuple
     side: str | None
 
@@ -114,7 +114,7 @@ class Product:
 
 
 def turned(shown: Shown, turn) -> Shown:
-    """A labelled picture as the window `turn` shows it. Its box is the tight one of the turned joints."""
+    """A labelled picture as the window `turn` shows it. A tight box is that of the turned joints; others keep their size."""
     import cv2
 
     from hiu_tf.geometry.window import box_of
@@ -122,8 +122,11 @@ def turned(shown: Shown, turn) -> Shown:
     if not turn.angle:
         return shown
     picture = cv2.warpAffine(shown.picture, turn.affine, (turn.size, turn.size))
-    joints = turn.to_crop(shown.joints)
-    return Shown(picture, joints, box_of(joints), shown.side)
+    if shown.joints is not None:
+        joints = turn.to_crop(shown.joints)
+        return Shown(picture, joints, box_of(joints), shown.side)
+    size = np.array(shown.box[2:])
+    return Shown(picture, None, (*(turn.to_crop(shown.box[:2] + size / 2) - size / 2), *size), shown.side)
 
 
 def _square(affine):
@@ -145,10 +148,11 @@ def pictures_of(folder, part):
     for serialized in raw_records(folder, part.split, part.fold, part.limit, without).batch(1):
         record = parse(serialized)
         picture = tf.io.decode_image(record[keys.IMAGE][0], channels=3, expand_animations=False).numpy()
-        x, y, width, height = box = boxes(record)[0].numpy()
         joints = record[keys.JOINTS_2D][0].numpy()[record[keys.JOINTS_2D_WEIGHT][0].numpy() > 0]
-        corners = np.array([(x + a * width, y + b * height) for a in (0, 1) for b in (0, 1)])
-        yield Shown(picture, joints if len(joints) else corners, box, names.get(int(record[keys.SIDE][0])))
+        given = float(record[keys.BOX][0, 2]) > 0 or len(joints) < 2
+        yield Shown(
+            picture, None if given else joints, tuple(boxes(record)[0].numpy()), names.get(int(record[keys.SIDE][0]))
+        )
 
 
 def measure_product(

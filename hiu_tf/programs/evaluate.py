@@ -9,7 +9,8 @@
 The baselines of a run are the same network with random weights, and the mean label of the training split. --model
 takes the folder of a run, a .tflite or .onnx file or a SavedModel folder. --compare tests by a paired bootstrap whether a
 difference is more than sampling noise. --corrupt shows how much metrics drop on corrupted pictures. --through predict
-sends whole pictures through the steps of `hiu predict`, given box and side, the box alone, or neither.
+sends whole pictures through the steps of `hiu predict`, given box and side, the box alone, or neither; with --turned also
+pictures turned by random angles.
 
 To write the pred.json of the evaluation pictures for FreiHAND's server (needs a model with MANO's 778 vertices):
 

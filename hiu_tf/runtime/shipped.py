@@ -29,4 +29,5 @@ def model_path(given: str | Path) -> Path:
     Raises:
       UserError: as `shipped_model`.
     """
-    return shipped_model(given) if given in (HAND, SMALL_HAND) and not Path(given).exists() else Path(given)
+    is_name = str(given) in (HAND, SMALL_HAND) and not Path(given).exists()
+    return shipped_model(str(given)) if is_name else Path(given)

@@ -86,14 +86,15 @@ def train_detector(recipe: DetectorRecipe, data: Callable[[int], tf.data.Dataset
     settings = recipe.train
     keras.utils.set_random_seed(settings.seed)
     network = build_detector(recipe.network)
-    if settings.encoder_weights:
-        start_encoder(network, efficientnet.NAME, settings.encoder_weights)
     freeze(network, settings.freeze)
     trainer = DetectorTrainer(network, recipe.loss, settings.clip_norm)
     trainer.compile(build_optimizer(settings))
     state = RunState(trainer, folder, folder)
-    if not state.restore() and settings.start_from:
-        load_weights(network, Path(settings.start_from))
+    if not state.restore():
+        if settings.start_from:
+            load_weights(network, Path(settings.start_from))
+        elif settings.encoder_weights:
+            start_encoder(network, efficientnet.NAME, settings.encoder_weights)
     folder.mkdir(parents=True, exist_ok=True)
     clear_leftovers(folder)
     with written_whole(folder / RECIPE) as scratch:

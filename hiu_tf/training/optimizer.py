@@ -37,7 +37,7 @@ def build_optimizer(config: TrainConfig) -> keras.optimizers.legacy.Optimizer:
 
 
 def create_variables(optimizer: keras.optimizers.legacy.Optimizer, variables: list) -> None:
-    """Makes the optimizer's own variables (averages start at the present weights), unless they exist.
+    """Makes the optimizer's own variables, unless they exist. Moving averages start at the present weights.
 
     A step that makes them is traced twice by TensorFlow, which takes minutes for large networks.
     """

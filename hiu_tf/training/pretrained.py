@@ -30,6 +30,8 @@ def start_encoder(network: keras.Model, encoder: str, path: str) -> None:
             count = efficientnet.copy_lite0(load_run(path).network, network)
         else:
             count = load_encoder(network, encoder, path)
+    except UserError:
+        raise
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"train.encoder_weights={path} gives no weights of {encoder}: {error}") from error
     if not count:
@@ -37,4 +39,6 @@ def start_encoder(network: keras.Model, encoder: str, path: str) -> None:
     rest = (
         "all else (stem, 1x1 into the encoder, decoders, attention, regressor)" if encoder == "resnet50" else "all else"
     )
-    print(f"the encoder starts from {path}'s weights of {encoder}, {rest} from random ones")
+    print(
+        f"{'the encoder starts' if encoder == 'resnet50' else 'stem and encoder start'} from {path}'s weights of {encoder}, {rest} from random ones"
+    )

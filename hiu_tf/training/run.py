@@ -75,8 +75,8 @@ def train(
     changed = changed_settings(recipe, own)
     trainer = _trainer(recipe, hand, own, finish)
     state = RunState(trainer, folder, own)
-    if not state.restore() and settings.start_from:
-        load_weights(trainer.network, Path(settings.start_from))
+    if not state.restore():
+        _start(trainer.network, recipe)
     run = Run(trainer.network, recipe.model, model_config(recipe.model, recipe.network), hand)
     start = state.step
     if start >= settings.steps and (folder / WEIGHTS).is_file():  # finished: averaging again would change it
@@ -152,14 +152,21 @@ def _trainer(recipe, hand, folder, finish):
     with precision_policy(settings.precision):
         config = model_config(recipe.model, recipe.network)
         network = build_hiu(config)
-    if settings.encoder_weights:
-        start_encoder(network, config.encoder, settings.encoder_weights)
     freeze(network, settings.freeze)
     sets = tuple(recipe.data)
     report = partial(report_bad_batch, folder, sets)
     trainer = HIUTrainer(network, hand, recipe.loss, settings, sets, finish, report, find_tasks(config.tasks))
     trainer.compile(build_optimizer(settings), steps_per_execution=settings.steps_per_execution)
     return trainer
+
+
+def _start(network, recipe):
+    """Loads the weights with which a new run starts."""
+    settings = recipe.train
+    if settings.start_from:
+        load_weights(network, Path(settings.start_from))
+    elif settings.encoder_weights:
+        start_encoder(network, model_config(recipe.model, recipe.network).encoder, settings.encoder_weights)
 
 
 def _check_shares(settings):

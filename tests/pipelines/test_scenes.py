@@ -160,6 +160,19 @@ def test_whole_pictures_with_key_points_tell_the_direction(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"pictures": {"whole": 0.0}}, "scenes.pictures must be shares >= 0, one of them above 0"),
+        ({"cutouts": {"synthetic": -1.0}}, "scenes.cutouts must be shares >= 0"),
+        ({"pictures": {"alone": 1.0}}, "scenes.pictures must be folders named otherwise"),
+    ],
+)
+def test_shares_and_names_that_cannot_be_drawn_are_refused(settings, words):
+    with pytest.raises(ConfigError, match=words):
+        SceneConfig(**{"cutouts": {"synthetic": 1.0}, "backgrounds": ("none",)} | settings)
+
+
+@pytest.mark.parametrize(
     "content",
     (
         "",

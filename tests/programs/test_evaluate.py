@@ -251,7 +251,7 @@ class Knowing:
         deep = np.concatenate([points, self.depth[:, None]], axis=1)
         hand = SimpleNamespace(
             joints_2d=points + middle, joint_scores=np.ones(21), joints_2d_projected=points + middle,
-            joints_3d=deep, vertices=deep, mask=None, side="right",
+            joints_3d=deep, vertices=deep, mask=(picture[..., 0] > 200).astype(np.float32), side="right",
         )  # fmt: skip
         return [hand]
 
@@ -274,3 +274,14 @@ def test_what_is_found_in_turned_pictures_comes_back_to_the_crop(rng):
     for name in (keys.JOINTS_2D, keys.JOINTS_3D, keys.VERTICES):
         np.testing.assert_allclose(around[name], straight[name], atol=0.8, err_msg=name)
     assert np.ptp(around[keys.JOINTS_2D], axis=1).min() > 10
+    centre = lambda masks: np.array([np.argwhere(mask > 0.5).mean(axis=0) for mask in masks])
+    np.testing.assert_allclose(centre(around[keys.MASK]), centre(straight[keys.MASK]), atol=0.8)
+
+
+def test_a_given_box_keeps_its_size_on_turned_pictures():
+    """As that of a head, or around a single labelled joint: only its centre moves."""
+    shown = Shown(np.zeros((60, 80, 3), np.uint8), None, (10.0, 20.0, 8.0, 4.0), None)
+    turn = Window((39.5, 29.5), 100, 100, angle=0.7)
+    box = np.array(turned(shown, turn).box)
+    np.testing.assert_allclose(box[2:], (8, 4))
+    np.testing.assert_allclose(turn.to_picture(box[:2] + box[2:] / 2), (14, 22), atol=1e-9)

@@ -125,6 +125,15 @@ def test_the_hand_of_a_box_is_found_near_it(predictor, photograph):
     assert predictor.detector.near(picture, (-5.0, -5.0, 5.5, 5.5)) is None
 
 
+def test_a_box_with_a_side_or_as_it_is_needs_no_detector(photograph):
+    picture, found = photograph
+    alone = Predictor(shipped_model(), threads=1, detector="nowhere.tflite")
+    alone.predict(picture, found[0].box, found[0].side)
+    alone.predict(picture, found[0].box, upright=False)
+    with pytest.raises(UserError, match="no model at nowhere.tflite"):
+        alone.predict(picture, found[0].box)
+
+
 def test_a_turned_hand_is_read_in_its_box(predictor, photograph):
     """By quarter turns, which lose no pixel: joints turn with the picture, and the side stays."""
     picture, found = photograph

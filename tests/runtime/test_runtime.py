@@ -273,7 +273,7 @@ def test_what_cannot_be_read_is_not_fitted(hand, seen):
 
 
 def test_shipped_models_are_known_by_name(tmp_path, monkeypatch):
-    assert model_path("hiu_mobile") == shipped_model("hiu_mobile")
+    assert model_path("hiu_mobile") == model_path(Path("hiu_mobile")) == shipped_model("hiu_mobile")
     assert model_path("mine/hiu_mobile") == Path("mine/hiu_mobile")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "hiu_mobile").mkdir()

@@ -15,7 +15,7 @@ from hiu_tf.exporting.detector import detector_card, export_detector
 from hiu_tf.losses.detection import detection_losses
 from hiu_tf.models.detector import build_detector
 from hiu_tf.runtime.detector import MAPS, Detector
-from hiu_tf.training.detector import load_detector, train_detector
+from hiu_tf.training.detector import DetectorTrainer, load_detector, train_detector
 from tests.places import RECIPES
 
 SIZE = 64
@@ -94,8 +94,11 @@ def test_it_learns(run):
         assert float(after[name]) < 0.5 * float(before[name]), name
 
 
-def test_a_run_goes_on_and_a_finished_one_stays(run, tmp_path):
+def test_a_run_goes_on_and_a_finished_one_stays(run, tmp_path, monkeypatch):
+    traced, step = [], DetectorTrainer.train_step
+    monkeypatch.setattr(DetectorTrainer, "train_step", lambda self, data: traced.append(1) or step(self, data))
     train_detector(recipe(5), batches, tmp_path)
+    assert len(traced) == 1
     whole = train_detector(recipe(10), batches, tmp_path)  # resumes at step 5
     again, config = load_detector(tmp_path)
     for a, b in zip(whole.get_weights(), again.get_weights()):

@@ -1,7 +1,5 @@
 """Encoders that start from another hand network's weights."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -11,8 +9,7 @@ from hiu_tf.errors import UserError
 from hiu_tf.models.hiu import build_hiu
 from hiu_tf.training.folder import load_run
 from hiu_tf.training.pretrained import start_encoder
-
-SHIPPED = str(Path(__file__).parents[2] / "savedmodels/hiu_mobile")
+from tests.places import SHIPPED
 
 
 def test_the_smaller_network_starts_from_the_encoder_that_ships(capsys):
@@ -20,7 +17,7 @@ def test_the_smaller_network_starts_from_the_encoder_that_ships(capsys):
     network, source = build_hiu(model_config("hiu_edge")), load_run(SHIPPED).network
     others = [layer for layer in network.layers if "_lite0_" not in layer.name]
     before = [layer.get_weights() for layer in others]
-    start_encoder(network, "efficientnet_lite0", SHIPPED)
+    start_encoder(network, "efficientnet_lite0", str(SHIPPED))
     assert "savedmodels/hiu_mobile's weights of efficientnet_lite0" in capsys.readouterr().out
     own = [layer for layer in network.layers if "_lite0_" in layer.name and layer.weights]
     assert len(own) > 60
@@ -35,6 +32,6 @@ def test_the_smaller_network_starts_from_the_encoder_that_ships(capsys):
 def test_weights_of_another_encoder_are_refused(tmp_path):
     network = build_hiu(model_config("tiny"))
     with pytest.raises(ConfigError, match="of use with network.encoder resnet50 or efficientnet_lite0 alone"):
-        start_encoder(network, "hiu", SHIPPED)
+        start_encoder(network, "hiu", str(SHIPPED))
     with pytest.raises(UserError, match="is no finished run"):
         start_encoder(build_hiu(model_config("hiu_edge")), "efficientnet_lite0", str(tmp_path))

@@ -74,7 +74,8 @@ def _sample(folder, name, image, annotation, alone, longer, where):
         known = ", ".join(str(side) for side in SIDES if side)
         raise DataSetError(f"{where}: hand_side is {annotation['hand_side']!r}, expected one of {known}")
     points = points.reshape(NUM_JOINTS, 3)
-    points[:, :2] = _extended(points[:, :2], np.where(points[PARENTS[TIPS], 2:] > 0, longer, 0.0))
+    longer = np.where(points[PARENTS[TIPS], 2:] > 0, longer, 0.0)
+    points[:, :2] = _extended(points[:, :2], longer)
     return store(
         folder / image["file_name"],
         _mask(folder, image, annotation, alone, where),
@@ -91,7 +92,7 @@ def _sample(folder, name, image, annotation, alone, longer, where):
 
 
 def _extended(points, longer):
-    """Moves the fingertips of points [21, 2 or 3] outwards by a share of their last bones: a number, or [5, 1]."""
+    """Moves the fingertips of points [21, 2 or 3] outwards by shares [5, 1] of their last bones."""
     points = points.copy()
     points[TIPS] += longer * (points[TIPS] - points[PARENTS[TIPS]])
     return points
