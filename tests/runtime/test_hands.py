@@ -68,7 +68,9 @@ def best_pair(predictor, hands):
         for second in hands:
             canvas = wall()
             boxes = [paste(canvas, first, (20, 40), 220), paste(canvas, second, (370, 60), 220, mirrored=True)]
-            if sorted(hand.side for hand in predictor.predict(canvas)) == ["left", "right"]:
+            found = predictor.predict(canvas)
+            nearest = [max(found, key=lambda hand, box=box: overlap(hand.box, box)) for box in boxes if len(found) == 2]
+            if [hand.side for hand in nearest] == ["right", "left"]:
                 return canvas, boxes
     return pytest.fail("no pair of twelve rendered hands was found with its sides")
 
