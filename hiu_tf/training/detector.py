@@ -25,7 +25,7 @@ from hiu_tf.training.folder import RECIPE, WEIGHTS, is_exported, load_weights, s
 from hiu_tf.training.monitor import Progress
 from hiu_tf.training.optimizer import build_optimizer, create_variables, take_average
 from hiu_tf.training.parts import freeze
-from hiu_tf.training.pretrained import start_encoder
+from hiu_tf.training.pretrained import start_weights
 
 LOSSES = ("centre", "place", "size", "direction", "side")
 
@@ -91,10 +91,7 @@ def train_detector(recipe: DetectorRecipe, data: Callable[[int], tf.data.Dataset
     trainer.compile(build_optimizer(settings))
     state = RunState(trainer, folder, folder)
     if not state.restore():
-        if settings.start_from:
-            load_weights(network, Path(settings.start_from))
-        elif settings.encoder_weights:
-            start_encoder(network, efficientnet.NAME, settings.encoder_weights)
+        start_weights(network, efficientnet.NAME, settings)
     folder.mkdir(parents=True, exist_ok=True)
     clear_leftovers(folder)
     with written_whole(folder / RECIPE) as scratch:

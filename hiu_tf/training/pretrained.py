@@ -1,4 +1,4 @@
-"""Initialises a network's encoder with weights that were trained before: ImageNet's, or another hand network's."""
+"""Loads the weights with which a new run starts: those of another run, or an encoder's that were trained before."""
 
 from __future__ import annotations
 
@@ -6,11 +6,26 @@ from pathlib import Path
 
 import tf_keras as keras
 
-from hiu_tf.config.schema import ConfigError
+from hiu_tf.config.schema import ConfigError, TrainConfig
 from hiu_tf.errors import UserError
 from hiu_tf.models import efficientnet
 from hiu_tf.models.encoder import load_encoder
-from hiu_tf.training.folder import load_run
+from hiu_tf.training.folder import load_run, load_weights
+
+_OWN_STEM = "the encoder starts", "all else (stem, 1x1 into the encoder, decoders, attention, regressor)"
+_WITH_STEM = "stem and encoder start", "all else"
+
+
+def start_weights(network: keras.Model, encoder: str, settings: TrainConfig) -> None:
+    """Loads `train.start_from`, or else `train.encoder_weights`; with neither, the weights stay random.
+
+    Raises:
+      UserError: the weights cannot be read or belong to another network.
+    """
+    if settings.start_from:
+        load_weights(network, Path(settings.start_from))
+    elif settings.encoder_weights:
+        start_encoder(network, encoder, settings.encoder_weights)
 
 
 def start_encoder(network: keras.Model, encoder: str, path: str) -> None:
@@ -25,20 +40,19 @@ def start_encoder(network: keras.Model, encoder: str, path: str) -> None:
     Raises:
       UserError: the weights cannot be read or belong to another network.
     """
+    has_stem = encoder == efficientnet.NAME
+    if has_stem and Path(path).is_dir():
+        efficientnet.copy_lite0(load_run(path).network, network)
+    elif not _load_file(network, encoder, path):
+        raise ConfigError("train.encoder_weights is of use with network.encoder resnet50 or efficientnet_lite0 alone")
+    start, rest = _WITH_STEM if has_stem else _OWN_STEM
+    print(f"{start} from {path}'s weights of {encoder}, {rest} from random ones")
+
+
+def _load_file(network, encoder, path):
     try:
-        if encoder == efficientnet.NAME and Path(path).is_dir():
-            count = efficientnet.copy_lite0(load_run(path).network, network)
-        else:
-            count = load_encoder(network, encoder, path)
+        return load_encoder(network, encoder, path)
     except UserError:
-        raise
+        raise  # it is a ValueError, and says enough
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"train.encoder_weights={path} gives no weights of {encoder}: {error}") from error
-    if not count:
-        raise ConfigError("train.encoder_weights is of use with network.encoder resnet50 or efficientnet_lite0 alone")
-    rest = (
-        "all else (stem, 1x1 into the encoder, decoders, attention, regressor)" if encoder == "resnet50" else "all else"
-    )
-    print(
-        f"{'the encoder starts' if encoder == 'resnet50' else 'stem and encoder start'} from {path}'s weights of {encoder}, {rest} from random ones"
-    )

@@ -31,7 +31,7 @@ from hiu_tf.training.journal import Journal, note_start
 from hiu_tf.training.monitor import EpochRecord, Progress
 from hiu_tf.training.optimizer import build_optimizer, create_variables, take_average
 from hiu_tf.training.parts import freeze
-from hiu_tf.training.pretrained import start_encoder
+from hiu_tf.training.pretrained import start_weights
 from hiu_tf.training.report import write_report
 from hiu_tf.training.schedules import learning_rate
 from hiu_tf.training.sheet import prediction_sheet
@@ -75,9 +75,9 @@ def train(
     changed = changed_settings(recipe, own)
     trainer = _trainer(recipe, hand, own, finish)
     state = RunState(trainer, folder, own)
-    if not state.restore():
-        _start(trainer.network, recipe)
     run = Run(trainer.network, recipe.model, model_config(recipe.model, recipe.network), hand)
+    if not state.restore():
+        start_weights(trainer.network, run.config.encoder, settings)
     start = state.step
     if start >= settings.steps and (folder / WEIGHTS).is_file():  # finished: averaging again would change it
         load_weights(trainer.network, folder)
@@ -158,15 +158,6 @@ def _trainer(recipe, hand, folder, finish):
     trainer = HIUTrainer(network, hand, recipe.loss, settings, sets, finish, report, find_tasks(config.tasks))
     trainer.compile(build_optimizer(settings), steps_per_execution=settings.steps_per_execution)
     return trainer
-
-
-def _start(network, recipe):
-    """Loads the weights with which a new run starts."""
-    settings = recipe.train
-    if settings.start_from:
-        load_weights(network, Path(settings.start_from))
-    elif settings.encoder_weights:
-        start_encoder(network, model_config(recipe.model, recipe.network).encoder, settings.encoder_weights)
 
 
 def _check_shares(settings):

@@ -75,7 +75,6 @@ def test_the_fast_path_takes_every_convolution_of_built_in_operations(name, file
     assert not [op["op_name"] for op in interpreter._get_ops_details() if op["op_name"].startswith("Flex")]
 
 
-@pytest.mark.slow
 def test_no_constant_has_the_pictures_shape(file_of, shipped):
     """Such as the zeros by which NaN would be replaced: a sixth of a small file."""
     model = ModelT.InitFromPackedBuf(file_of("float16").read_bytes(), 0)
@@ -84,6 +83,7 @@ def test_no_constant_has_the_pictures_shape(file_of, shipped):
     assert len(shapes) > 100 and [1, side, side, 3] not in shapes
 
 
+@pytest.mark.slow
 def test_int8_computes_convolutions_in_int8_and_geometry_in_float(file_of):
     interpreter = tf.lite.Interpreter(
         str(file_of("int8")),
