@@ -7,7 +7,8 @@ import tensorflow as tf
 
 from hiu_tf.codecs.centres import STRIDE, encode
 from hiu_tf.config.detection import DetectorRecipe
-from pipelines.scenes import Material, scene
+from pipelines.material import Material
+from pipelines.scenes import scene
 
 _MAPS = {
     "centre": (), "centre_weight": (), "box": (4,), "direction": (2,), "left": (), "box_weight": (),
@@ -20,7 +21,7 @@ def scene_data(recipe: DetectorRecipe, material: Material, start: int = 0) -> tf
 
     Args:
       recipe: settings of the scenes, size, batch, seed.
-      material: output of `scenes.load_material`.
+      material: output of `material.load_material`.
       start: number of the first batch, so that a resumed run continues with the same data.
     """
     size, batch = recipe.network.image_size, recipe.train.batch_size

@@ -96,3 +96,25 @@ def _text(sample):
     for row, text in enumerate((sample.sample_id[-34:], ", ".join(facts))):
         cv2.putText(strip, text, (4, 13 + 15 * row), cv2.FONT_HERSHEY_SIMPLEX, 0.38, (0, 0, 0), 1, cv2.LINE_AA)
     return strip
+
+
+def scenes_sheet(scenes: list[tuple[np.ndarray, np.ndarray]], columns: int = 6, size: int = 0) -> np.ndarray:
+    """Draws scenes with boxes, directions and sides, in rows; pictures become squares of `size` if it is above 0."""
+    from hiu_tf.geometry.letterbox import letterbox
+
+    drawn = []
+    for picture, hands in scenes:
+        if size:
+            picture, where = letterbox(picture, size)
+            hands = hands.copy()
+            hands[:, :2] = where.to_square(hands[:, :2])
+            hands[:, 2:4] *= where.scale
+        picture = picture.copy()
+        for x, y, width, height, across, along, side, counts in hands:
+            colour = {0: (80, 220, 80), 1: (80, 160, 255)}.get(int(side), (255, 220, 0)) if counts else (150, 150, 150)
+            cv2.rectangle(picture, (int(x), int(y)), (int(x + width), int(y + height)), colour, 1)
+            middle = np.array([x + width / 2, y + height / 2])
+            tip = middle + 0.5 * max(width, height) * np.array([across, along])
+            cv2.line(picture, middle.astype(int).tolist(), tip.astype(int).tolist(), colour, 1, cv2.LINE_AA)
+        drawn.append(picture)
+    return tiles(drawn, columns)

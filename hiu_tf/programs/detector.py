@@ -73,9 +73,11 @@ def main(argv=None) -> int:
 def _train(args):
     from hiu_tf.config.load import load_detector_recipe
     from hiu_tf.pictures import encode_png
+    from hiu_tf.programs._sheet import scenes_sheet
     from hiu_tf.training.detector import train_detector
     from pipelines.detection import scene_data
-    from pipelines.scenes import load_material, scene, scenes_sheet
+    from pipelines.material import load_material
+    from pipelines.scenes import scene
 
     recipe = load_detector_recipe(args.recipe, args.set)
     material = load_material(recipe.scenes, args.data, "train")
@@ -94,8 +96,10 @@ def _evaluate(args):
     from hiu_tf.config.load import load_detector_recipe
     from hiu_tf.pictures import encode_png
     from hiu_tf.programs._detection import Tally, best_score, table
+    from hiu_tf.programs._sheet import scenes_sheet
     from hiu_tf.runtime.results import write_json
-    from pipelines.scenes import load_material, scenes_sheet, validation_sets
+    from pipelines.material import load_material
+    from pipelines.scenes import validation_sets
 
     recipe = load_detector_recipe(args.recipe, args.set)
     find, size, least = _product(args.model, args.hand_model) if args.through else _finder(Path(args.model))

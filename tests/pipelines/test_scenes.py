@@ -9,16 +9,9 @@ from hiu_tf.config.load import load_detector_recipe
 from hiu_tf.config.schema import ConfigError
 from hiu_tf.conventions.skeleton import Joint
 from pipelines.detection import scene_data
-from pipelines.scenes import (
-    _clipped,
-    _hand,
-    _mirrored,
-    _placement,
-    labelled_pictures,
-    load_material,
-    scene,
-    validation_sets,
-)
+from pipelines.material import labelled_pictures, load_material
+from pipelines.scene_hands import clipped, mirrored, row_of_sample, without_hidden
+from pipelines.scenes import _placement, scene, validation_sets
 from pipelines.schema import LEFT, UNKNOWN, DataSetError
 from tests.places import RECIPES
 
@@ -85,16 +78,16 @@ def test_mirrored_twice_is_the_same(rng):
         [rng.uniform(5, 60, (6, 4)), rng.normal(size=(6, 2)), [[0]] * 2 + [[1]] * 2 + [[-1]] * 2, np.ones((6, 1))],
         axis=1,
     )
-    np.testing.assert_allclose(_mirrored(_mirrored(hands, SIZE), SIZE), hands)
-    assert _mirrored(hands, SIZE)[:, 6].tolist() == [1, 1, 0, 0, -1, -1]
+    np.testing.assert_allclose(mirrored(mirrored(hands, SIZE), SIZE), hands)
+    assert mirrored(hands, SIZE)[:, 6].tolist() == [1, 1, 0, 0, -1, -1]
 
 
 def test_a_placed_hand_has_size_and_place_that_were_asked_for(root, config):
     sample = load_material(config, root, "train").cutouts[0][0][0]
-    row = _hand(sample, _placement(sample, 50.0, np.array([60.0, 40.0]), 0.0))
+    row = row_of_sample(sample, _placement(sample, 50.0, np.array([60.0, 40.0]), 0.0))
     assert max(row[2:4]) == pytest.approx(50, abs=1e-3)
     np.testing.assert_allclose(row[:2] + row[2:4] / 2, [60, 40], atol=1e-3)
-    turned = _hand(sample, _placement(sample, 50.0, np.array([60.0, 40.0]), np.pi / 2))
+    turned = row_of_sample(sample, _placement(sample, 50.0, np.array([60.0, 40.0]), np.pi / 2))
     np.testing.assert_allclose(turned[4:6], [-row[5], row[4]], atol=1e-4)
 
 
@@ -108,8 +101,23 @@ def test_hands_at_the_edge():
             [-30, 10, 20, 20, 1, 0, 0, 1],
         ]
     )
-    rows = _clipped(hands, frame)
+    rows = clipped(hands, frame)
     assert rows[:, 7].tolist() == [1, 1, 0] and rows[1].tolist()[:4] == [0, 10, 10, 20]
+
+
+def test_hands_behind_others_are_ignored():
+    """Only what is pasted later hides; a hand of which half the joints are hidden has .5 left, one of nine tenths .1."""
+    hands = np.array([[10, 10, 40, 40, 0, 0, 0, 1], [10, 10, 20, 40, 0, 0, 0, 1], [60, 60, 20, 20, 0, 0, 0, 1]], float)
+    joints = [np.stack([np.linspace(10, 49, 10), np.full(10, 20.0)], axis=1)] * 2 + [np.full((10, 2), 70.0)]
+    covers = [np.zeros((SIZE, SIZE), np.uint8) for _ in hands]
+    covers[0][:], covers[1][:, :30] = 255, 255
+    assert without_hidden(hands, joints, covers)[:, 7].tolist() == [1, 1, 1]
+    covers[2][:, 30:46] = 255
+    assert without_hidden(hands, joints, covers)[:, 7].tolist() == [0, 1, 1]
+    covers[2][:] = 0
+    covers[2][:, :46] = 255
+    assert without_hidden(hands, joints, covers)[:, 7].tolist() == [0, 0, 1]
+    assert hands[:, 7].tolist() == [1, 1, 1]
 
 
 def test_batches_start_where_a_run_goes_on(root, config):
@@ -149,12 +157,14 @@ def test_whole_pictures_with_key_points_tell_the_direction(tmp_path):
                 "keypoints": hidden.ravel().tolist(),
                 "other_hands": [[70, 8, 20, 10]],
             },
+            {"image_id": 7, "bbox": [0, 0, 9, 3], "iscrowd": 1},
         ],
     }
     (tmp_path / "val.json").write_text(json.dumps(content))
     (tmp_path / "one.png").write_bytes(b"any")
     ((encoded, hands),) = labelled_pictures(tmp_path, "val")
-    expected = [[5, 5, 60, 50, 0.6, -0.8, LEFT, 1], [5, 5, 60, 50, 0, 0, UNKNOWN, 1], [70, 8, 20, 10, 0, 0, UNKNOWN, 1]]
+    expected = [[5, 5, 60, 50, 0.6, -0.8, LEFT, 1], [5, 5, 60, 50, 0, 0, UNKNOWN, 1], [70, 8, 20, 10, 0, 0, UNKNOWN, 1],
+                [0, 0, 9, 3, 0, 0, UNKNOWN, 0]]  # fmt: skip
     assert encoded == b"any"
     np.testing.assert_allclose(hands, expected, atol=1e-6)
 
