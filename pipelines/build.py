@@ -52,10 +52,11 @@ def training_data(
 
     Raises:
       RecordError: a data set of the recipe has no records.
-      ConfigError: the batch cannot be divided among the workers.
+      ConfigError: the batch cannot be divided among the workers, or the task side lacks its augmentation.
     """
     if recipe.train.batch_size % workers:
         raise ConfigError(f"train.batch_size {recipe.train.batch_size} cannot be shared by {workers} workers")
+    _require_both_sides(recipe)
     if recipe.train.input_service:
         tf.random.set_seed(None)  # a global seed would give every worker of the service the same order
     batch_size = recipe.train.batch_size // workers
@@ -223,6 +224,16 @@ def _as_numbers(texts):
     return tf.io.decode_raw(texts, tf.uint8, fixed_length=_NAME_BYTES)
 
 
+def _require_both_sides(recipe):
+    """Raises ConfigError if the task "side" would see one side alone, or nothing would learn from the other one."""
+    share, named = recipe.augment.wrong_side_probability, any(task.name == "side" for task in _tasks(recipe))
+    if bool(share) != named:
+        raise ConfigError(
+            "augment.wrong_side_probability and the task side in network.tasks need each other, "
+            f"got {share:g} and {'the task' if named else 'no such task'}"
+        )
+
+
 def _require_service(address):
     """Raises ConfigError if the dispatcher does not answer; TensorFlow would wait for it forever."""
     host, _, port = address.rpartition("//")[2].rpartition(":")
@@ -253,7 +264,7 @@ def _supervise(batch, weights):
         keys.JOINTS_2D_WEIGHT: batch[keys.JOINTS_2D_WEIGHT] * weights[:, :1],
         keys.JOINTS_3D_WEIGHT: batch[keys.JOINTS_3D_WEIGHT] * weights[:, 1:2],
         keys.MASK_WEIGHT: batch[keys.MASK_WEIGHT] * weights[:, 2],
-        keys.SSL_WEIGHT: weights[:, 3] * (1 - batch[keys.NO_HAND]),
+        keys.SSL_WEIGHT: weights[:, 3] * (1 - batch[keys.NO_HAND]) * batch[keys.RIGHT],
     }
 
 

@@ -17,7 +17,7 @@ from hiu_tf.geometry.camera import MIN_DEPTH
 from hiu_tf.geometry.tensor.camera import inplane_rotation, look_at_rotation, transform_intrinsics
 from hiu_tf.geometry.tensor.window import around_boxes, similarity
 from hiu_tf.geometry.window import SCALE
-from pipelines.schema import LEFT
+from pipelines.schema import LEFT, UNKNOWN
 from pipelines.warp import cut
 
 #: Key of the similarity [B, 3, 3] from the stored picture to the crop.
@@ -37,8 +37,10 @@ def place(batch: dict, size: int, config: AugmentConfig | None = None, seed=None
       The batch with joints and vertices in crop pixels and virtual camera, weights of 2D joints outside
       the crop set to 0, and `affine` [B, 3, 3] for `cut_pictures`. intrinsics become the matrix P of the
       crop: pixels ~ P X for X in the virtual camera (P is K times a rotation, all zero if unknown).
+      right [B] is 0 for hands shown as the wrong side (config.wrong_side_probability): they keep no label but mask and side.
     """
     where, is_left = boxes(batch), batch[keys.SIDE] == LEFT
+    wrong = tf.zeros_like(is_left)
     if config is None:
         centre, side = around_boxes(where, scale)
         affine = similarity(centre, side, tf.zeros_like(side), is_left, size)
@@ -50,8 +52,13 @@ def place(batch: dict, size: int, config: AugmentConfig | None = None, seed=None
         angle = turn * tf.random.stateless_uniform(tf.shape(side), angle_seed, -1.0, 1.0)
         side *= tf.random.stateless_uniform(tf.shape(side), scale_seed, *map(float, config.crop_scale))
         offset = tf.random.stateless_uniform(tf.shape(centre), offset_seed, -config.translation, config.translation)
-        affine = similarity(centre + offset * side[:, tf.newaxis], side, angle, is_left, size)
-    return batch | _move_labels(batch, affine, size) | {AFFINE: affine}
+        side_seed = tf.random.experimental.stateless_fold_in(seed, 4)
+        wrong = tf.random.stateless_uniform(tf.shape(side), side_seed) < config.wrong_side_probability
+        wrong &= batch[keys.SIDE] != UNKNOWN
+        mirrored = tf.math.logical_xor(is_left, wrong)
+        affine = similarity(centre + offset * side[:, tf.newaxis], side, angle, mirrored, size)
+    batch = batch | _move_labels(batch, affine, size) | {AFFINE: affine}
+    return _label_sides(batch, wrong, config.wrong_side_probability if config else 0.0)
 
 
 def cut_pictures(batch: dict, size: int) -> dict:
@@ -103,6 +110,20 @@ def _move_labels(batch, affine, size):
         moved[keys.VERTICES] = tf.linalg.matmul(batch[keys.VERTICES], turn, transpose_b=True)
         moved[keys.ROTATION] = turn @ batch[keys.ROTATION]
     return moved
+
+
+def _label_sides(batch, wrong, share):
+    """Adds the labels of the side. Both sides have the same total weight, however few are shown as the wrong one."""
+    known = tf.cast(batch[keys.SIDE] != UNKNOWN, tf.float32)
+    right = 1.0 - tf.cast(wrong, tf.float32)
+    of_right_hands = [keys.JOINTS_2D_WEIGHT, keys.JOINTS_3D_WEIGHT, keys.HAS_MESH, keys.HAS_PARAMETERS]
+    skipped = {
+        key: batch[key] * tf.reshape(right, [-1] + [1] * (batch[key].shape.rank - 1))
+        for key in of_right_hands
+        if key in batch
+    }
+    balance = (1.0 - share) / share if share else 1.0
+    return batch | skipped | {keys.RIGHT: right, keys.RIGHT_WEIGHT: known * (right + (1.0 - right) * balance)}
 
 
 def _apply(affine, points):

@@ -134,7 +134,8 @@ class AugmentConfig:
 
     Hands are rotated by up to rotation_deg either way; a share of any_rotation_probability by any angle.
     Ranges are pairs (minimum, maximum): cutout_side, the side of the cut-out square relative to the crop's side,
-    and blur_factor, the factor by which blurred pictures are shrunk before they are enlarged again.
+    and blur_factor, the factor by which blurred pictures are shrunk before they are enlarged again. A share of
+    wrong_side_probability of the hands is shown as the other side, to teach the task "side"; other tasks skip them.
     """
 
     crop_scale: tuple[float, float] = (1.5, 1.9)
@@ -154,12 +155,14 @@ class AugmentConfig:
     cutout_probability: float = 0.3
     cutout_side: tuple[float, float] = (0.125, 0.125)
     background_probability: float = 0.5
+    wrong_side_probability: float = 0.0
 
     def __post_init__(self):
         for name in ("brightness", "contrast", "saturation"):
             require_range(self, "augment", name, 0, 1)
         for name in ("grey", "blur", "shuffle", "cutout", "background", "any_rotation"):
             require_range(self, "augment", f"{name}_probability", 0, 1)
+        require_range(self, "augment", "wrong_side_probability", 0, 0.9)
         for name, most in (("rotation_deg", 180), ("translation", 1), ("hue", 0.5), ("noise", 1)):
             require_range(self, "augment", name, 0, most)
         for name in ("crop_scale", "gamma", "blur_factor", "cutout_side"):

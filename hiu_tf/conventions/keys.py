@@ -13,6 +13,7 @@ SHAPE = "shape"  # beta [B, 10]
 POSE = "pose"  # theta [B, 15, 3], axis-angle per joint
 ROTATION = "rotation"  # R [B, 3], axis-angle, hand frame -> camera frame
 TRANSLATION = "translation"  # T [B, 3], metres, camera frame of the crop
+RIGHT_LOGIT = "right_logit"  # [B, 1]
 
 
 # --- predictions, computed from the raw outputs ------------------------------------------------
@@ -25,6 +26,7 @@ JOINTS_2D = "joints_2d"  # [B, 21, 2], crop pixels, from the heat maps (Equation
 JOINTS_2D_PROJECTED = "joints_2d_projected"  # [B, 21, 2], crop pixels, projected 3D joints
 SCORES = "joint_scores"  # [B, 21], peak of each heat map
 BONE_TRANSFORMS = "bone_transforms"  # [B, 16, 4, 4], frame of each model joint in the camera frame
+RIGHT = "right"  # predictions: [B] probability that the crop shows a right hand; labels: [B, 1], 0 for a left one
 NORMALS = "normals"  # [B, V, 3], unit, outwards
 
 # --- labels and their weights (0 = this sample does not have the label) ------------------------
@@ -34,6 +36,7 @@ HEATMAPS_WEIGHT = "heatmaps_weight"  # [B, 21]
 POF_WEIGHT = "pof_weight"  # [B, 60]
 POF_ONLY_FLAT = "pof_only_flat"  # [B, 20], 1 where a bone has 2D labels alone; encoding "xiang" only
 MASK_WEIGHT = "mask_weight"  # [B]
+RIGHT_WEIGHT = "right_weight"  # [B]
 SSL_WEIGHT = "ssl_weight"  # [B]
 COUNTED = "counted"  # [B], 0 for a dummy sample that fills a replica's empty batch; missing: all count
 HAS_MESH = "has_mesh"  # [B]

@@ -16,8 +16,11 @@ from hiu_tf.geometry.window import Window, box_of
 MOST_HANDS = 8
 #: Two predictions whose boxes have a larger intersection over union are the same hand.
 SAME_HAND = 0.6
-#: The detector's log odds of a left hand times this number are added to the scores. Chosen on val: scores alone fail on
-#: hands across a table, the detector alone fails on turned hands.
+#: Log odds of its side above which a hand is not predicted as the other side too: of network and detector together, and
+#: of the detector alone if the network has no task "side" (probability 0.95).
+CONVINCED, SURE = 2.0, 2.94
+#: A difference of scores (means over joints) that counts as one in log odds, for networks without the task "side".
+#: Chosen on val: scores alone fail on hands across a table, the detector alone fails on turned hands.
 ODDS = 0.03
 
 
@@ -26,8 +29,8 @@ class Candidate(NamedTuple):
 
     Attributes:
       picture: [H, W, 3] uint8, RGB.
-      windows: candidate windows; the one with the highest score is used.
-      left: added to the scores of mirrored windows (`left_odds`).
+      windows: one for each possible side, the likelier first.
+      left: the detector's log odds of a left hand (`left_odds`).
       found: the detector's score; 1 for a hand that was given.
       number: of the picture in its batch.
     """
@@ -40,11 +43,18 @@ class Candidate(NamedTuple):
 
 
 class Look(NamedTuple):
-    """A candidate's prediction: the window with the highest score, and the network's outputs for it."""
+    """A prediction of a candidate through one of its windows.
+
+    Attributes:
+      picture, left, found, number: of the candidate.
+      window: the window.
+      raw: the network's outputs.
+    """
 
     picture: np.ndarray
     window: Window
     raw: dict[str, np.ndarray]
+    left: float
     found: float
     number: int
 
@@ -52,6 +62,17 @@ class Look(NamedTuple):
     def score(self) -> float:
         """Mean confidence of the joints."""
         return float(self.raw[keys.SCORES].mean())
+
+    @property
+    def evidence(self) -> float:
+        """How likely the hand has the side of the window: log odds, to be compared with the other side's."""
+        own = _log_odds(float(self.raw[keys.RIGHT])) if keys.RIGHT in self.raw else 2 * self.score / ODDS
+        return own + (self.left if self.window.mirrored else -self.left)
+
+    @property
+    def is_convinced(self) -> bool:
+        """Whether the other side need not be tried."""
+        return self.evidence > CONVINCED if keys.RIGHT in self.raw else abs(self.left) > SURE
 
     @property
     def box(self) -> tuple[float, float, float, float]:
@@ -74,6 +95,10 @@ def together(found: float, read: float) -> float:
 
 
 def left_odds(hand: Found) -> float:
-    """Weighted log odds of the detector that a hand is a left one, to be added to the score of a left hand."""
-    left = min(max(hand.left, 1e-6), 1 - 1e-6)
-    return ODDS * math.log(left / (1 - left))
+    """The detector's log odds that a hand is a left one."""
+    return _log_odds(hand.left)
+
+
+def _log_odds(probability):
+    probability = min(max(probability, 1e-6), 1 - 1e-6)
+    return math.log(probability / (1 - probability))

@@ -30,8 +30,6 @@ from hiu_tf.runtime.tracker import follow
 #: A hand is predicted a second time, from the upright window around its predicted joints, if that window differs from
 #: the first one by more than this angle (radians), shift (share of the side) or factor of its side.
 _TURNED, _MOVED, _RESIZED = math.radians(30), 0.15, 1.25
-#: If the detector's probability of one side is above this number, only that side is tried. Otherwise both are.
-_SURE = 0.95
 #: Share of the score threshold for the first prediction, whose window may be inaccurate.
 _WORTH_A_LOOK = 0.7
 #: Maximum number of crops in one call of the network.
@@ -148,8 +146,8 @@ class Predictor:
         Args:
           pictures: each as in `predict`.
           boxes: the box of one hand for each picture; without it the detector finds the hands.
-          side: "right" or "left"; without it the detector predicts the side (of a given box from the picture around
-            it), and if it is unsure both are tried.
+          side: "right" or "left"; without it detector and network predict the side (of a given box from the picture
+            around it), and if they are unsure both are tried.
           K: [3, 3] intrinsics in pixels; with it 3D is in the real camera's frame.
           upright: predict a hand a second time, from a window that turns its fingers up, if the first prediction shows
             that it is rotated or not in the middle of the window. False: do not turn the window of a given box.
@@ -200,10 +198,8 @@ class Predictor:
         return Candidate(picture, windows, number=number)
 
     def windows(self, hand: Found, side: str | None = None) -> list[Window]:
-        """The upright windows from which to predict a detected hand, one for each possible side."""
-        sides = checked_sides(side)
-        if len(sides) > 1 and max(hand.left, 1 - hand.left) >= _SURE:
-            sides = ["left" if hand.left > 0.5 else "right"]
+        """The upright windows from which to predict a detected hand, one for each possible side, the likelier first."""
+        sides = sorted(checked_sides(side), key=lambda side: (side == "left") != (hand.left > 0.5))
         across, along = hand.direction
         return [
             around_box(
@@ -220,14 +216,14 @@ class Predictor:
         self, picture: np.ndarray, windows: list[Window], K=None, again: bool = True, left: float = 0.0,
         shape: Callable | None = None,
     ) -> Prediction:  # fmt: skip
-        """Predicts one hand from the window with the highest score.
+        """Predicts one hand as the side that is likelier.
 
         Args:
           picture: [H, W, 3] uint8, RGB.
-          windows: candidate windows of the same hand.
+          windows: of the same hand, one for each possible side, the likelier first.
           K: as in `predict`.
           again: predict a second time if the first prediction shows that another window fits the hand better.
-          left: added to the score of mirrored windows, for a left hand (`left_odds`).
+          left: the detector's log odds of a left hand (`left_odds`).
           shape: (beta [10] of the regressor, score) -> the beta with which the mesh is fitted; None: beta is fitted too.
         """
         return self._finished(self._looks([Candidate(picture, windows, left)]), checked_camera(K), again, shape)[0]
@@ -245,19 +241,24 @@ class Predictor:
         ]
 
     def _looks(self, candidates):
-        """Runs the network once for the windows of all candidates. Returns the look of each at its best window."""
-        if not candidates:
-            return []
-        crops = np.stack([cut(candidate.picture, window) for candidate in candidates for window in candidate.windows])
-        parts = [self.network(crops[k : k + _MOST_CROPS]) for k in range(0, len(crops), _MOST_CROPS)]
-        outputs, looks, start = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}, [], 0
-        for picture, windows, left, found, number in candidates:
-            scores = outputs[keys.SCORES][start : start + len(windows)].mean(axis=1)
-            best = int(np.argmax(scores + [left * window.mirrored for window in windows]))
-            raw = {name: values[start + best] for name, values in outputs.items()}
-            looks.append(Look(picture, windows[best], raw, found, number))
-            start += len(windows)
+        """Looks at each candidate as its likelier side, and as the other one where that does not convince."""
+        looks = self._seen([(candidate, candidate.windows[0]) for candidate in candidates])
+        doubted = [k for k, c in enumerate(candidates) if len(c.windows) > 1 and not looks[k].is_convinced]
+        for k, other in zip(doubted, self._seen([(candidates[k], candidates[k].windows[1]) for k in doubted])):
+            looks[k] = max(looks[k], other, key=lambda look: look.evidence)
         return looks
+
+    def _seen(self, pairs):
+        """Runs the network for (candidate, window) pairs."""
+        if not pairs:
+            return []
+        crops = np.stack([cut(candidate.picture, window) for candidate, window in pairs])
+        parts = [self.network(crops[k : k + _MOST_CROPS]) for k in range(0, len(crops), _MOST_CROPS)]
+        outputs = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        return [
+            Look(c.picture, window, {name: values[k] for name, values in outputs.items()}, c.left, c.found, c.number)
+            for k, (c, window) in enumerate(pairs)
+        ]
 
     def _in_picture(self, picture, crop, raw, K):
         joints, vertices = raw[keys.JOINTS_3D], raw[keys.VERTICES]

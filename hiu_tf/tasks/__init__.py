@@ -13,10 +13,11 @@ from hiu_tf.tasks.hand import HAND
 from hiu_tf.tasks.heatmaps import HEATMAPS
 from hiu_tf.tasks.mask import MASK
 from hiu_tf.tasks.pof import POF
+from hiu_tf.tasks.side import SIDE
 
 #: The paper's tasks, in the order in which the network builds them.
 PAPER = (HEATMAPS, MASK, POF, HAND)
-TASKS = {task.name: task for task in PAPER}
+TASKS = {task.name: task for task in (*PAPER, SIDE)}
 
 
 def find_tasks(names: Iterable[str]) -> tuple[Task, ...]:

@@ -15,7 +15,7 @@ from hiu_tf.metrics.metric import Metric
 from hiu_tf.metrics.protocols import ALIGNED, ALL_VERTICES, MASK_PROTOCOLS, OF_BOX, PIXELS_0_30, ROOT
 from hiu_tf.metrics.streaming import Joints2DAUC, Joints3DError
 from hiu_tf.runtime.draw import draw_mesh
-from hiu_tf.tasks.base import HandParameters, Label, Loss, Output, Task, distance, weight_of
+from hiu_tf.tasks.base import HandParameters, Label, Loss, Output, Task, distance
 
 #: Weight of each joint in the projected 2D loss: wrist 2.5, finger roots and tips 1.7, others 1.
 JOINT_IMPORTANCE = np.array(  # no tensor: one that is made while modules load forbids a training of several workers
@@ -80,6 +80,11 @@ def rotation(gt, pred):
 def silhouette(gt, pred):
     """L1 between the rendered mask and the labelled one, mean over pixels, [B]."""
     return tf.reduce_mean(tf.abs(pred[keys.RENDERED_MASK] - gt[keys.MASK][..., 0]), axis=[1, 2])
+
+
+def masks_of_right_hands(gt):
+    """Weights of masks, 0 where the crop shows a left hand, which the mesh cannot be, [B]."""
+    return gt[keys.MASK_WEIGHT] * gt.get(keys.RIGHT, tf.ones_like(gt[keys.MASK_WEIGHT])[:, tf.newaxis])[:, 0]
 
 
 def pose_prior(gt, pred):
@@ -167,7 +172,7 @@ HAND = Task(
         "shape": Loss(shape, whole_parameters, of_mesh=True),
         "pose": Loss(pose, whole_parameters, of_mesh=True),
         "rotation": Loss(rotation, whole_parameters, of_mesh=True),
-        "silhouette": Loss(silhouette, weight_of(keys.MASK_WEIGHT), 0.01, between=("mask",), renders=True),
+        "silhouette": Loss(silhouette, masks_of_right_hands, 0.01, between=("mask",), renders=True),
         "pose_prior": Loss(pose_prior, every_sample, 10.0),
         "shape_prior": Loss(shape_prior, every_sample, 10.0),
     },

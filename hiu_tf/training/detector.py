@@ -91,7 +91,7 @@ def train_detector(recipe: DetectorRecipe, data: Callable[[int], tf.data.Dataset
     trainer.compile(build_optimizer(settings))
     state = RunState(trainer, folder, folder)
     if not state.restore():
-        start_weights(network, efficientnet.NAME, settings)
+        start_weights(network, efficientnet.NAME, settings, lambda path: load_detector(path)[0])
     folder.mkdir(parents=True, exist_ok=True)
     clear_leftovers(folder)
     with written_whole(folder / RECIPE) as scratch:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import tf_keras as keras
@@ -10,22 +11,52 @@ from hiu_tf.config.schema import ConfigError, TrainConfig
 from hiu_tf.errors import UserError
 from hiu_tf.models import efficientnet
 from hiu_tf.models.encoder import load_encoder
-from hiu_tf.training.folder import load_run, load_weights
+from hiu_tf.training.folder import load_run
 
 _OWN_STEM = "the encoder starts", "all else (stem, 1x1 into the encoder, decoders, attention, regressor)"
 _WITH_STEM = "stem and encoder start", "all else"
 
 
-def start_weights(network: keras.Model, encoder: str, settings: TrainConfig) -> None:
+def start_weights(
+    network: keras.Model, encoder: str, settings: TrainConfig, load: Callable[[Path], keras.Model]
+) -> None:
     """Loads `train.start_from`, or else `train.encoder_weights`; with neither, the weights stay random.
+
+    Args:
+      network: to initialise.
+      encoder: its kind (`ModelConfig.encoder`).
+      settings: of the training.
+      load: folder of a run or of an exported SavedModel -> its network.
 
     Raises:
       UserError: the weights cannot be read or belong to another network.
     """
     if settings.start_from:
-        load_weights(network, Path(settings.start_from))
+        copy_layers(load(Path(settings.start_from)), network, settings.start_from)
     elif settings.encoder_weights:
         start_encoder(network, encoder, settings.encoder_weights)
+
+
+def copy_layers(source: keras.Model, network: keras.Model, name: str) -> None:
+    """Copies the weights of every layer of `source` that the network has. Heads that it lacks stay random, which is printed.
+
+    Raises:
+      UserError: the networks differ by more than the heads that one of them has in addition.
+    """
+    theirs, mine = ({layer.name: layer for layer in model.layers if layer.weights} for model in (source, network))
+    added, left_out = [key for key in mine if key not in theirs], [key for key in theirs if key not in mine]
+    if added and left_out:
+        raise UserError(f"{name} holds another network: it has {left_out[0]}, and lacks {added[0]}")
+    for key in mine:
+        if key not in theirs:
+            continue
+        shapes = [[tuple(weight.shape) for weight in layer.weights] for layer in (theirs[key], mine[key])]
+        if shapes[0] != shapes[1]:
+            raise UserError(f"{name} holds another network: {key} has weights {shapes[0]}, expected {shapes[1]}")
+    for key in set(mine) & set(theirs):
+        mine[key].set_weights(theirs[key].get_weights())
+    if added:
+        print(f"the network starts from {name}, {', '.join(added)} from random weights")
 
 
 def start_encoder(network: keras.Model, encoder: str, path: str) -> None:

@@ -26,7 +26,7 @@ from hiu_tf.training.bad_batch import FOLDER as BAD_BATCHES
 from hiu_tf.training.bad_batch import report_bad_batch, where_it_began
 from hiu_tf.training.checkpoints import RunState, SaveState
 from hiu_tf.training.distribution import distributed, worker
-from hiu_tf.training.folder import WEIGHTS, Run, changed_settings, load_weights, save_weights, write_recipe
+from hiu_tf.training.folder import WEIGHTS, Run, changed_settings, load_run, load_weights, save_weights, write_recipe
 from hiu_tf.training.journal import Journal, note_start
 from hiu_tf.training.monitor import EpochRecord, Progress
 from hiu_tf.training.optimizer import build_optimizer, create_variables, take_average
@@ -77,7 +77,7 @@ def train(
     state = RunState(trainer, folder, own)
     run = Run(trainer.network, recipe.model, model_config(recipe.model, recipe.network), hand)
     if not state.restore():
-        start_weights(trainer.network, run.config.encoder, settings)
+        start_weights(trainer.network, run.config.encoder, settings, lambda path: load_run(path).network)
     start = state.step
     if start >= settings.steps and (folder / WEIGHTS).is_file():  # finished: averaging again would change it
         load_weights(trainer.network, folder)

@@ -156,7 +156,7 @@ def test_windows_of_a_hand_turn_its_fingers_up(predictor):
             shown = window.to_crop(np.array([130, 100]) + 20 * direction) - window.to_crop(np.array([130.0, 100]))
             np.testing.assert_allclose(shown / np.linalg.norm(shown), [0, -1], atol=1e-6)
     assert [w.mirrored for w in predictor.windows(Found((0, 0, 9, 9), direction, 0.5, 1.0))] == [False, True]
-    assert [w.mirrored for w in predictor.windows(Found((0, 0, 9, 9), direction, 0.99, 1.0))] == [True]
+    assert [w.mirrored for w in predictor.windows(Found((0, 0, 9, 9), direction, 0.99, 1.0))] == [True, False]
     assert [w.mirrored for w in predictor.windows(Found((0, 0, 9, 9), direction, 0.99, 1.0), "right")] == [False]
 
 

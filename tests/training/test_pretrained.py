@@ -8,7 +8,7 @@ from hiu_tf.config.schema import ConfigError
 from hiu_tf.errors import UserError
 from hiu_tf.models.hiu import build_hiu
 from hiu_tf.training.folder import load_run
-from hiu_tf.training.pretrained import start_encoder
+from hiu_tf.training.pretrained import copy_layers, start_encoder
 from tests.places import SHIPPED
 
 
@@ -35,3 +35,29 @@ def test_weights_of_another_encoder_are_refused(tmp_path):
         start_encoder(network, "hiu", str(SHIPPED))
     with pytest.raises(UserError, match="is no finished run"):
         start_encoder(build_hiu(model_config("hiu_edge")), "efficientnet_lite0", str(tmp_path))
+
+
+def test_a_network_starts_from_one_without_its_new_head(capsys):
+    """All shared layers are copied, and the head that is new is named; one head less is fine, too."""
+    paper = ["heatmaps", "mask", "pof", "hand"]
+    source, network = (build_hiu(model_config("tiny", {"tasks": tasks})) for tasks in (paper, [*paper, "side"]))
+    copy_layers(source, network, "runs/first")
+    assert "starts from runs/first, stack1_side_predict from random weights" in capsys.readouterr().out
+    for layer in source.layers:
+        for theirs, mine in zip(layer.get_weights(), network.get_layer(layer.name).get_weights()):
+            np.testing.assert_array_equal(mine, theirs)
+    smaller = build_hiu(model_config("tiny", {"tasks": paper}))
+    copy_layers(network, smaller, "runs/second")
+    assert not capsys.readouterr().out
+    for mine, theirs in zip(smaller.get_weights(), source.get_weights()):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+@pytest.mark.parametrize("other", [{"feature_channels": 16}, {"tasks": ["heatmaps", "mask", "hand", "side"]}])
+def test_another_network_is_refused_and_nothing_copied(other):
+    source, network = build_hiu(model_config("tiny", other)), build_hiu(model_config("tiny"))
+    before = network.get_weights()
+    with pytest.raises(UserError, match="runs/first holds another network"):
+        copy_layers(source, network, "runs/first")
+    for mine, old in zip(network.get_weights(), before):
+        np.testing.assert_array_equal(mine, old)

@@ -12,8 +12,12 @@ export const MOST_HANDS = 8;
 export const TURNED_DEG = 30;
 export const MOVED = 0.15;
 export const RESIZED = 1.25;
-/** The detector is believed about the side where it is surer than this; else its log odds, so weighted, count. */
-export const SURE = 0.95;
+/**
+ * Log odds of its side above which a hand is not read as the other side too: of network and detector together, and of
+ * the detector alone if the network tells no side. Then a difference of scores of ODDS counts as one in log odds.
+ */
+export const CONVINCED = 2;
+export const SURE = 2.94;
 export const ODDS = 0.03;
 /** A first look may score this share of what a hand must. */
 export const WORTH_A_LOOK = 0.7;
@@ -57,16 +61,15 @@ export class Predictor {
     return findHands(picture, this.networks.detector, this.detectorCard, most);
   }
 
-  /** The upright windows through which a hand that was found is to be read: one for each side that it may be. */
+  /** The upright windows through which a hand that was found is to be read: one for each side, the likelier first. */
   windows({ box, direction: [across, along], left }) {
-    const sides = Math.max(left, 1 - left) >= SURE ? [left > 0.5] : [false, true];
-    return sides.map((mirrored) => {
+    return [left > 0.5, left <= 0.5].map((mirrored) => {
       const angle = -Math.PI / 2 - Math.atan2(along, mirrored ? -across : across);
       return aroundBox(box, this.card.image_size, mirrored, angle, this.scale);
     });
   }
 
-  /** Reads one hand through the window of which the network is surest; `left` is added to a left hand's score. */
+  /** Reads one hand as the side that is likelier; `left` is the detector's log odds of a left hand. */
   async read(picture, windows, left = 0, shape = null) {
     return this.finished(picture, await this.best(picture, windows, left), shape);
   }
@@ -76,10 +79,12 @@ export class Predictor {
     for (const crop of windows) {
       const raw = await this.networks.hand(cut(picture, crop));
       const score = mean(raw.joint_scores);
-      const worth = score + (crop.mirrored ? left : 0);
-      if (!best || worth > best.worth) {
-        best = { crop, raw, score, worth, joints_2d: toPicture(crop, pairs(raw.joints_2d)) };
+      const own = raw.right ? logOdds(raw.right[0]) : (2 * score) / ODDS;
+      const evidence = own + (crop.mirrored ? left : -left);
+      if (!best || evidence > best.evidence) {
+        best = { crop, raw, score, evidence, joints_2d: toPicture(crop, pairs(raw.joints_2d)) };
       }
+      if (raw.right ? evidence > CONVINCED : Math.abs(left) > SURE) break;
     }
     return best;
   }
@@ -126,10 +131,14 @@ export function different(hands) {
   return withoutTwins(hands, (hand) => hand.score, (hand) => boxOf(hand.joints_2d), SAME_HAND);
 }
 
-/** What the detector's word on the side adds to the score of its being a left hand. */
+/** The detector's log odds that a hand is a left one. */
 export function leftOdds(hand) {
-  const left = Math.min(Math.max(hand.left, 1e-6), 1 - 1e-6);
-  return ODDS * Math.log(left / (1 - left));
+  return logOdds(hand.left);
+}
+
+function logOdds(probability) {
+  const inside = Math.min(Math.max(probability, 1e-6), 1 - 1e-6);
+  return Math.log(inside / (1 - inside));
 }
 
 /** Whether a window around what was seen shows something else than the window through which it was seen. */
