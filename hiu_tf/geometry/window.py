@@ -47,6 +47,10 @@ class Window:
         turn = np.array([[a, -b], [b, a]]) * [[-1.0 if self.mirrored else 1.0, 1.0]]
         return np.concatenate([turn, (middle - turn @ self.centre)[:, np.newaxis]], axis=1)
 
+    def other_side(self) -> Window:
+        """The window that shows the same hand, as upright as this one does, as one of the other side."""
+        return replace(self, mirrored=not self.mirrored, angle=-self.angle)
+
     def to_crop(self, points: np.ndarray) -> np.ndarray:
         """Picture pixels [..., 2] -> crop pixels."""
         affine = self.affine

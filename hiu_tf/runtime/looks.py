@@ -66,7 +66,7 @@ class Look(NamedTuple):
     @property
     def evidence(self) -> float:
         """How likely the hand has the side of the window: log odds, to be compared with the other side's."""
-        own = _log_odds(float(self.raw[keys.RIGHT])) if keys.RIGHT in self.raw else 2 * self.score / ODDS
+        own = log_odds(float(self.raw[keys.RIGHT])) if keys.RIGHT in self.raw else 2 * self.score / ODDS
         return own + (self.left if self.window.mirrored else -self.left)
 
     @property
@@ -96,9 +96,10 @@ def together(found: float, read: float) -> float:
 
 def left_odds(hand: Found) -> float:
     """The detector's log odds that a hand is a left one."""
-    return _log_odds(hand.left)
+    return log_odds(hand.left)
 
 
-def _log_odds(probability):
+def log_odds(probability: float) -> float:
+    """Logarithm of p / (1 - p), finite for 0 and 1."""
     probability = min(max(probability, 1e-6), 1 - 1e-6)
     return math.log(probability / (1 - probability))

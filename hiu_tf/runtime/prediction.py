@@ -83,6 +83,7 @@ class Prediction(Shown):
       model: the right hand model that shape and pose belong to; None if it was not given (`Predictor(hand=...)`).
       K: [3, 3] intrinsics in pixels, as they were given, or None.
       number: of the hand in a clip; None in a single picture.
+      side_score: probability of `side`, by the network alone; None for a network without the task "side".
     """
 
     side: str
@@ -105,6 +106,7 @@ class Prediction(Shown):
     model: HandModel | None = field(compare=False)
     K: np.ndarray | None = None
     number: int | None = None
+    side_score: float | None = None
 
     @cached_property
     def mask(self) -> np.ndarray | None:

@@ -283,6 +283,7 @@ class Predictor:
             picture=picture,
             model=self.hand,
             K=K,
+            side_score=float(raw[keys.RIGHT]) if keys.RIGHT in raw else None,
             **parameters,
         )
 

@@ -48,6 +48,7 @@ def prediction_json(prediction: Prediction, without: Sequence[str] = ()) -> dict
     values = {name: np.round(np.asarray(getattr(prediction, name), float), 6).tolist() for name in names}
     header = {
         "side": prediction.side,
+        "side_score": None if prediction.side_score is None else round(prediction.side_score, 4),
         "score": round(prediction.score, 4),
         "gesture": prediction.gesture,
         "pinch": round(prediction.pinch, 3),

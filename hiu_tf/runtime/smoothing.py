@@ -39,7 +39,7 @@ class Smoother:
     def __call__(self, hand: Prediction) -> Prediction:
         """Returns the smoothed hand of the next frame."""
         joints, before, self._seen = hand.joints_2d, self._seen, hand.joints_2d
-        if self._strength and self._last is not None and hand.frame == self._last.frame:
+        if self._strength and self._last is not None and _is_alike(hand, self._last):
             size = max(box_of(joints)[2:])
             # Takes the norm of the filtered velocity, not the filtered norm, so that jitter averages out.
             self._velocity += _share(_SPEED, self._rate) * (self._rate * (joints - before) - self._velocity)
@@ -67,6 +67,11 @@ class MeanShape:
 def resting_cutoff(strength: float) -> float:
     """Cut-off frequency of a hand at rest, Hz, for a strength from 0 to 1."""
     return _RESTING[0] ** (1 - strength) * _RESTING[1] ** strength
+
+
+def _is_alike(hand, last):
+    """Whether two hands may be mixed: the same side in the same frame of axes."""
+    return (hand.frame, hand.side) == (last.frame, last.side)
 
 
 def _share(cutoff, rate):

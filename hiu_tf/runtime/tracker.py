@@ -11,7 +11,7 @@ import numpy as np
 
 from hiu_tf.codecs.centres import shared
 from hiu_tf.geometry.window import Window, around_hand, box_of
-from hiu_tf.runtime.looks import MOST_HANDS, different, left_odds
+from hiu_tf.runtime.looks import MOST_HANDS, different, left_odds, log_odds
 from hiu_tf.runtime.prediction import Hands
 from hiu_tf.runtime.smoothing import MeanShape, Smoother
 
@@ -26,6 +26,8 @@ _MOST_GROWTH = 1.6
 _KNOWN = 0.4
 #: Number of frames in which a new hand must be seen before it is reported, if other hands are tracked.
 _PROBATION = 3
+#: A track's side changes if the sum of its log odds over frames falls below the first number; it never exceeds the second.
+_WRONG_SIDE, _MOST_ODDS = -6.0, 10.0
 #: A track ends after this number of consecutive missed frames.
 _PATIENCE = 2
 
@@ -36,6 +38,7 @@ class _Track:
     window: Window
     seen: int
     missed: int = 0
+    odds: float = 0.0
     shape: MeanShape = field(default_factory=MeanShape)
 
 
@@ -88,6 +91,7 @@ class Tracker:
             if hand.score >= self._least and steady:
                 track.window, track.missed, track.seen = next_window, 0, track.seen + 1
                 hands[track.number] = hand
+                self._doubt(track, hand)
             else:
                 track.missed += 1
             if track.missed < _PATIENCE:
@@ -97,6 +101,13 @@ class Tracker:
         self._tracks = [track for track in kept if track.missed or track.number in hands]
         told = {track.number for track in self._tracks if track.seen >= _PROBATION}
         return sorted((number, hand) for number, hand in hands.items() if number in told)
+
+    def _doubt(self, track, hand):
+        """Predicts a hand as the other side from the next frame on, if the network has contradicted its side long enough."""
+        if self._side is None and hand.side_score is not None:
+            track.odds = min(track.odds + log_odds(hand.side_score), _MOST_ODDS)
+            if track.odds < _WRONG_SIDE:
+                track.window, track.odds, track.shape = track.window.other_side(), 0.0, MeanShape()
 
     def _found(self, picture):
         """Detects and predicts hands that are not tracked yet."""

@@ -48,6 +48,18 @@ def test_mirroring_twice_is_the_identity(rng):
         np.testing.assert_allclose(window.to_crop(points), other.to_crop([width - 1, 0] + mirror * points), atol=1e-9)
 
 
+def test_the_other_side_is_the_mirror_image(rng):
+    """The same square, as a mirror image of the crop; the other side's other side is the window itself."""
+    for _ in range(20):
+        window = Window(
+            tuple(rng.uniform(20, 200, 2)), rng.uniform(20, 90), 128, bool(rng.integers(2)), rng.uniform(-3, 3)
+        )
+        points = rng.uniform(0, 200, (5, 2))
+        mirrored = window.to_crop(points) * [-1, 1] + [127, 0]
+        np.testing.assert_allclose(window.other_side().to_crop(points), mirrored, atol=1e-9)
+        assert window.other_side().other_side() == window
+
+
 def test_the_twin_agrees(rng):
     """Random boxes, angles and sides: 6e-4 px, what float32 leaves of coordinates of hundreds of pixels."""
     boxes, windows = zip(*random_windows(rng, 300))

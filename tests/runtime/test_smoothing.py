@@ -19,7 +19,7 @@ def hands(rng, monkeypatch):
         for centre in centres:
             flat = shape + centre + noise * rng.normal(size=(21, 2)) + noise * rng.normal(size=2)
             deep = np.concatenate([flat / 1000, np.ones((21, 1))], axis=1)
-            yield SimpleNamespace(frame="crop", joints_2d=flat, joints_2d_projected=flat, vertices_2d=flat, joints_3d=deep, vertices=deep)  # fmt: skip
+            yield SimpleNamespace(frame="crop", side="left", joints_2d=flat, joints_2d_projected=flat, vertices_2d=flat, joints_3d=deep, vertices=deep)  # fmt: skip
 
     return make
 
@@ -45,6 +45,14 @@ def test_strength_0_changes_nothing_and_points_stay_together(hands):
     assert list(map(Smoother(RATE, 0.0), raw)) == raw
     for hand in map(Smoother(RATE, 0.7), raw):
         np.testing.assert_allclose(hand.joints_3d[:, :2] * 1000, hand.joints_2d, atol=1e-9)
+
+
+def test_a_hand_that_changes_its_side_is_not_mixed_with_its_mirror_image(hands):
+    raw = list(hands(np.full((4, 2), 100.0), 2.0))
+    raw[2].side = raw[3].side = "right"
+    smoothed = list(map(Smoother(RATE, 0.9), raw))
+    unchanged = [np.array_equal(one.vertices, other.vertices) for one, other in zip(raw, smoothed)]
+    assert unchanged == [True, False, True, False]
 
 
 def test_the_shape_is_the_weighted_mean_of_all_frames(rng):

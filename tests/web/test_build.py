@@ -58,6 +58,8 @@ CONSTANTS = {
         "KNOWN": tracker._KNOWN,
         "PROBATION": tracker._PROBATION,
         "PATIENCE": tracker._PATIENCE,
+        "WRONG_SIDE": tracker._WRONG_SIDE,
+        "MOST_ODDS": tracker._MOST_ODDS,
     },
     "window.js": {"MIN_SIDE": window.MIN_SIDE},
     "fit/chain.js": {"SHAPE": 0, "POSE": 10, "ROTATION": 55, "TRANSLATION": 58, "PARAMETERS": 61},

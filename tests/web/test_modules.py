@@ -116,6 +116,7 @@ def test_windows(rng):
         picture: w.toPicture(window, data.joints[k]),
         hand: w.aroundHand(data.joints[k], window, 1.5),
         box: w.aroundBox(data.boxes[k], 128, window.mirrored, window.angle, 1.5),
+        other: w.otherSide(window),
         axes: w.alongPicture(window, data.joints[k].flat()),
       }));"""
     found = javascript(
@@ -126,6 +127,7 @@ def test_windows(rng):
         np.testing.assert_allclose(answer["picture"], window.to_picture(points), atol=1e-6)
         assert_same_window(answer["hand"], around_hand(points, window))
         assert_same_window(answer["box"], around_box(box, 128, window.mirrored, window.angle))
+        assert_same_window(answer["other"], window.other_side())
         np.testing.assert_allclose(answer["axes"], (points.reshape(-1, 3) @ window.camera_axes().T).ravel(), atol=1e-3)
 
 
@@ -218,6 +220,7 @@ def test_files(predictor, looks, tmp_path, side):
         hand=flat
         | {
             "side": hand.side,
+            "side_score": hand.side_score,
             "score": hand.score,
             "gesture": hand.gesture,
             "pinch": hand.pinch,
@@ -231,7 +234,7 @@ def test_files(predictor, looks, tmp_path, side):
     assert list(found) == list(expected)
     for name in UNITS:
         np.testing.assert_allclose(found[name], expected[name], atol=2e-6)
-    named = ("side", "score", "gesture", "pinch", "frame", "hand", "crop")
+    named = ("side", "side_score", "score", "gesture", "pinch", "frame", "hand", "crop")
     assert {name: found[name] for name in named} == {name: expected[name] for name in named}
     (tmp_path / "hand.glb").write_bytes(bytes(bytes_))
     mesh = trimesh.load(tmp_path / "hand.glb", force="mesh", process=False)

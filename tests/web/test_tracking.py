@@ -21,14 +21,16 @@ TEMPLATE[[0, 9]] = (0, 0.5), (0, -0.1)
 
 
 def clip():
-    """[(x, y, side, score), ...] of each frame: two hands, one of which stays away for a while, leaves, jumps in size."""
+    """[(x, y, side, score, right), ...] of each frame: two hands, one of which stays away for a while, leaves, jumps in
+    size. The network's probability of a right hand speaks against the side of one of them from a frame on.
+    """
     frames = []
     for k in range(60):
-        hands = [(150 + 4 * k, 200, 120, 0.8)]
+        hands = [(150 + 4 * k, 200, 120, 0.8, 0.9 if k < 30 else 0.1)]
         if k > 8 and not 20 <= k < 25:
-            hands.append((500 - 2 * k, 260 + k, 90 if k != 40 else 300, 0.1 if k in (30, 48, 49) else 0.7))
+            hands.append((500 - 2 * k, 260 + k, 90 if k != 40 else 300, 0.1 if k in (30, 48, 49) else 0.7, 0.3))
         if k > 50:
-            hands.append((600 + 10 * (k - 50), 100, 80, 0.6))
+            hands.append((600 + 10 * (k - 50), 100, 80, 0.6, 0.6))
         frames.append([] if k in (55, 56, 57) else hands)
     return frames
 
@@ -40,6 +42,7 @@ class Hand:
     joints_2d: np.ndarray
     score: float
     crop: Window
+    side_score: float
     number: int | None = None
 
     @property
@@ -58,7 +61,7 @@ class Scripted:
     def find(self, picture, most):
         return [
             Found((x - s / 2, y - s / 2, s, s), np.array([0.0, -1.0]), 0.1, score)
-            for x, y, s, score in self.frames[self.number]
+            for x, y, s, score, _ in self.frames[self.number]
         ]
 
     def windows(self, found, side):
@@ -67,8 +70,8 @@ class Scripted:
     def read(self, picture, windows, K, left=0.0, shape=None):
         window = windows[0]
         near = [hand for hand in self.frames[self.number] if math.dist(hand[:2], window.centre) < window.side / 2]
-        x, y, side, score = near[0] if near else (*window.centre, window.side / 1.5, 0.05)
-        return Hand(TEMPLATE * side + (x, y), score, window)
+        x, y, side, score, right = near[0] if near else (*window.centre, window.side / 1.5, 0.05, 0.5)
+        return Hand(TEMPLATE * side + (x, y), score, window, 1 - right if window.mirrored else right)
 
 
 BODY = """
@@ -83,15 +86,17 @@ BODY = """
     read: async (picture, [window]) => {
       const apart = ([x, y]) => Math.hypot(x - window.centre[0], y - window.centre[1]);
       const near = data.frames[number].filter((hand) => apart(hand) < window.side / 2);
-      const [x, y, side, score] = near[0] ?? [...window.centre, window.side / 1.5, 0.05];
-      return { joints_2d: data.template.map(([u, v]) => [u * side + x, v * side + y]), score, crop: window };
+      const [x, y, side, score, right] = near[0] ?? [...window.centre, window.side / 1.5, 0.05, 0.5];
+      const sideScore = window.mirrored ? 1 - right : right;
+      const joints = data.template.map(([u, v]) => [u * side + x, v * side + y]);
+      return { joints_2d: joints, score, side_score: sideScore, crop: window };
     },
   };
   const tracker = new Tracker(predictor, data.most);
   const answers = [];
   for (; number < data.frames.length; number++) {
     const hands = await tracker.next({ width: data.width, height: data.height });
-    answers.push(hands.map((hand) => [hand.id, ...hand.joints_2d[0]]));
+    answers.push(hands.map((hand) => [hand.id, Number(hand.crop.mirrored), ...hand.joints_2d[0]]));
   }
   return answers;
 """
@@ -104,9 +109,17 @@ def test_hands_keep_the_numbers_that_python_gives(most):
     track, expected = Tracker(predictor, most=most), []
     for number in range(len(frames)):
         predictor.number = number
-        expected.append([[hand.number, *hand.joints_2d[0]] for hand in track(np.zeros((HEIGHT, WIDTH, 3), np.uint8))])
+        expected.append(
+            [
+                [hand.number, hand.crop.mirrored, *hand.joints_2d[0]]
+                for hand in track(np.zeros((HEIGHT, WIDTH, 3), np.uint8))
+            ]
+        )
     size = {"width": WIDTH, "height": HEIGHT, "least": LEAST, "most": most}
     found = javascript(BODY, frames=frames, template=TEMPLATE.tolist(), **size)
     for number, (here, there) in enumerate(zip(found, expected)):
-        np.testing.assert_allclose(np.reshape(here, (-1, 3)), np.reshape(there, (-1, 3)), err_msg=f"frame {number}")
+        np.testing.assert_allclose(np.reshape(here, (-1, 4)), np.reshape(there, (-1, 4)), err_msg=f"frame {number}")
     assert len({hand[0] for hands in found for hand in hands}) >= (4 if most > 1 else 1)
+    turned = [number for number, hands in enumerate(found) for hand in hands if hand[0] == 1 and hand[1]]
+    # From frame 30 on each frame takes log(9) from at most 10: below -6 in its eighth, seen in the next.
+    assert turned[0] == 38 and turned[:10] == list(range(38, 48))

@@ -8,7 +8,7 @@ export function predictionJson(picture, hands, { units, joint_names: jointNames 
 }
 
 function handJson(hand, units) {
-  const { side, score, gesture, pinch, frame, hand: model, crop } = hand;
+  const { side, side_score: sideScore, score, gesture, pinch, frame, hand: model, crop } = hand;
   const shapes = { joints_3d: 3, vertices: 3, pose: 3 };
   const where = {
     centre: crop.centre.map((value) => rounded(value, 3)),
@@ -20,7 +20,15 @@ function handJson(hand, units) {
     const plain = Array.from(hand[name], (value) => (value.length ? value.map((v) => rounded(v, 6)) : rounded(value, 6)));
     return [name, shapes[name] ? rows(plain, shapes[name]) : plain];
   });
-  const read = { side, score: rounded(score, 4), gesture, pinch: rounded(pinch, 3), frame, hand: model };
+  const read = {
+    side,
+    side_score: sideScore === null ? null : rounded(sideScore, 4),
+    score: rounded(score, 4),
+    gesture,
+    pinch: rounded(pinch, 3),
+    frame,
+    hand: model,
+  };
   return { ...read, crop: where, ...Object.fromEntries(values) };
 }
 

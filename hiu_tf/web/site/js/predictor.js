@@ -101,6 +101,7 @@ export class Predictor {
     const points = rows(joints, 3);
     return {
       side: crop.mirrored ? "left" : "right",
+      side_score: raw.right ? raw.right[0] : null,
       score,
       gesture: gesture(points, joints_2d),
       pinch: pinch(points),
@@ -136,7 +137,8 @@ export function leftOdds(hand) {
   return logOdds(hand.left);
 }
 
-function logOdds(probability) {
+/** The logarithm of p / (1 - p), finite for 0 and 1. */
+export function logOdds(probability) {
   const inside = Math.min(Math.max(probability, 1e-6), 1 - 1e-6);
   return Math.log(inside / (1 - inside));
 }

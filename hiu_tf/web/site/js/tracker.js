@@ -1,8 +1,8 @@
 /** Follows hands from frame to frame: each where it was, new ones by the detector. See hiu_tf/runtime/tracker.py. */
 
 import { boxOf, shared } from "./boxes.js";
-import { different, leftOdds } from "./predictor.js";
-import { aroundHand } from "./window.js";
+import { different, leftOdds, logOdds } from "./predictor.js";
+import { aroundHand, otherSide } from "./window.js";
 
 /** The detector looks at every so many frames; at every frame while nothing is followed. */
 export const LOOK_EVERY = 6;
@@ -12,6 +12,9 @@ export const MOST_GROWTH = 1.6;
 export const KNOWN = 0.4;
 /** A hand that appears beside others is shown once it was seen in so many frames. */
 export const PROBATION = 3;
+/** A track's side changes if the sum of its log odds over frames falls below the first; it never exceeds the second. */
+export const WRONG_SIDE = -6;
+export const MOST_ODDS = 10;
 /** So many frames in a row must show nothing before a hand is given up. */
 export const PATIENCE = 2;
 
@@ -46,7 +49,10 @@ export class Tracker {
       const isSeen = hand.score >= this.predictor.card.min_score && steady;
       track.hand = isSeen ? { ...hand, id: track.id } : null;
       track.missed = isSeen ? 0 : track.missed + 1;
-      if (isSeen) Object.assign(track, { window, seen: track.seen + 1 });
+      if (isSeen) {
+        Object.assign(track, { window, seen: track.seen + 1 });
+        doubt(track, hand);
+      }
     }
     const alone = different(this.tracks.map((track) => track.hand).filter(Boolean));
     const goesOn = (track) => (track.hand ? alone.includes(track.hand) : track.missed < PATIENCE);
@@ -72,10 +78,17 @@ export class Tracker {
     return hands.map((hand) => {
       const id = ++this.born;
       const window = aroundHand(hand.joints_2d, hand.crop, this.predictor.scale);
-      this.tracks.push({ id, window, seen, missed: 0, hand: null, shape: new MeanShape() });
+      this.tracks.push({ id, window, seen, missed: 0, odds: 0, hand: null, shape: new MeanShape() });
       return { ...hand, id };
     });
   }
+}
+
+/** Reads a hand as the other side from the next frame on, if the network has contradicted its side long enough. */
+function doubt(track, { side_score: score }) {
+  if (score === null) return;
+  track.odds = Math.min(track.odds + logOdds(score), MOST_ODDS);
+  if (track.odds < WRONG_SIDE) Object.assign(track, { window: otherSide(track.window), odds: 0, shape: new MeanShape() });
 }
 
 /** The mean shape of one hand over all frames so far, weighted by their scores. See hiu_tf/runtime/smoothing.py. */

@@ -23,6 +23,11 @@ export function inverse([a, b, c, d, e, f]) {
   return [e / area, -b / area, (b * f - c * e) / area, -d / area, a / area, (c * d - a * f) / area];
 }
 
+/** The window that shows the same hand, as upright, as one of the other side. */
+export function otherSide(window) {
+  return { ...window, mirrored: !window.mirrored, angle: -window.angle };
+}
+
 /** Picture pixels [[x, y], ...] -> crop pixels. */
 export function toCrop(window, points) {
   return moved(affine(window), points);
