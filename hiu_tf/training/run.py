@@ -87,15 +87,32 @@ def train(
         return run
     if changed:
         print(f"{folder} goes on with other settings than before: {', '.join(changed)}")
-    write_recipe(recipe, own)
-    clear_leftovers(own)
-    note_start(own, start)
+    _open_folder(own, recipe, start)
     if settings.validate:
         forget_other_best(state, settings.best, settings.validate, folder)
-    (own / WEIGHTS).unlink(missing_ok=True)  # old weights must not become the result after a kill
-    create_variables(trainer.optimizer, trainer.trainable_variables)
     shown = _pictures(data(0, number, workers), trainer.finish)
-    parts = _epochs(start, settings)
+    callbacks = partial(_callbacks, recipe, state, own, shown, verbose and number == 0)
+    _fit(trainer, state, data, validation, settings, callbacks)
+    if take_average(trainer.optimizer, trainer.trainable_variables):
+        _recalibrate(trainer, data(0, number, workers), settings.recalibrate)
+    save_weights(trainer.network, own)  # the weights mark the run as finished
+    _try_report(own, run, shown, partial(results, run=run) if results and number == 0 else None)
+    _throw_away(own, folder)
+    return run
+
+
+def _open_folder(folder, recipe, start):
+    """Prepares the folder of a run that begins or goes on at step `start`."""
+    write_recipe(recipe, folder)
+    clear_leftovers(folder)
+    note_start(folder, start)
+    (folder / WEIGHTS).unlink(missing_ok=True)  # old weights must not become the result after a kill
+
+
+def _fit(trainer, state, data, validation, settings, callbacks):
+    """Trains the remaining steps."""
+    create_variables(trainer.optimizer, trainer.trainable_variables)
+    parts = _epochs(state.step, settings)
     for epochs, steps in parts:
         trainer.fit(
             distributed(partial(data, state.step), settings.batch_size),
@@ -104,16 +121,10 @@ def train(
             steps_per_epoch=steps,
             validation_data=validation,
             validation_freq=_validated(parts, settings.validate_every),
-            callbacks=_callbacks(recipe, state, own, shown, verbose and number == 0),
+            callbacks=callbacks(),
             verbose=0,
         )
-        _refuse_divergence(trainer, folder)
-    if take_average(trainer.optimizer, trainer.trainable_variables):
-        _recalibrate(trainer, data(0, number, workers), settings.recalibrate)
-    save_weights(trainer.network, own)  # the weights mark the run as finished
-    _try_report(own, run, shown, partial(results, run=run) if results and number == 0 else None)
-    _throw_away(own, folder)
-    return run
+        _refuse_divergence(trainer, state.folder.parent)
 
 
 def _try_report(folder, run, shown, results):

@@ -24,7 +24,13 @@ HANDS = np.array([[10.0, 12, 24, 30, 0.6, 0.8, 1, 1], [40, 36, 14, 12, 0, 0, -1,
 
 def recipe(steps):
     settings = ["network.image_size=64", 'train.encoder_weights=""', "train.freeze=[]", "train.batch_size=2"]
-    settings += ["train.steps_per_epoch=5", f"train.steps={steps}", "train.warmup_steps=0", "train.ema=0"]
+    settings += [
+        "train.steps_per_epoch=5",
+        f"train.steps={steps}",
+        "train.warmup_steps=0",
+        "train.ema=0",
+        "loss.size=1",
+    ]
     return load_detector_recipe(RECIPES / "hand_detector.yaml", settings)
 
 

@@ -155,7 +155,7 @@ def test_a_run_can_start_from_the_weights_of_another(rendered_records, tmp_path)
     for variable, before in zip(second.weights, first):
         if variable.name in trained:
             np.testing.assert_allclose(variable, before, atol=1e-6)
-    with pytest.raises(UserError, match="does not hold the weights of this network"):
+    with pytest.raises(UserError, match="is no finished run"):
         run(recipe(2, start_from=str(tmp_path)), rendered_records, tmp_path / "third")
 
 
