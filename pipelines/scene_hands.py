@@ -7,7 +7,7 @@ import numpy as np
 from hiu_tf.conventions.skeleton import Joint
 from pipelines.schema import LEFT, UNKNOWN, Sample
 
-#: Hands with a smaller share inside the picture, or in front of other hands, are ignored.
+#: Hands are ignored if a smaller share of them lies inside the picture, or is not hidden by other hands.
 LEAST_VISIBLE = 0.45
 
 

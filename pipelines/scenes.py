@@ -106,12 +106,12 @@ def _whole(rng, material, config, size):
     hands = hands.copy()
     hands[:, :2] = where.to_square(hands[:, :2] - (x, y)) + at
     hands[:, 2:4] *= where.scale
-    frame = np.concatenate([where.to_square(np.zeros(2)), where.to_square(np.array(part) - 1.0)]) + [*at, *at]
     canvas = _background(rng, material, size) if len(small) < size else np.zeros_like(small)
-    left, top, right, bottom = np.round(frame).astype(int)
-    shown = small[top - at[1] : bottom + 1 - at[1], left - at[0] : right + 1 - at[0]]
-    canvas[top : bottom + 1, left : right + 1] = shown
-    return canvas, clipped(hands, frame)
+    wide, high = where.shape(part)
+    left, top = map(int, where.offset)
+    x, y = at + (left, top)
+    canvas[y : y + high, x : x + wide] = small[top : top + high, left : left + wide]
+    return canvas, clipped(hands, np.array([x, y, x + wide - 1, y + high - 1], float))
 
 
 def _empty(rng, material, config, size):

@@ -33,7 +33,7 @@ def add_predict(commands) -> None:
         help=".tflite or .onnx file, SavedModel folder, or hiu_edge, the smaller one that ships (default: hiu_mobile)",
     )
     predict.add_argument("--box", help="x,y,w,h of the one hand in pixels (default: find all hands)")
-    predict.add_argument("--side", choices=("right", "left"), help="which hand (default: the detector says)")
+    predict.add_argument("--side", choices=("right", "left"), help="which hand (default: predicted)")
     predict.add_argument(
         "--max-hands", type=values.count_of_hands, default=8, help="of a picture (default %(default)d)"
     )

@@ -135,7 +135,7 @@ class AugmentConfig:
     Hands are rotated by up to rotation_deg either way; a share of any_rotation_probability by any angle.
     Ranges are pairs (minimum, maximum): cutout_side, the side of the cut-out square relative to the crop's side,
     and blur_factor, the factor by which blurred pictures are shrunk before they are enlarged again. A share of
-    wrong_side_probability of the hands is shown as the other side, to teach the task "side"; other tasks skip them.
+    wrong_side_probability of the hands is shown as the other side, to teach the task "side"; of their labels only side and mask count.
     """
 
     crop_scale: tuple[float, float] = (1.5, 1.9)

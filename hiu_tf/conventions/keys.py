@@ -26,7 +26,7 @@ JOINTS_2D = "joints_2d"  # [B, 21, 2], crop pixels, from the heat maps (Equation
 JOINTS_2D_PROJECTED = "joints_2d_projected"  # [B, 21, 2], crop pixels, projected 3D joints
 SCORES = "joint_scores"  # [B, 21], peak of each heat map
 BONE_TRANSFORMS = "bone_transforms"  # [B, 16, 4, 4], frame of each model joint in the camera frame
-RIGHT = "right"  # predictions: [B] probability that the crop shows a right hand; labels: [B, 1], 0 for a left one
+RIGHT = "right"  # predictions: [B] probability that the crop shows a right hand; labels: [B, 1] (in crops [B]), 0 for a left one
 NORMALS = "normals"  # [B, V, 3], unit, outwards
 
 # --- labels and their weights (0 = this sample does not have the label) ------------------------

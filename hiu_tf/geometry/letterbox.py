@@ -24,6 +24,10 @@ class Letterbox:
     offset: tuple[float, float]
     size: int
 
+    def shape(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Width and height in the square of a picture of this width and height, whole pixels."""
+        return tuple(max(1, round(length * self.scale)) for length in size)
+
     def to_picture(self, points: np.ndarray) -> np.ndarray:
         """Pixels of the square [..., 2] -> pixels of the picture (pixel centres are whole numbers)."""
         return (np.asarray(points, float) + 0.5 - self.offset) / self.scale - 0.5
@@ -37,7 +41,7 @@ def letterbox(picture: np.ndarray, size: int) -> tuple[np.ndarray, Letterbox]:
     """Makes the square [size, size, 3] uint8. Returns it and the picture's position in it."""
     height, width = picture.shape[:2]
     scale = size / max(height, width)
-    shape = max(1, round(width * scale)), max(1, round(height * scale))
+    shape = Letterbox(scale, (0.0, 0.0), size).shape((width, height))
     left, top = (size - shape[0]) // 2, (size - shape[1]) // 2
     square = np.zeros((size, size, 3), np.uint8)
     resized = smaller(picture, *shape) if scale < 1 else cv2.resize(picture, shape, interpolation=cv2.INTER_LINEAR)

@@ -5,11 +5,11 @@
     hiu prepare own_data --source labelled --split train --out data/labelled
 
 The source is a folder of pictures, whose hands the detector finds, or a file of annotations in COCO's form with the
-boxes of hands (`bbox`, `hand_side` where known). Annotations that have key points already are kept as they are. Each
-other hand is predicted through six windows that differ in angle, size and place. It gets their median as key points,
-with `spread` and `score`, if the windows agree, the joints are sure, inside the picture, and lie in the given box;
-otherwise it is left out. The result is a folder as `hiu prepare own_data` reads it, with labels.png: new labels, those
-with the largest spread last. Look at it: labels that agree can be wrong together.
+boxes of hands (`bbox`, `hand_side` where known). Each hand is predicted through six windows that differ in angle, size
+and place. Their median becomes its key points, with `spread` and `score`, if the windows agree, and if the joints are
+sure, inside the picture and in the given box; the side must be given, or the model sure of it. Other hands are left
+out, as are annotations that have key points already. The result is a folder as `hiu prepare own_data` reads it, with a
+sheet of some of the labels, those with the largest spread last. Look at it: looks that agree can be wrong together.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ import argparse
 import json
 import shutil
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from hiu_tf.commands.values import positive
+from hiu_tf.commands.values import positive, share
 from hiu_tf.errors import UserError
 from hiu_tf.programs._program import program
 
@@ -32,15 +33,24 @@ from hiu_tf.programs._program import program
 _LEAST_OVERLAP = 0.5
 #: Pixels by which a joint may lie outside of its picture.
 _MARGIN = 2.0
-#: A side that the model tells is written only if its probability is above this number.
+#: A side that was not given must have this probability at least.
 _SURE_SIDE = 0.9
 #: COCO's origin is the corner of the first pixel, ours its centre.
 _CORNER = 0.5
 _SHOWN, _TILE = 48, 160
+_SIDES = ("left", "right")
 
 
-class New(NamedTuple):
-    """A new label: the annotation, and what draws it."""
+class Given(NamedTuple):
+    """A hand to be labelled: its box in COCO's pixels, its side or None, and what to call it in messages."""
+
+    box: list[float]
+    side: str | None
+    name: str
+
+
+class Label(NamedTuple):
+    """A new label: its annotation, and the picture and joints [21, 2] that it is drawn from."""
 
     annotation: dict
     file: Path
@@ -54,12 +64,14 @@ def parse_args(argv):
     )
     parser.add_argument("source", type=Path, help="folder of pictures, or JSON file with boxes beside its pictures")
     parser.add_argument("--out", type=Path, required=True, help="folder for the labels and copies of the pictures")
-    parser.add_argument("--split", default="train", help="name of the file of labels (default: %(default)s)")
     parser.add_argument(
-        "--most-spread", type=float, default=0.035, help="of the box, between looks (default %(default)g)"
+        "--split", type=_name, default="train", help="name of the file of labels (default: %(default)s)"
     )
     parser.add_argument(
-        "--least-score", type=float, default=0.4, help="mean confidence of the joints (default %(default)g)"
+        "--most-spread", type=share, default=0.035, help="of the box, between looks (default %(default)g)"
+    )
+    parser.add_argument(
+        "--least-score", type=share, default=0.4, help="mean confidence of joints (default %(default)g)"
     )
     parser.add_argument("--model", help=".tflite file or SavedModel folder (default: the one that ships)")
     parser.add_argument("--threads", type=positive, default=2, help="of the interpreter (default %(default)s)")
@@ -74,90 +86,139 @@ def main(argv=None) -> int:
     from hiu_tf.runtime.predictor import Predictor
 
     args = parse_args(argv)
-    pictures = _pictures(args.source)
     target = args.out / f"{args.split}.json"
     if target.exists():
         raise UserError(f"{target} exists: give another --out or --split")
-    predictor, images, annotations, drawn, outcomes = (
-        Predictor(args.model, args.threads, fit=False),
-        [],
-        [],
-        [],
-        Counter(),
-    )
-    for number, (file, hands) in enumerate(tqdm(pictures, unit=" pictures", disable=None), start=1):
-        found = list(_labels(predictor, file, hands, args, outcomes))
-        if not found:
-            continue
-        name = f"images/{number:06d}_{file.name}"
-        (args.out / "images").mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, args.out / name)
-        images.append({"id": number, "file_name": name})
-        for one in found:
-            own = one.annotation if isinstance(one, New) else one
-            annotations.append(own | {"id": len(annotations) + 1, "image_id": number})
-        drawn += [one for one in found if isinstance(one, New)]
-    _write(target, images, annotations)
-    if drawn:
-        _draw(drawn, args.out / "labels.png")
-    print(_summary(outcomes, target))
+    outcomes, labels = Counter(), []
+    pictures = _pictures_of_folder(args) if args.source.is_dir() else _pictures_of_file(args.source, outcomes)
+    predictor = Predictor(args.model, args.threads, fit=False)
+    try:
+        for file, hands in tqdm(pictures, unit=" pictures", disable=None):
+            labels += _labels(predictor, file, hands, args, outcomes)
+    except KeyboardInterrupt:
+        print("interrupted: the labels so far are written", file=sys.stderr)
+    print(_left_out(outcomes))
+    if not labels:
+        raise UserError(f"no hand of {args.source} was labelled")
+    _write(target, labels)
+    sheet = target.with_name(f"{args.split}_labels.png")
+    shown = _draw(labels, sheet)
+    print(f"{len(labels)} hands labelled: {target}; look at {sheet} ({shown} of them)")
+    print(f"Next: hiu prepare own_data --source {args.out} --split {args.split} --out data/{args.out.name}")
     return 0
 
 
-def _pictures(source):
-    """[(picture's file, its annotations; None: the detector finds its hands)]."""
-    from hiu_tf.pictures import PICTURES
-
-    if source.is_dir():
-        files = sorted(file for file in source.rglob("*") if file.suffix.lower() in PICTURES)
-        if not files:
-            raise UserError(f"{source} has no pictures ({', '.join(PICTURES)})")
-        return [(file, None) for file in files]
-    try:
-        content = json.loads(source.read_text())
-        files = {image["id"]: (source.parent / image["file_name"], []) for image in content["images"]}
-        for hand in content["annotations"]:
-            if len(hand["bbox"]) != 4:
-                raise ValueError(f"bbox of annotation {hand.get('id')} is {hand['bbox']!r}")
-            files[hand["image_id"]][1].append(hand)
-    except OSError:
-        raise
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{source} is no file of annotations in COCO's form: {error!r}") from error
-    return list(files.values())
+def _name(text):
+    if not text or Path(text).name != text:
+        raise argparse.ArgumentTypeError(f"takes a name without folders, got {text!r}")
+    return text
 
 
-def _labels(predictor, file, hands, args, outcomes):
-    """Yields the annotations of one picture: those that have key points, and a `New` for each hand that gets them."""
+def _pictures_of_folder(args) -> list[tuple[Path, None]]:
+    """(picture, None: the detector finds its hands) for all pictures that are not of `--out` or drawn by this package."""
+    from hiu_tf.runtime.sources import pictures_of
+
+    out = args.out.resolve()
+    found = [file for file in pictures_of(args.source) if file.is_file() and out not in file.resolve().parents]
+    if not found:
+        raise UserError(f"{args.source} has no pictures beside those of {args.out}")
+    return [(file, None) for file in found]
+
+
+def _pictures_of_file(path, outcomes) -> list[tuple[Path, list[Given]]]:
+    """(picture, its hands without key points). What is wrong with an annotation is printed, and the annotation left out."""
+    from pipelines.coco import CocoFile
+
+    coco, hands = CocoFile(path, "hiu label"), defaultdict(list)
+    for key in coco.keys:
+        try:
+            annotation = coco.annotation(key)
+            file = _file_of(path, coco.image(annotation.get("image_id")))
+            reason = (
+                "already with key points" if _has_points(annotation) else "a crowd" if annotation.get("iscrowd") else ""
+            )
+            if reason:
+                outcomes[reason] += 1
+            else:
+                hands[file].append(_given(annotation, f"{path.name}: annotation {key}"))
+        except (UserError, ValueError, TypeError, AttributeError) as error:
+            outcomes["not as COCO's form wants it"] += 1
+            print(f"left out: {path.name}: annotation {key}: {error}", file=sys.stderr)
+    return list(hands.items())
+
+
+def _file_of(path, image):
+    """The picture of an annotation, which must not lie outside of the file's folder."""
+    if image is None:
+        raise UserError("its image_id is not among the images")
+    file = path.parent / str(image.get("file_name"))
+    if path.parent.resolve() not in file.resolve().parents:
+        raise UserError(f"{file} lies outside of {path.parent}")
+    return file
+
+
+def _has_points(annotation):
+    points = annotation.get("keypoints") or ()
+    return isinstance(points, list) and any(points[2::3])
+
+
+def _given(annotation, name):
+    box, side = annotation.get("bbox"), annotation.get("hand_side")
+    if not isinstance(box, list) or len(box) != 4:
+        raise UserError(f"bbox is {box!r}, expected x, y, width, height")
+    if side not in (*_SIDES, "unknown", None):
+        raise UserError(f"hand_side is {side!r}, expected right, left, unknown or null")
+    return Given([float(value) for value in box], side if side in _SIDES else None, name)
+
+
+def _labels(predictor, file, hands, args, outcomes) -> list[Label]:
+    """The labels of one picture's hands, without those that label the same hand worse than another."""
+    from hiu_tf.codecs.centres import overlap
+    from hiu_tf.geometry.window import box_of
     from hiu_tf.pictures import read_picture
-    from hiu_tf.runtime.agreement import agreement
+    from hiu_tf.runtime.looks import SAME_HAND
 
-    labelled = [hand for hand in hands or () if any((hand.get("keypoints") or ())[2::3])]
-    outcomes["kept as they were"] += len(labelled)
-    yield from labelled
-    others = [hand for hand in hands or () if hand not in labelled]
-    if hands is not None and not others:
-        return
     try:
         picture = read_picture(file)
-    except UserError as error:
-        outcomes["picture cannot be read"] += 1
+    except (UserError, OSError, ValueError) as error:
+        outcomes["in pictures that cannot be read"] += len(hands or [None])
         print(f"left out: {file}: {error}", file=sys.stderr)
-        return
-    for given, hand in _predicted(predictor, picture, hands, others):
-        found = agreement(predictor, hand)
-        refused = _refusal(found, hand.picture, given, args)
-        outcomes[refused or "labelled"] += 1
-        if not refused:
-            yield New(_annotation(found, hand, given), file, found.joints_2d)
+        return []
+    kept = []
+    found = [_label(*one, file, args, outcomes) for one in _predicted(predictor, picture, hands, outcomes)]
+    for label in sorted(filter(None, found), key=lambda label: label.annotation["spread"]):
+        if any(overlap(box_of(label.joints_2d), box_of(other.joints_2d)) > SAME_HAND for other in kept):
+            outcomes["another box of the same hand"] += 1
+        else:
+            kept.append(label)
+    return kept
 
 
-def _predicted(predictor, picture, hands, others):
-    """(annotation or None, prediction) of each hand of a picture."""
+def _predicted(predictor, picture, hands, outcomes) -> Iterator:
+    """(what was given or None, prediction, its agreement) of each hand of a picture."""
+    from hiu_tf.runtime.agreement import agreement
+
     if hands is None:
-        return [(None, hand) for hand in predictor.predict(picture)]
-    side = lambda given: given.get("hand_side") if given.get("hand_side") in ("left", "right") else None
-    return [(given, predictor.predict(picture, _centred(given["bbox"]), side(given))[0]) for given in others]
+        for hand in predictor.predict(picture):
+            yield None, hand, agreement(predictor, hand)
+    for given in hands or ():
+        try:
+            hand = predictor.predict(picture, _centred(given.box), given.side)[0]
+        except UserError as error:
+            outcomes["with a box that is none of the picture"] += 1
+            print(f"left out: {given.name}: {error}", file=sys.stderr)
+            continue
+        yield given, hand, agreement(predictor, hand)
+
+
+def _label(given, hand, found, file, args, outcomes) -> Label | None:
+    """The label of a hand, if nothing speaks against it."""
+    side = given.side if given and given.side else hand.side if (hand.side_score or 0) >= _SURE_SIDE else None
+    reason = _refusal(found, hand.picture, given, args) or ("of unsure side" if side is None else "")
+    if reason:
+        outcomes[reason] += 1
+        return None
+    return Label(_annotation(found, hand.picture, given, side), file, found.joints_2d)
 
 
 def _refusal(found, picture, given, args):
@@ -166,31 +227,28 @@ def _refusal(found, picture, given, args):
     from hiu_tf.geometry.window import box_of
 
     size = np.array(picture.shape[1::-1]) - 1
-    if found.spread > args.most_spread:
-        return "looks disagree"
-    if found.score < args.least_score:
-        return "joints unsure"
+    if not found.spread <= args.most_spread:  # also if it is not a number
+        return "on which the looks disagree"
+    if not found.score >= args.least_score:
+        return "with unsure joints"
     if np.any(found.joints_2d < -_MARGIN) or np.any(found.joints_2d > size + _MARGIN):
         return "cut by the picture's edge"
-    if given is not None and overlap(box_of(found.joints_2d), _centred(given["bbox"])) < _LEAST_OVERLAP:
-        return "outside of the given box"
+    if given and overlap(box_of(found.joints_2d), _centred(given.box)) < _LEAST_OVERLAP:
+        return "found outside of the given box"
     return ""
 
 
-def _annotation(found, hand, given):
-    """The new label in COCO's form; box and side are the given ones where there are any."""
+def _annotation(found, picture, given, side):
+    """The new label in COCO's form, without its ids."""
     from hiu_tf.geometry.window import box_of
 
-    size = np.array(hand.picture.shape[1::-1]) - 1
-    points = np.clip(found.joints_2d, 0, size) + _CORNER
-    left, top, width, height = box_of(points)
-    told = hand.side if (hand.side_score or 0) > _SURE_SIDE else None
+    points = np.clip(found.joints_2d, 0, np.array(picture.shape[1::-1]) - 1) + _CORNER
     return {
         "category_id": 1,
-        "bbox": given["bbox"] if given else np.round([left, top, width, height], 2).tolist(),
+        "bbox": given.box if given else np.round(box_of(points), 2).tolist(),
         "keypoints": np.round(np.column_stack([points, np.full(len(points), 2.0)]), 2).ravel().tolist(),
         "num_keypoints": len(points),
-        "hand_side": (given or {}).get("hand_side") or told,
+        "hand_side": side,
         "spread": round(found.spread, 4),
         "score": round(found.score, 4),
     }
@@ -201,17 +259,26 @@ def _centred(box):
     return x - _CORNER, y - _CORNER, width, height
 
 
-def _write(path, images, annotations):
+def _write(target, labels):
+    """Copies the labelled pictures to images/SPLIT and writes the file of labels."""
     from hiu_tf.atomic import written_whole
 
-    path.parent.mkdir(parents=True, exist_ok=True)
+    images, annotations, numbers = [], [], {}
+    (target.parent / "images" / target.stem).mkdir(parents=True, exist_ok=True)
+    for label in labels:
+        if label.file not in numbers:
+            numbers[label.file] = len(numbers) + 1
+            name = f"images/{target.stem}/{numbers[label.file]:06d}{label.file.suffix.lower()}"
+            shutil.copyfile(label.file, target.parent / name)
+            images.append({"id": numbers[label.file], "file_name": name})
+        annotations.append(label.annotation | {"id": len(annotations) + 1, "image_id": numbers[label.file]})
     category = {"id": 1, "name": "hand"}
-    with written_whole(path) as scratch:
+    with written_whole(target) as scratch:
         scratch.write_text(json.dumps({"images": images, "annotations": annotations, "categories": [category]}))
 
 
-def _draw(labels, path):
-    """Draws new labels, from the smallest spread to the largest."""
+def _draw(labels, path) -> int:
+    """Draws labels, evenly chosen from the smallest spread to the largest. Returns their number."""
     from hiu_tf.atomic import written_whole
     from hiu_tf.geometry.window import around_box, box_of
     from hiu_tf.pictures import encode_png, read_picture
@@ -220,26 +287,20 @@ def _draw(labels, path):
     from hiu_tf.runtime.draw import draw_skeleton
 
     ordered = sorted(labels, key=lambda label: label.annotation["spread"])
-    shown = [ordered[k] for k in np.unique(np.linspace(0, len(ordered) - 1, _SHOWN).astype(int))]
     drawn = []
-    for label in shown:
-        window = around_box(box_of(label.joints_2d), _TILE)
-        tile = (255 * cut(read_picture(label.file), window)).astype(np.uint8)
-        drawn.append(draw_skeleton(tile, window.to_crop(label.joints_2d)))
+    for k in np.unique(np.linspace(0, len(ordered) - 1, _SHOWN).astype(int)):
+        window = around_box(box_of(ordered[k].joints_2d), _TILE)
+        tile = (255 * cut(read_picture(ordered[k].file), window)).astype(np.uint8)
+        drawn.append(draw_skeleton(tile, window.to_crop(ordered[k].joints_2d)))
     with written_whole(path) as scratch:
         scratch.write_bytes(encode_png(tiles(drawn, columns=8)))
+    return len(drawn)
 
 
-def _summary(outcomes, target):
-    """How many hands were labelled, and why others were not."""
-    labelled, kept = outcomes.pop("labelled", 0), outcomes.pop("kept as they were", 0)
-    refused = ", ".join(f"{count} {reason}" for reason, count in outcomes.most_common() if count)
-    lines = [f"{labelled} hands labelled, {kept} kept as they were" + (f"; left out: {refused}" if refused else "")]
-    lines += [f"{target}; look at {target.parent / 'labels.png'}"] if labelled else [str(target)]
-    lines.append(
-        f"Next: hiu prepare own_data --source {target.parent} --split {target.stem} --out data/{target.parent.name}"
-    )
-    return "\n".join(lines)
+def _left_out(outcomes):
+    """How many hands were left out, and why."""
+    reasons = ", ".join(f"{count} {reason}" for reason, count in outcomes.most_common() if count)
+    return f"left out: {reasons or 'none'}"
 
 
 if __name__ == "__main__":

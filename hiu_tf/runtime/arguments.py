@@ -6,7 +6,7 @@ import numpy as np
 
 from hiu_tf.errors import UserError
 
-#: Side -> whether its crop is mirrored: the network only knows right hands.
+#: Side -> whether its crop is mirrored: the network expects right hands.
 MIRRORED = {"right": False, "left": True}
 _LARGEST_K = 1e6  # pixels
 

@@ -26,8 +26,9 @@ _MOST_GROWTH = 1.6
 _KNOWN = 0.4
 #: Number of frames in which a new hand must be seen before it is reported, if other hands are tracked.
 _PROBATION = 3
-#: A track's side changes if the sum of its log odds over frames falls below the first number; it never exceeds the second.
-_WRONG_SIDE, _MOST_ODDS = -6.0, 10.0
+#: A track's side changes if the sum of its log odds over frames falls below the first number. The sum never exceeds the
+#: second, a frame's share the third: at least four frames must contradict.
+_WRONG_SIDE, _MOST_ODDS, _MOST_OF_FRAME = -6.0, 10.0, 2.0
 #: A track ends after this number of consecutive missed frames.
 _PATIENCE = 2
 
@@ -105,7 +106,8 @@ class Tracker:
     def _doubt(self, track, hand):
         """Predicts a hand as the other side from the next frame on, if the network has contradicted its side long enough."""
         if self._side is None and hand.side_score is not None:
-            track.odds = min(track.odds + log_odds(hand.side_score), _MOST_ODDS)
+            odds = float(np.clip(log_odds(hand.side_score), -_MOST_OF_FRAME, _MOST_OF_FRAME))
+            track.odds = min(track.odds + odds, _MOST_ODDS)
             if track.odds < _WRONG_SIDE:
                 track.window, track.odds, track.shape = track.window.other_side(), 0.0, MeanShape()
 

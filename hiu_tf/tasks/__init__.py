@@ -48,7 +48,9 @@ def active_losses(config: LossConfig, tasks: Iterable[Task] = PAPER) -> dict[str
     """
     tasks = tuple(tasks)
     losses = losses_of(tasks)
-    unknown = sorted(set(config.weights) - set(losses_of((*PAPER, *tasks))))
+    unknown = sorted(
+        set(config.weights) - set(losses_of({task.name: task for task in (*TASKS.values(), *tasks)}.values()))
+    )
     if unknown:
         raise ConfigError(f"loss.{unknown[0]}: there is no such loss; there are {', '.join(losses)}")
     weights = {name: config.weights.get(name, loss.weight) for name, loss in losses.items()}

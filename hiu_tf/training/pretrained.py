@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,8 +12,10 @@ from hiu_tf.config.schema import ConfigError, TrainConfig
 from hiu_tf.errors import UserError
 from hiu_tf.models import efficientnet
 from hiu_tf.models.encoder import load_encoder
-from hiu_tf.training.folder import load_run
+from hiu_tf.training.folder import load_run, load_weights
 
+#: The only layer with weights of a head of numbers (models/blocks.py).
+_VECTOR_HEAD = r"stack\d+_[a-z]+_predict"
 _OWN_STEM = "the encoder starts", "all else (stem, 1x1 into the encoder, decoders, attention, regressor)"
 _WITH_STEM = "stem and encoder start", "all else"
 
@@ -32,7 +35,10 @@ def start_weights(
       UserError: the weights cannot be read or belong to another network.
     """
     if settings.start_from:
-        copy_layers(load(Path(settings.start_from)), network, settings.start_from)
+        try:
+            load_weights(network, Path(settings.start_from))
+        except UserError:  # another network: it may differ by a head
+            copy_layers(load(Path(settings.start_from)), network, settings.start_from)
     elif settings.encoder_weights:
         start_encoder(network, encoder, settings.encoder_weights)
 
@@ -41,12 +47,15 @@ def copy_layers(source: keras.Model, network: keras.Model, name: str) -> None:
     """Copies the weights of every layer of `source` that the network has. Heads that it lacks stay random, which is printed.
 
     Raises:
-      UserError: the networks differ by more than the heads that one of them has in addition.
+      UserError: the networks differ by more than heads of numbers (tasks.base.Vector).
     """
     theirs, mine = ({layer.name: layer for layer in model.layers if layer.weights} for model in (source, network))
-    added, left_out = [key for key in mine if key not in theirs], [key for key in theirs if key not in mine]
-    if added and left_out:
-        raise UserError(f"{name} holds another network: it has {left_out[0]}, and lacks {added[0]}")
+    added = [key for key in mine if key not in theirs]
+    for key in (*added, *(key for key in theirs if key not in mine)):
+        if not re.fullmatch(_VECTOR_HEAD, key):
+            raise UserError(
+                f"{name} holds another network: {'it lacks' if key in mine else 'only it has'} the layer {key}"
+            )
     for key in mine:
         if key not in theirs:
             continue

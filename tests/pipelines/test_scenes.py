@@ -11,7 +11,7 @@ from hiu_tf.conventions.skeleton import Joint
 from pipelines.detection import scene_data
 from pipelines.material import labelled_pictures, load_material
 from pipelines.scene_hands import clipped, mirrored, row_of_sample, without_hidden
-from pipelines.scenes import _placement, scene, validation_sets
+from pipelines.scenes import _placement, _whole, scene, validation_sets
 from pipelines.schema import LEFT, UNKNOWN, DataSetError
 from tests.places import RECIPES
 
@@ -103,6 +103,19 @@ def test_hands_at_the_edge():
     )
     rows = clipped(hands, frame)
     assert rows[:, 7].tolist() == [1, 1, 0] and rows[1].tolist()[:4] == [0, 10, 10, 20]
+
+
+def test_boxes_of_whole_pictures_follow_them(root, config):
+    """However a photograph is zoomed and placed: the coloured patch of the fixture lies in its box, and only there."""
+    material, zooms = load_material(config, root, "train"), []
+    for number in range(60):
+        picture, ((x, y, width, height, *_),) = _whole(np.random.default_rng(number), material, config, SIZE)
+        patch = np.all(np.abs(picture.astype(int) - (200, 90, 30)) < 40, axis=-1)
+        rows, columns = np.nonzero(patch)
+        found = np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
+        np.testing.assert_allclose(found, [x, y, x + width, y + height], atol=2.5, err_msg=str(number))
+        zooms.append(width / 20 / (SIZE / 90))
+    assert min(zooms) < 0.6 and max(zooms) > 1.8
 
 
 def test_hands_behind_others_are_ignored():

@@ -1,12 +1,14 @@
 """`hiu label`: what several looks agree on, on rendered hands whose joints are known, and on pictures without hands."""
 
 import json
+import shutil
 
 import cv2
 import numpy as np
 import pytest
 
 from hiu_tf.cli import main
+from hiu_tf.conventions import keys
 from hiu_tf.geometry.window import box_of
 from hiu_tf.pictures import read_picture
 from hiu_tf.runtime.agreement import agreement
@@ -25,19 +27,30 @@ def rendered():
 
 @pytest.fixture(scope="module")
 def source(rendered, tmp_path_factory):
-    """Boxes of the rendered hands, the first of which has key points; a box on a wall; a picture that is none."""
+    """Boxes of the rendered hands, the first with key points; and everything that can be wrong with a box or a picture."""
     folder = tmp_path_factory.mktemp("boxes")
     images, annotations = [], []
     for number, (content, joints, side) in enumerate(rendered):
         (folder / f"{number}.png").write_bytes(content)
-        x, y, width, height = box_of(joints + 0.5)
         images.append({"id": number, "file_name": f"{number}.png"})
-        annotations.append({"id": number, "image_id": number, "bbox": [x, y, width, height], "hand_side": side})
+        box = list(map(float, box_of(joints + 0.5)))
+        annotations.append({"id": number, "image_id": number, "bbox": box, "hand_side": side})
     annotations[0]["keypoints"] = np.column_stack([rendered[0][1] + 0.5, np.full(21, 2)]).ravel().tolist()
+    annotations.append(annotations[1] | {"id": 50})  # the same hand again
     cv2.imwrite(str(folder / "wall.png"), np.full((120, 160, 3), 90, np.uint8))
     (folder / "broken.png").write_bytes(b"\x89PNG\r\n")
-    images += [{"id": 100, "file_name": "wall.png"}, {"id": 101, "file_name": "broken.png"}]
-    annotations += [{"id": k, "image_id": k, "bbox": [20, 20, 60, 60]} for k in (100, 101)]
+    (folder / "folder.png").mkdir()
+    for k, file in enumerate(("wall.png", "broken.png", "missing.png", "folder.png", "../outside.png", "a\0.png"), 100):
+        images.append({"id": k, "file_name": file})
+        annotations.append({"id": k, "image_id": k, "bbox": [20, 20, 60, 60], "hand_side": "right"})
+    for k, wrong in enumerate(
+        (
+            {"bbox": "abcd"}, {"bbox": [None] * 4}, {"bbox": [1, 2, 0, 4]}, {"bbox": [9e9, 9e9, 5, 5]}, {"bbox": None},
+            {"hand_side": "Left"}, {"image_id": 999}, {"image_id": []}, {"iscrowd": 1}, {"keypoints": 5},
+        ),
+        200,
+    ):  # fmt: skip
+        annotations.append({"id": k, "image_id": 2, "bbox": [5, 5, 20, 20]} | wrong)
     (folder / "train.json").write_text(json.dumps({"images": images, "annotations": annotations}))
     return folder
 
@@ -49,29 +62,34 @@ def labelled(source, tmp_path_factory):
     return out, json.loads((out / "new.json").read_text())
 
 
-def test_new_labels_lie_on_the_joints(labelled, rendered):
-    """Of the hands with a label, joints are right within a tenth of the box on average; the side is the given one."""
+def test_labels_lie_on_the_joints(labelled, rendered):
+    """Joints are right within a tenth of the box on average; sides and boxes are the given ones, each hand's once."""
     out, content = labelled
-    names = {image["id"]: image["file_name"] for image in content["images"]}
-    new = [one for one in content["annotations"] if "spread" in one]
-    assert len(new) >= COUNT // 2
-    errors = []
-    for one in new:
-        joints, side = rendered[int(names[one["image_id"]].partition("_")[2].partition(".")[0])][1:]
+    assert len(content["annotations"]) >= COUNT // 2
+    boxes = {tuple(np.round(box_of(joints + 0.5), 3)): (joints, side) for _, joints, side in rendered[1:]}
+    errors, seen = [], set()
+    for one in content["annotations"]:
+        box = tuple(np.round(one["bbox"], 3))
+        joints, side = boxes[box]
         points = np.reshape(one["keypoints"], (21, 3))
         assert one["hand_side"] == side and np.all(points[:, 2] == 2) and one["num_keypoints"] == 21
-        assert one["spread"] <= 0.035 and one["score"] >= 0.4
+        assert one["spread"] <= 0.035 and one["score"] >= 0.4 and box not in seen
         errors.append(np.linalg.norm(points[:, :2] - 0.5 - joints, axis=1).mean() / max(box_of(joints)[2:]))
+        seen.add(box)
     assert np.mean(errors) < 0.1
-    assert (out / "labels.png").stat().st_size > 1000
+    assert (out / "new_labels.png").stat().st_size > 1000
 
 
-def test_what_is_labelled_stays_and_no_hand_gets_none(labelled, source):
-    _, content = labelled
-    given = json.loads((source / "train.json").read_text())["annotations"][0]
-    (kept,) = [one for one in content["annotations"] if "spread" not in one]
-    assert kept == given | {"id": kept["id"], "image_id": kept["image_id"]}
-    assert not any("wall" in image["file_name"] or "broken" in image["file_name"] for image in content["images"])
+def test_what_is_wrong_is_named_and_nothing_else_is_lost(source, tmp_path, capsys):
+    """Each bad annotation or picture is one line; all others get their labels."""
+    assert main(["label", str(source / "train.json"), "--out", str(tmp_path), "--threads", "1"]) == 0
+    out, err = capsys.readouterr()
+    for words in ("broken.png: ", "missing.png", "folder.png", "annotation 104: ", "lies outside of", "annotation 200: bbox is 'abcd'",
+                  "annotation 201: ", "annotation 202: ", "annotation 203: ", "annotation 204: bbox is None", "hand_side is 'Left'",
+                  "annotation 206: its image_id is not among", "annotation 207: "):  # fmt: skip
+        assert words in err, words
+    assert "1 already with key points" in out and "1 a crowd" in out and "hands labelled" in out
+    assert "Traceback" not in err
 
 
 def test_the_result_is_read_as_own_data(labelled):
@@ -85,21 +103,42 @@ def test_the_result_is_read_as_own_data(labelled):
         np.testing.assert_allclose(moved, np.broadcast_to(moved.mean(axis=0), moved.shape), atol=0.01)
 
 
-def test_a_folder_of_pictures_is_searched_for_hands(source, tmp_path, capsys):
-    assert main(["label", str(source), "--out", str(tmp_path), "--threads", "1"]) == 0
-    out, err = capsys.readouterr()
-    content = json.loads((tmp_path / "train.json").read_text())
-    assert len(content["annotations"]) >= COUNT // 2 and "hands labelled, 0 kept" in out
-    assert "broken.png" in err
-    assert main(["label", str(source), "--out", str(tmp_path)]) == 1
+def test_another_split_leaves_the_first_alone(labelled, source, capsys):
+    out, _ = labelled
+    files = lambda: {file: file.read_bytes() for file in out.rglob("*") if file.is_file()}
+    before = files()
+    assert main(["label", str(source / "train.json"), "--out", str(out), "--split", "new"]) == 1
     assert "exists: give another" in capsys.readouterr().err
+    assert main(["label", str(source / "train.json"), "--out", str(out), "--split", "other"]) == 0
+    assert before.items() <= files().items()
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"images": [], "annotations": [{"image_id": 1, "bbox": [1]}]}'])
+def test_pictures_without_labels_are_searched_but_not_those_of_the_result(source, rendered, tmp_path, capsys):
+    for number in range(COUNT):
+        shutil.copy(source / f"{number}.png", tmp_path)
+    out = tmp_path / "out"
+    code = main(["label", str(tmp_path), "--out", str(out), "--threads", "1"])
+    tells = keys.RIGHT in Predictor(threads=1).card["outputs"]
+    said = capsys.readouterr()
+    assert code == 0 if tells else "no hand of" in said.err and "of unsure side" in said.out
+    if tells:
+        first = len(json.loads((out / "train.json").read_text())["annotations"])
+        assert main(["label", str(tmp_path), "--out", str(out), "--split", "again", "--threads", "1"]) == 0
+        assert len(json.loads((out / "again.json").read_text())["annotations"]) == first
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"images": [], "annotations": []}', "\x89PNG"])
 def test_a_damaged_file_is_named(content, tmp_path, capsys):
     (tmp_path / "train.json").write_text(content)
     assert main(["label", str(tmp_path / "train.json"), "--out", str(tmp_path / "out")]) == 1
-    assert "train.json is no file of annotations in COCO's form" in capsys.readouterr().err
+    assert "train.json" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("options", [["--most-spread", "nan"], ["--split", "a/b"], ["--least-score", "-1"]])
+def test_options_that_cannot_be(options, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(["label", str(tmp_path), "--out", str(tmp_path / "out"), *options])
+    assert options[0] in capsys.readouterr().err
 
 
 def test_agreement_of_a_hand_is_closer_than_that_of_noise(source, rng):

@@ -15,6 +15,7 @@ from hiu_tf.geometry.window import Window
 from hiu_tf.losses.total import sample_errors, sample_weights, without_unlabelled
 from hiu_tf.runtime.looks import CONVINCED, Look, left_odds
 from hiu_tf.tasks import find_tasks
+from hiu_tf.tasks.hand import HAND
 from hiu_tf.tasks.side import SIDE
 from pipelines.build import finish, training_data
 from pipelines.crop import cut_pictures, place
@@ -73,6 +74,21 @@ def test_the_loss_is_cross_entropy_and_skips_the_unknown():
     expected = [math.log(1 + math.exp(-2)), 3 * math.log(1 + math.exp(-1)), 0]
     np.testing.assert_allclose(errors[0], expected, rtol=1e-6)
     np.testing.assert_array_equal(sample_weights(SIDE.losses, labels)["side"], [1, 3, 0])
+
+
+def test_the_silhouette_leaves_out_left_hands_alone():
+    """A hand of unknown side is taken for a right one, as everywhere: sums of weights and errors agree about it."""
+    labels = {
+        keys.RIGHT: tf.constant([[1.0], [1.0], [0.0]]),
+        keys.RIGHT_WEIGHT: tf.constant([1.0, 0.0, 3.0]),
+        keys.MASK: tf.zeros([3, 8, 8, 1]),
+        keys.MASK_WEIGHT: tf.ones(3),
+    }
+    silhouette = {"silhouette": HAND.losses["silhouette"]}
+    cleaned = without_unlabelled(labels, [SIDE, HAND])
+    errors = sample_errors(silhouette, cleaned, [{keys.RENDERED_MASK: tf.ones([3, 8, 8])}])["silhouette"]
+    np.testing.assert_array_equal(errors[0], [1, 1, 0])
+    np.testing.assert_array_equal(sample_weights(silhouette, labels)["silhouette"], [1, 1, 0])
 
 
 def test_the_recipe_that_ships_trains_it(rendered_records):

@@ -60,6 +60,7 @@ CONSTANTS = {
         "PATIENCE": tracker._PATIENCE,
         "WRONG_SIDE": tracker._WRONG_SIDE,
         "MOST_ODDS": tracker._MOST_ODDS,
+        "MOST_OF_FRAME": tracker._MOST_OF_FRAME,
     },
     "window.js": {"MIN_SIDE": window.MIN_SIDE},
     "fit/chain.js": {"SHAPE": 0, "POSE": 10, "ROTATION": 55, "TRANSLATION": 58, "PARAMETERS": 61},

@@ -1,5 +1,6 @@
 """The page's modules against their Python originals, on the same numbers. Needs Node.js, no browser."""
 
+import copy
 import json
 import math
 import shutil
@@ -18,7 +19,7 @@ from hiu_tf.hand.procedural import procedural_hand
 from hiu_tf.pictures import read_picture
 from hiu_tf.runtime.crop import cut
 from hiu_tf.runtime.evidence_fit import EvidenceFit
-from hiu_tf.runtime.looks import Candidate
+from hiu_tf.runtime.looks import Candidate, left_odds
 from hiu_tf.runtime.predictor import Predictor
 from hiu_tf.runtime.results import UNITS, prediction_json
 from hiu_tf.runtime.smoothing import MeanShape
@@ -78,6 +79,41 @@ def looks(predictor):
     assert len(found) >= 2
     looks = predictor._looks([Candidate(picture, predictor.windows(hand)) for hand in found])
     return [(look.window, look.raw) for look in looks]
+
+
+#: Probability of a right hand in the crop of the likelier side, in that of the other one (None: it is not looked at), the
+#: detector's probability of a left hand, and whether the other side is chosen.
+CHOICES = [
+    (0.99, None, 0.5, False),  # convinced
+    (0.7, 0.2, 0.5, False),  # doubtful, but the other is worse
+    (0.3, 0.8, 0.5, True),  # contradicted
+    (0.4, 0.8, 0.9, False),  # the detector decides
+    (0.8, None, 0.95, False),  # and convinces together with the network
+]
+
+
+@pytest.mark.parametrize(("first", "second", "left", "other"), CHOICES)
+def test_the_side_is_chosen_alike(first, second, left, other, predictor):
+    picture = np.zeros((64, 64, 3), np.uint8)
+    found = centres.Found((10.0, 10.0, 40.0, 40.0), np.array([0.0, -1.0]), left, 1.0)
+    answers = [first] if second is None else [first, second]
+    scripted, script = copy.copy(predictor), iter(answers)
+    scripted.network = lambda crops: {"joint_scores": np.full((1, 21), 0.5), "right": np.array([next(script)])}
+    (look,) = scripted._looks([Candidate(picture, predictor.windows(found), left_odds(found))])
+    assert not list(script)  # each answer was asked for, and no more: that would raise StopIteration
+    assert look.window.mirrored == ((left > 0.5) != other)
+    body = """const { Predictor, leftOdds } = await load('predictor.js');
+      let calls = 0;
+      const outputs = { joint_scores: Array(21).fill(0.5), joints_2d: Array(42).fill(1) };
+      const hand = async () => ({ ...outputs, right: [data.answers[calls++]] });
+      const predictor = new Predictor({ hand }, { hand: { window_scale: 1.5, image_size: 128 } }, null);
+      const picture = { data: new Uint8ClampedArray(4 * 64 * 64), width: 64, height: 64 };
+      const look = await predictor.best(picture, predictor.windows(data.found), leftOdds(data.found));
+      return [calls, look.crop.mirrored, look.evidence];"""
+    given = {"box": list(found.box), "direction": [0, -1], "left": left}
+    calls, mirrored, evidence = javascript(body, answers=answers, found=given)
+    assert (calls, mirrored) == (len(answers), look.window.mirrored)
+    assert evidence == pytest.approx(look.evidence, rel=1e-6)
 
 
 @pytest.mark.parametrize("shape", ((480, 640), (300, 171), (90, 120), (1000, 1500), (1301, 2003)))

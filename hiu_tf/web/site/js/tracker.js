@@ -12,9 +12,13 @@ export const MOST_GROWTH = 1.6;
 export const KNOWN = 0.4;
 /** A hand that appears beside others is shown once it was seen in so many frames. */
 export const PROBATION = 3;
-/** A track's side changes if the sum of its log odds over frames falls below the first; it never exceeds the second. */
+/**
+ * A track's side changes if the sum of its log odds over frames falls below the first. The sum never exceeds the second,
+ * a frame's share the third.
+ */
 export const WRONG_SIDE = -6;
 export const MOST_ODDS = 10;
+export const MOST_OF_FRAME = 2;
 /** So many frames in a row must show nothing before a hand is given up. */
 export const PATIENCE = 2;
 
@@ -87,7 +91,8 @@ export class Tracker {
 /** Reads a hand as the other side from the next frame on, if the network has contradicted its side long enough. */
 function doubt(track, { side_score: score }) {
   if (score === null) return;
-  track.odds = Math.min(track.odds + logOdds(score), MOST_ODDS);
+  const odds = Math.min(Math.max(logOdds(score), -MOST_OF_FRAME), MOST_OF_FRAME);
+  track.odds = Math.min(track.odds + odds, MOST_ODDS);
   if (track.odds < WRONG_SIDE) Object.assign(track, { window: otherSide(track.window), odds: 0, shape: new MeanShape() });
 }
 
