@@ -18,7 +18,7 @@ MOST_HANDS = 8
 SAME_HAND = 0.6
 #: Log odds of its side above which a hand is not predicted as the other side too: of network and detector together, and
 #: of the detector alone if the network has no task "side" (probability 0.95).
-CONVINCED, SURE = 2.0, 2.94
+CONVINCED, SURE = 1.0, 2.94
 #: A difference of scores (means over joints) that counts as one in log odds, for networks without the task "side".
 #: Chosen on val: scores alone fail on hands across a table, the detector alone fails on turned hands.
 ODDS = 0.03

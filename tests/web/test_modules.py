@@ -87,7 +87,7 @@ CHOICES = [
     (0.99, None, 0.5, False),  # convinced
     (0.7, 0.2, 0.5, False),  # doubtful, but the other is worse
     (0.3, 0.8, 0.5, True),  # contradicted
-    (0.4, 0.8, 0.9, False),  # the detector decides
+    (0.15, 0.8, 0.9, False),  # the detector decides
     (0.8, None, 0.95, False),  # and convinces together with the network
 ]
 

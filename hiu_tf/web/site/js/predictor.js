@@ -16,7 +16,7 @@ export const RESIZED = 1.25;
  * Log odds of its side above which a hand is not read as the other side too: of network and detector together, and of
  * the detector alone if the network tells no side. Then a difference of scores of ODDS counts as one in log odds.
  */
-export const CONVINCED = 2;
+export const CONVINCED = 1;
 export const SURE = 2.94;
 export const ODDS = 0.03;
 /** A first look may score this share of what a hand must. */
