@@ -82,6 +82,11 @@ class Window:
         return (points - wrist) @ self.rotation_to_camera(K).T + root
 
 
+def mean_box(one: tuple, other: tuple) -> tuple[float, float, float, float]:
+    """The box whose edges lie halfway between those of two boxes (x, y, width, height)."""
+    return tuple((float(a) + float(b)) / 2 for a, b in zip(one, other))
+
+
 def around_box(box, size: int, mirrored: bool = False, angle: float = 0.0, scale: float = SCALE) -> Window:
     """The window around a hand's box (x, y, width, height)."""
     x, y, width, height = map(float, box)

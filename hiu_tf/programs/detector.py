@@ -131,10 +131,9 @@ def _as_rows(found, least):
 
 
 def _product(detector, hand_model):
-    """As `_finder`, for the whole product: a hand's box and direction come from its predicted joints."""
+    """As `_finder`, for the whole product: boxes are those of its hands, directions those of their joints."""
     from hiu_tf.codecs.centres import Found
     from hiu_tf.conventions.skeleton import Joint
-    from hiu_tf.geometry.window import box_of
     from hiu_tf.runtime.predictor import Predictor
     from hiu_tf.runtime.shipped import shipped_model
 
@@ -143,7 +142,7 @@ def _product(detector, hand_model):
     def as_found(hand):
         direction = hand.joints_2d[Joint.MIDDLE1] - hand.joints_2d[Joint.WRIST]
         length = max(float((direction**2).sum() ** 0.5), 1e-6)
-        return Found(box_of(hand.joints_2d), direction / length, float(hand.side == "left"), hand.score)
+        return Found(hand.box, direction / length, float(hand.side == "left"), hand.score)
 
     # Whatever it answers counts.
     return lambda p: list(map(as_found, predictor.predict(p))), predictor.detector.size, _ANY

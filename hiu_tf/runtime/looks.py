@@ -10,7 +10,7 @@ import numpy as np
 
 from hiu_tf.codecs.centres import Found, overlap
 from hiu_tf.conventions import keys
-from hiu_tf.geometry.window import Window, box_of
+from hiu_tf.geometry.window import Window, box_of, mean_box
 
 #: Default for the maximum number of hands in a picture.
 MOST_HANDS = 8
@@ -32,6 +32,7 @@ class Candidate(NamedTuple):
       windows: one for each possible side, the likelier first.
       left: the detector's log odds of a left hand (`left_odds`).
       found: the detector's score; 1 for a hand that was given.
+      detected: the detector's box (x, y, width, height), or None.
       number: of the picture in its batch.
     """
 
@@ -39,6 +40,7 @@ class Candidate(NamedTuple):
     windows: list[Window]
     left: float = 0.0
     found: float = 1.0
+    detected: tuple[float, float, float, float] | None = None
     number: int = 0
 
 
@@ -46,7 +48,7 @@ class Look(NamedTuple):
     """A prediction of a candidate through one of its windows.
 
     Attributes:
-      picture, left, found, number: of the candidate.
+      picture, left, found, detected, number: of the candidate.
       window: the window.
       raw: the network's outputs.
     """
@@ -56,6 +58,7 @@ class Look(NamedTuple):
     raw: dict[str, np.ndarray]
     left: float
     found: float
+    detected: tuple[float, float, float, float] | None
     number: int
 
     @property
@@ -76,8 +79,9 @@ class Look(NamedTuple):
 
     @property
     def box(self) -> tuple[float, float, float, float]:
-        """x, y, width and height around the joints, in pixels of the picture."""
-        return box_of(self.window.to_picture(self.raw[keys.JOINTS_2D]))
+        """x, y, width and height in pixels of the picture: around the joints, and halfway to the detector's box."""
+        own = box_of(self.window.to_picture(self.raw[keys.JOINTS_2D]))
+        return own if self.detected is None else mean_box(own, self.detected)
 
 
 def different(hands: Sequence) -> list:

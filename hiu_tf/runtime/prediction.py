@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hiu_tf.geometry.window import Window, box_of
+from hiu_tf.geometry.window import Window, box_of, mean_box
 from hiu_tf.hand.model import HandModel
 from hiu_tf.pictures import encode_png
 from hiu_tf.runtime import gestures, moving, results
@@ -83,6 +83,7 @@ class Prediction(Shown):
       model: the right hand model that shape and pose belong to; None if it was not given (`Predictor(hand=...)`).
       K: [3, 3] intrinsics in pixels, as they were given, or None.
       number: of the hand in a clip; None in a single picture.
+      detected: the detector's box (x, y, width, height), pixels; None for a given box and a followed hand.
       side_score: probability of `side`, by the network alone; None for a network without the task "side".
     """
 
@@ -106,6 +107,7 @@ class Prediction(Shown):
     model: HandModel | None = field(compare=False)
     K: np.ndarray | None = None
     number: int | None = None
+    detected: tuple[float, float, float, float] | None = None
     side_score: float | None = None
 
     @cached_property
@@ -120,8 +122,9 @@ class Prediction(Shown):
 
     @property
     def box(self) -> tuple[float, float, float, float]:
-        """x, y, width and height around the 2D joints, in pixels."""
-        return tuple(float(value) for value in box_of(self.joints_2d))
+        """x, y, width and height in pixels: around the 2D joints, and halfway to the detector's box if there is one."""
+        own = tuple(float(value) for value in box_of(self.joints_2d))
+        return own if self.detected is None else mean_box(own, self.detected)
 
     @property
     def gesture(self) -> str | None:

@@ -186,7 +186,10 @@ class Predictor:
     def _detected(self, number, picture, side, most, thorough):
         """A candidate for each hand that the detector finds."""
         found = self.detector.find(picture, most=most, thorough=thorough)
-        return [Candidate(picture, self.windows(hand, side), left_odds(hand), hand.score, number) for hand in found]
+        return [
+            Candidate(picture, self.windows(hand, side), left_odds(hand), hand.score, hand.box, number)
+            for hand in found
+        ]
 
     def _given(self, number, picture, box, side, upright):
         """The candidate of a given box. Without a side the detector looks at it for direction and side."""
@@ -232,11 +235,12 @@ class Predictor:
         """Predicts a second time where needed, fits the meshes, and converts the predictions to the pictures."""
         closer = [around_hand(look.window.to_picture(look.raw[keys.JOINTS_2D]), look.window, self.scale) for look in looks]  # fmt: skip
         second = [k for k, look in enumerate(looks) if again and _differs(closer[k], look.window)]
-        better = dict(zip(second, self._looks([Candidate(looks[k].picture, [closer[k]]) for k in second])))
+        again_at = [Candidate(looks[k].picture, [closer[k]], detected=looks[k].detected) for k in second]
+        better = dict(zip(second, self._looks(again_at)))
         looks = [better.get(k, look) for k, look in enumerate(looks)]
         shapes = [shape(look.raw[keys.SHAPE], look.score) if shape else None for look in looks]
         return [
-            self._in_picture(look.picture, look.window, self._fit(look.raw, beta), K)
+            self._in_picture(look.picture, look.window, self._fit(look.raw, beta), K, look.detected)
             for look, beta in zip(looks, shapes)
         ]
 
@@ -256,11 +260,11 @@ class Predictor:
         parts = [self.network(crops[k : k + _MOST_CROPS]) for k in range(0, len(crops), _MOST_CROPS)]
         outputs = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         return [
-            Look(c.picture, window, {name: values[k] for name, values in outputs.items()}, c.left, c.found, c.number)
+            Look(c.picture, window, {name: v[k] for name, v in outputs.items()}, c.left, c.found, c.detected, c.number)
             for k, (c, window) in enumerate(pairs)
         ]
 
-    def _in_picture(self, picture, crop, raw, K):
+    def _in_picture(self, picture, crop, raw, K, detected=None):
         joints, vertices = raw[keys.JOINTS_3D], raw[keys.VERTICES]
         if K is None:
             move = lambda points: points @ crop.camera_axes().T
@@ -283,6 +287,7 @@ class Predictor:
             picture=picture,
             model=self.hand,
             K=K,
+            detected=detected,
             side_score=float(raw[keys.RIGHT]) if keys.RIGHT in raw else None,
             **parameters,
         )

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from hiu_tf.runtime.prediction import Hands, Prediction
 
 UNITS = {
+    "box": "pixels of the picture (x, y, width, height)",
     "joints_2d": "pixels of the picture (x, y)",
     "joints_2d_projected": "pixels of the picture (x, y)",
     "joint_scores": "0..1",

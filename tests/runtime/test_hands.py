@@ -148,6 +148,19 @@ def test_a_turned_hand_is_read_in_its_box(predictor, photograph):
             assert again.side == hand.side and apart < 0.06, f"{turns} turns: {again.side}, {apart:.3f} of the box"
 
 
+def test_a_box_is_halfway_between_detector_and_joints(predictor, hands):
+    """Also after a second look; for a given box there is no detector's box, so that it is around the joints."""
+    canvas, _ = best_pair(predictor, hands)
+    found = predictor.detector.find(canvas)
+    for hand in predictor.predict(canvas):
+        nearest = max(found, key=lambda one: overlap(one.box, hand.box))
+        assert hand.detected == nearest.box
+        np.testing.assert_allclose(hand.box, (np.array(nearest.box) + box_of(hand.joints_2d)) / 2, rtol=1e-6)
+        assert hand.to_dict()["box"] == pytest.approx(hand.box, abs=1e-5)
+        alone = predictor.predict(canvas, box=hand.box)[0]
+        assert alone.detected is None and alone.box == pytest.approx(box_of(alone.joints_2d))
+
+
 def test_windows_of_a_hand_turn_its_fingers_up(predictor):
     """For any direction and both sides, the hand points upwards in the crop."""
     for angle in np.linspace(-3, 3, 7):

@@ -115,7 +115,7 @@ def test_the_recipe_that_ships_trains_it(rendered_records):
 
 def look(mirrored, left, **raw):
     raw = {name: np.array(value, np.float32) for name, value in raw.items()}
-    return Look(np.zeros((4, 4, 3), np.uint8), Window((2.0, 2.0), 4.0, SIZE, mirrored, 0.0), raw, left, 1.0, 0)
+    return Look(np.zeros((4, 4, 3), np.uint8), Window((2.0, 2.0), 4.0, SIZE, mirrored, 0.0), raw, left, 1.0, None, 0)
 
 
 def test_evidence_of_a_side_adds_network_and_detector():

@@ -195,7 +195,7 @@ def test_the_fit(predictor, looks, tmp_path):
       const arrays = handArrays(index, numbers.buffer.slice(numbers.byteOffset, numbers.byteOffset + numbers.length));
       const fit = new EvidenceFit(arrays, data.camera);
       return data.raw.map((raw) => {
-        for (const name of Object.keys(raw)) raw[name] = Float32Array.from(raw[name].flat(2));
+        for (const name of Object.keys(raw)) raw[name] = Float32Array.from([raw[name]].flat(3));
         return [fit.fitted(raw), fit.fitted(raw, data.shape)];
       });"""
     raws = [raw for _, raw in looks]

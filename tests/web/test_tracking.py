@@ -89,7 +89,10 @@ BODY = """
       const [x, y, side, score, right] = near[0] ?? [...window.centre, window.side / 1.5, 0.05, 0.5];
       const sideScore = window.mirrored ? 1 - right : right;
       const joints = data.template.map(([u, v]) => [u * side + x, v * side + y]);
-      return { joints_2d: joints, score, side_score: sideScore, crop: window };
+      const [xs, ys] = [0, 1].map((k) => joints.map((joint) => joint[k]));
+      const [low, high] = [Math.min, Math.max].map((end) => [end(...xs), end(...ys)]);
+      const box = [...low, high[0] - low[0], high[1] - low[1]];
+      return { joints_2d: joints, box, score, side_score: sideScore, crop: window };
     },
   };
   const tracker = new Tracker(predictor, data.most);

@@ -44,10 +44,10 @@ export class Predictor {
     let looks = [];
     for (const hand of await this.find(picture, 2 * most)) {
       const look = await this.best(picture, this.windows(hand), leftOdds(hand));
-      looks.push({ ...look, found: hand.score });
+      looks.push({ ...look, found: hand.score, detected: hand.box });
     }
     looks = looks.filter((look) => together(look.found, look.score) >= WORTH_A_LOOK * least);
-    looks = withoutTwins(looks, (look) => look.score, (look) => boxOf(look.joints_2d), SAME_HAND);
+    looks = withoutTwins(looks, (look) => look.score, boxOfHand, SAME_HAND);
     const hands = [];
     for (const look of looks.slice(0, most)) {
       const hand = await this.finished(picture, look);
@@ -92,10 +92,11 @@ export class Predictor {
   /** A second look where the first asks for it, the fit, and everything in the picture. */
   async finished(picture, look, shape = null) {
     const closer = aroundHand(look.joints_2d, look.crop, this.scale);
-    return this.inPicture(differs(closer, look.crop) ? await this.best(picture, [closer]) : look, shape);
+    const again = differs(closer, look.crop) ? await this.best(picture, [closer]) : {};
+    return this.inPicture({ ...look, ...again }, shape);
   }
 
-  inPicture({ crop, raw, score, joints_2d }, shape) {
+  inPicture({ crop, raw, score, joints_2d, detected }, shape) {
     const fitted = this.fit(raw, shape && shape.mean(raw.shape, score));
     const joints = alongPicture(crop, fitted.joints_3d);
     const points = rows(joints, 3);
@@ -108,6 +109,7 @@ export class Predictor {
       frame: "crop",
       hand: this.card.hand.name,
       crop,
+      box: boxOfHand({ joints_2d, detected }),
       joints_2d,
       joint_scores: raw.joint_scores,
       mask: raw.mask,
@@ -122,6 +124,12 @@ export class Predictor {
   }
 }
 
+/** The box around the joints, and halfway to the detector's box if there is one. */
+function boxOfHand({ joints_2d: joints, detected }) {
+  const own = boxOf(joints);
+  return detected ? own.map((value, k) => (value + detected[k]) / 2) : own;
+}
+
 /** How sure detector and network are of a hand: the geometric mean of their scores. */
 function together(found, read) {
   return Math.sqrt(found * read);
@@ -129,7 +137,7 @@ function together(found, read) {
 
 /** The hands, the surest first, without those that show what a surer one shows. */
 export function different(hands) {
-  return withoutTwins(hands, (hand) => hand.score, (hand) => boxOf(hand.joints_2d), SAME_HAND);
+  return withoutTwins(hands, (hand) => hand.score, (hand) => hand.box, SAME_HAND);
 }
 
 /** The detector's log odds that a hand is a left one. */
