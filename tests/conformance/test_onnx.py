@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 
 from hiu_tf.cli import main as hiu
+from hiu_tf.codecs.centres import overlap
 from hiu_tf.conventions import keys
 from hiu_tf.errors import UserError
 from hiu_tf.exporting import onnx_file
@@ -273,7 +274,9 @@ def test_the_shipped_detector(tmp_path, rng):
     detector, image = Detector(paths[1]), rng.random((1, 224, 224, 3)).astype(np.float32)
     saved = tf.saved_model.load(str(shipped / "1")).signatures["tensor"]
     np.testing.assert_allclose(detector._network(image)[MAPS], saved(image=tf.constant(image))[MAPS], atol=1e-4)
-    expected = Detector(shipped / "hand_detector_float16.tflite").find(scene(), 0.01)
-    found = detector.find(scene(), 0.01)
-    assert len(found) == len(expected)
-    np.testing.assert_allclose([hand.score for hand in found], [hand.score for hand in expected], atol=0.01)
+    # The lower threshold on the other side: float16 moves scores by less than 0.01.
+    for one, other in ((detector, Detector(paths[0])), (Detector(paths[0]), detector)):
+        found = other.find(scene(), 0.01)
+        for hand in one.find(scene(), 0.02):
+            nearest = max(found, key=lambda candidate, hand=hand: overlap(candidate.box, hand.box))
+            assert overlap(nearest.box, hand.box) > 0.9 and nearest.score == pytest.approx(hand.score, abs=0.01)
