@@ -20,15 +20,14 @@ def box_of_sample(sample: Sample) -> np.ndarray:
 
 def placed_joints(sample: Sample, affine: np.ndarray) -> np.ndarray:
     """Labelled joints [K, 2] of a sample in the square, to which the affine [2, 3] maps its picture."""
-    return sample.joints_2d[sample.joints_2d_weight > 0] @ affine[:, :2].T + affine[:, 2]
+    return _moved(sample, affine)[sample.joints_2d_weight > 0]
 
 
 def row_of_sample(sample: Sample, affine: np.ndarray) -> np.ndarray:
     """The row [8] of a sample's hand in the square."""
-    placed = placed_joints(sample, affine)
-    low, high = placed.min(axis=0), placed.max(axis=0)
-    every = sample.joints_2d @ affine[:, :2].T + affine[:, 2]
-    direction = direction_of(every, sample.joints_2d_weight > 0, max(high - low))
+    points, known = _moved(sample, affine), sample.joints_2d_weight > 0
+    low, high = points[known].min(axis=0), points[known].max(axis=0)
+    direction = direction_of(points, known, max(high - low))
     return np.array([*low, *np.maximum(high - low, 1.0), *direction, sample.side, 1], np.float32)
 
 
@@ -89,3 +88,8 @@ def mirrored(hands: np.ndarray, size: int) -> np.ndarray:
     hands[:, 4] *= -1
     hands[:, 6] = np.where(hands[:, 6] == UNKNOWN, UNKNOWN, LEFT - hands[:, 6])
     return hands
+
+
+def _moved(sample, affine):
+    """All joints [21, 2] of a sample in the square."""
+    return sample.joints_2d @ affine[:, :2].T + affine[:, 2]

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
-from hiu_tf.codecs.centres import shared
+from hiu_tf.codecs.centres import hands_in_square, shared
 from hiu_tf.config.detection import SceneConfig
 from hiu_tf.geometry.letterbox import letterbox
 from pipelines.material import Material
@@ -104,10 +104,11 @@ def _whole(rng, material, config, size):
     small, where = letterbox(picture[y : y + part[1], x : x + part[0]], round(size * min(zoom, 1.0)))
     at = rng.integers(0, size - len(small) + 1, 2)
     hands = hands.copy()
-    hands[:, :2] = where.to_square(hands[:, :2] - (x, y)) + at
-    hands[:, 2:4] *= where.scale
+    hands[:, :2] -= (x, y)
+    hands = hands_in_square(hands, where)
+    hands[:, :2] += at
     canvas = _background(rng, material, size) if len(small) < size else np.zeros_like(small)
-    wide, high = where.shape(part)
+    wide, high = where.shape
     left, top = map(int, where.offset)
     x, y = at + (left, top)
     canvas[y : y + high, x : x + wide] = small[top : top + high, left : left + wide]

@@ -113,6 +113,14 @@ def found_in_picture(hand: Found, where: Letterbox) -> Found:
     return hand._replace(box=(float(left), float(top), width / where.scale, height / where.scale))
 
 
+def hands_in_square(hands: np.ndarray, where: Letterbox) -> np.ndarray:
+    """Converts hands [N, 8] from pixels of the picture to pixels of the square."""
+    hands = hands.copy()
+    hands[:, :2] = where.to_square(hands[:, :2])
+    hands[:, 2:4] *= where.scale
+    return hands
+
+
 def overlap(a, b) -> float:
     """Intersection over union of two boxes (x, y, width, height)."""
     both = _intersection(a, b)

@@ -18,15 +18,13 @@ class Letterbox:
       scale: pixels of the square per pixel of the picture.
       offset: (x, y) of the picture's top left corner in the square, pixels.
       size: side of the square, pixels.
+      shape: width and height of the picture in the square, whole pixels.
     """
 
     scale: float
     offset: tuple[float, float]
     size: int
-
-    def shape(self, size: tuple[int, int]) -> tuple[int, int]:
-        """Width and height in the square of a picture of this width and height, whole pixels."""
-        return tuple(max(1, round(length * self.scale)) for length in size)
+    shape: tuple[int, int]
 
     def to_picture(self, points: np.ndarray) -> np.ndarray:
         """Pixels of the square [..., 2] -> pixels of the picture (pixel centres are whole numbers)."""
@@ -41,9 +39,9 @@ def letterbox(picture: np.ndarray, size: int) -> tuple[np.ndarray, Letterbox]:
     """Makes the square [size, size, 3] uint8. Returns it and the picture's position in it."""
     height, width = picture.shape[:2]
     scale = size / max(height, width)
-    shape = Letterbox(scale, (0.0, 0.0), size).shape((width, height))
+    shape = max(1, round(width * scale)), max(1, round(height * scale))
     left, top = (size - shape[0]) // 2, (size - shape[1]) // 2
     square = np.zeros((size, size, 3), np.uint8)
     resized = smaller(picture, *shape) if scale < 1 else cv2.resize(picture, shape, interpolation=cv2.INTER_LINEAR)
     square[top : top + shape[1], left : left + shape[0]] = resized
-    return square, Letterbox(scale, (float(left), float(top)), size)
+    return square, Letterbox(scale, (float(left), float(top)), size, shape)

@@ -82,9 +82,10 @@ class Window:
         return (points - wrist) @ self.rotation_to_camera(K).T + root
 
 
-def mean_box(one: tuple, other: tuple) -> tuple[float, float, float, float]:
-    """The box whose edges lie halfway between those of two boxes (x, y, width, height)."""
-    return tuple((float(a) + float(b)) / 2 for a, b in zip(one, other))
+def box_of_hand(joints: np.ndarray, detected: tuple | None) -> tuple[float, float, float, float]:
+    """The box (x, y, width, height) around 2D joints [21, 2], and halfway to the detector's box if there is one."""
+    own = tuple(float(value) for value in box_of(joints))
+    return own if detected is None else tuple((a + float(b)) / 2 for a, b in zip(own, detected))
 
 
 def around_box(box, size: int, mirrored: bool = False, angle: float = 0.0, scale: float = SCALE) -> Window:

@@ -100,15 +100,14 @@ def _text(sample):
 
 def scenes_sheet(scenes: list[tuple[np.ndarray, np.ndarray]], columns: int = 6, size: int = 0) -> np.ndarray:
     """Draws scenes with boxes, directions and sides, in rows; pictures become squares of `size` if it is above 0."""
+    from hiu_tf.codecs.centres import hands_in_square
     from hiu_tf.geometry.letterbox import letterbox
 
     drawn = []
     for picture, hands in scenes:
         if size:
             picture, where = letterbox(picture, size)
-            hands = hands.copy()
-            hands[:, :2] = where.to_square(hands[:, :2])
-            hands[:, 2:4] *= where.scale
+            hands = hands_in_square(hands, where)
         picture = picture.copy()
         for x, y, width, height, across, along, side, counts in hands:
             colour = {0: (80, 220, 80), 1: (80, 160, 255)}.get(int(side), (255, 220, 0)) if counts else (150, 150, 150)

@@ -38,7 +38,6 @@ _SURE_SIDE = 0.9
 #: COCO's origin is the corner of the first pixel, ours its centre.
 _CORNER = 0.5
 _SHOWN, _TILE = 48, 160
-_SIDES = ("left", "right")
 
 
 class Given(NamedTuple):
@@ -163,12 +162,14 @@ def _has_points(annotation):
 
 
 def _given(annotation, name):
+    from pipelines.schema import SIDES, UNKNOWN
+
     box, side = annotation.get("bbox"), annotation.get("hand_side")
     if not isinstance(box, list) or len(box) != 4:
         raise UserError(f"bbox is {box!r}, expected x, y, width, height")
-    if side not in (*_SIDES, "unknown", None):
+    if side not in SIDES:
         raise UserError(f"hand_side is {side!r}, expected right, left, unknown or null")
-    return Given([float(value) for value in box], side if side in _SIDES else None, name)
+    return Given([float(value) for value in box], None if SIDES[side] == UNKNOWN else side, name)
 
 
 def _labels(predictor, file, hands, args, outcomes) -> list[Label]:

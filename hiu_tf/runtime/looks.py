@@ -10,7 +10,7 @@ import numpy as np
 
 from hiu_tf.codecs.centres import Found, overlap
 from hiu_tf.conventions import keys
-from hiu_tf.geometry.window import Window, box_of, mean_box
+from hiu_tf.geometry.window import Window, box_of_hand
 
 #: Default for the maximum number of hands in a picture.
 MOST_HANDS = 8
@@ -45,21 +45,11 @@ class Candidate(NamedTuple):
 
 
 class Look(NamedTuple):
-    """A prediction of a candidate through one of its windows.
+    """A prediction of a candidate through one of its windows, and the network's raw outputs."""
 
-    Attributes:
-      picture, left, found, detected, number: of the candidate.
-      window: the window.
-      raw: the network's outputs.
-    """
-
-    picture: np.ndarray
+    candidate: Candidate
     window: Window
     raw: dict[str, np.ndarray]
-    left: float
-    found: float
-    detected: tuple[float, float, float, float] | None
-    number: int
 
     @property
     def score(self) -> float:
@@ -70,18 +60,18 @@ class Look(NamedTuple):
     def evidence(self) -> float:
         """How likely the hand has the side of the window: log odds, to be compared with the other side's."""
         own = log_odds(float(self.raw[keys.RIGHT])) if keys.RIGHT in self.raw else 2 * self.score / ODDS
-        return own + (self.left if self.window.mirrored else -self.left)
+        left = self.candidate.left
+        return own + (left if self.window.mirrored else -left)
 
     @property
     def is_convinced(self) -> bool:
         """Whether the other side need not be tried."""
-        return self.evidence > CONVINCED if keys.RIGHT in self.raw else abs(self.left) > SURE
+        return self.evidence > CONVINCED if keys.RIGHT in self.raw else abs(self.candidate.left) > SURE
 
     @property
     def box(self) -> tuple[float, float, float, float]:
         """x, y, width and height in pixels of the picture: around the joints, and halfway to the detector's box."""
-        own = box_of(self.window.to_picture(self.raw[keys.JOINTS_2D]))
-        return own if self.detected is None else mean_box(own, self.detected)
+        return box_of_hand(self.window.to_picture(self.raw[keys.JOINTS_2D]), self.candidate.detected)
 
 
 def different(hands: Sequence) -> list:

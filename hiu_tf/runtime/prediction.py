@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hiu_tf.geometry.window import Window, box_of, mean_box
+from hiu_tf.geometry.window import Window, box_of_hand
 from hiu_tf.hand.model import HandModel
 from hiu_tf.pictures import encode_png
 from hiu_tf.runtime import gestures, moving, results
@@ -123,8 +123,7 @@ class Prediction(Shown):
     @property
     def box(self) -> tuple[float, float, float, float]:
         """x, y, width and height in pixels: around the 2D joints, and halfway to the detector's box if there is one."""
-        own = tuple(float(value) for value in box_of(self.joints_2d))
-        return own if self.detected is None else mean_box(own, self.detected)
+        return box_of_hand(self.joints_2d, self.detected)
 
     @property
     def gesture(self) -> str | None:

@@ -175,12 +175,17 @@ class Predictor:
             wanted = [
                 self._given(n, picture, box, side, upright) for n, (picture, box) in enumerate(zip(pixels, boxes))
             ]
-        looks = [look for look in self._looks(wanted) if not together(look.found, look.score) < _WORTH_A_LOOK * least]
-        looks = [look for n in range(len(pixels)) for look in different([x for x in looks if x.number == n])[:most]]
+        looks = [
+            look
+            for look in self._looks(wanted)
+            if not together(look.candidate.found, look.score) < _WORTH_A_LOOK * least
+        ]
+        of_picture = lambda n: [look for look in looks if look.candidate.number == n]
+        looks = [look for n in range(len(pixels)) for look in different(of_picture(n))[:most]]
         hands = [[] for _ in pixels]
         for look, hand in zip(looks, self._finished(looks, K, upright)):
-            if not together(look.found, hand.score) < least:
-                hands[look.number].append(hand)
+            if not together(look.candidate.found, hand.score) < least:
+                hands[look.candidate.number].append(hand)
         return [Hands(different(own), picture, name) for own, picture, (_, name) in zip(hands, pixels, opened)]
 
     def _detected(self, number, picture, side, most, thorough):
@@ -235,12 +240,12 @@ class Predictor:
         """Predicts a second time where needed, fits the meshes, and converts the predictions to the pictures."""
         closer = [around_hand(look.window.to_picture(look.raw[keys.JOINTS_2D]), look.window, self.scale) for look in looks]  # fmt: skip
         second = [k for k, look in enumerate(looks) if again and _differs(closer[k], look.window)]
-        again_at = [Candidate(looks[k].picture, [closer[k]], detected=looks[k].detected) for k in second]
+        again_at = [looks[k].candidate._replace(windows=[closer[k]]) for k in second]
         better = dict(zip(second, self._looks(again_at)))
         looks = [better.get(k, look) for k, look in enumerate(looks)]
         shapes = [shape(look.raw[keys.SHAPE], look.score) if shape else None for look in looks]
         return [
-            self._in_picture(look.picture, look.window, self._fit(look.raw, beta), K, look.detected)
+            self._in_picture(look.candidate.picture, look.window, self._fit(look.raw, beta), K, look.candidate.detected)
             for look, beta in zip(looks, shapes)
         ]
 
@@ -260,8 +265,8 @@ class Predictor:
         parts = [self.network(crops[k : k + _MOST_CROPS]) for k in range(0, len(crops), _MOST_CROPS)]
         outputs = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         return [
-            Look(c.picture, window, {name: v[k] for name, v in outputs.items()}, c.left, c.found, c.detected, c.number)
-            for k, (c, window) in enumerate(pairs)
+            Look(candidate, window, {name: values[k] for name, values in outputs.items()})
+            for k, (candidate, window) in enumerate(pairs)
         ]
 
     def _in_picture(self, picture, crop, raw, K, detected=None):

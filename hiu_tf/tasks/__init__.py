@@ -48,9 +48,7 @@ def active_losses(config: LossConfig, tasks: Iterable[Task] = PAPER) -> dict[str
     """
     tasks = tuple(tasks)
     losses = losses_of(tasks)
-    unknown = sorted(
-        set(config.weights) - set(losses_of({task.name: task for task in (*TASKS.values(), *tasks)}.values()))
-    )
+    unknown = sorted(set(config.weights) - set(losses_of((*TASKS.values(), *tasks))))
     if unknown:
         raise ConfigError(f"loss.{unknown[0]}: there is no such loss; there are {', '.join(losses)}")
     weights = {name: config.weights.get(name, loss.weight) for name, loss in losses.items()}

@@ -56,13 +56,12 @@ def copy_layers(source: keras.Model, network: keras.Model, name: str) -> None:
             raise UserError(
                 f"{name} holds another network: {'it lacks' if key in mine else 'only it has'} the layer {key}"
             )
-    for key in mine:
-        if key not in theirs:
-            continue
+    shared = [key for key in mine if key in theirs]
+    for key in shared:
         shapes = [[tuple(weight.shape) for weight in layer.weights] for layer in (theirs[key], mine[key])]
         if shapes[0] != shapes[1]:
             raise UserError(f"{name} holds another network: {key} has weights {shapes[0]}, expected {shapes[1]}")
-    for key in set(mine) & set(theirs):
+    for key in shared:
         mine[key].set_weights(theirs[key].get_weights())
     if added:
         print(f"the network starts from {name}, {', '.join(added)} from random weights")

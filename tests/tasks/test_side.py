@@ -13,7 +13,7 @@ from hiu_tf.config.schema import AugmentConfig, ConfigError
 from hiu_tf.conventions import keys
 from hiu_tf.geometry.window import Window
 from hiu_tf.losses.total import sample_errors, sample_weights, without_unlabelled
-from hiu_tf.runtime.looks import CONVINCED, Look, left_odds
+from hiu_tf.runtime.looks import CONVINCED, Candidate, Look, left_odds
 from hiu_tf.tasks import find_tasks
 from hiu_tf.tasks.hand import HAND
 from hiu_tf.tasks.side import SIDE
@@ -115,7 +115,8 @@ def test_the_recipe_that_ships_trains_it(rendered_records):
 
 def look(mirrored, left, **raw):
     raw = {name: np.array(value, np.float32) for name, value in raw.items()}
-    return Look(np.zeros((4, 4, 3), np.uint8), Window((2.0, 2.0), 4.0, SIZE, mirrored, 0.0), raw, left, 1.0, None, 0)
+    window = Window((2.0, 2.0), 4.0, SIZE, mirrored, 0.0)
+    return Look(Candidate(np.zeros((4, 4, 3), np.uint8), [window], left), window, raw)
 
 
 def test_evidence_of_a_side_adds_network_and_detector():
