@@ -104,6 +104,11 @@ class CocoFile:
             return json.loads(file.read(length))
 
 
+def lies_inside(folder: Path, name: str) -> bool:
+    """Whether a file name of annotations stays in their folder: those from elsewhere must not read this machine's other files."""
+    return folder.resolve() in (folder / name).resolve().parents
+
+
 def _lists(text: _Text) -> Iterator[tuple[str, Iterator[tuple[object, int, int]]]]:
     """Goes through a JSON object: yields (name, iterator of (item, first byte, length)) for its lists of `_LISTS`."""
     text.take("{")

@@ -5,7 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-_TILE, _TEXT_HEIGHT, _COLUMNS, _SHOWN_REGION = 240, 34, 6, 1.8
+_TILE, _SMALL_TILE, _TEXT_HEIGHT, _COLUMNS, _SHOWN_REGION = 240, 160, 34, 6, 1.8
 
 
 def write_sheet(name: str, source: str, split: str, options: tuple, count: int, target: Path) -> None:
@@ -27,6 +27,21 @@ def write_batch(batch, target: Path) -> None:
     image, targets = batch
     samples = [{name: value[n].numpy() for name, value in targets.items()} for n in range(len(image))]
     _write(tiles([draw_target(picture.numpy(), sample) for picture, sample in zip(image, samples)], columns=3), target)
+
+
+def write_labels(labels: list[tuple[Path, np.ndarray]], target: Path) -> None:
+    """Draws hands, given as picture and joints [21, 2], each in a square of its own."""
+    from hiu_tf.geometry.window import around_box, box_of
+    from hiu_tf.pictures import read_picture
+    from hiu_tf.runtime.crop import cut
+    from hiu_tf.runtime.draw import draw_skeleton
+
+    drawn = []
+    for file, joints in labels:
+        window = around_box(box_of(joints), _SMALL_TILE)
+        tile = (255 * cut(read_picture(file), window)).astype(np.uint8)
+        drawn.append(draw_skeleton(tile, window.to_crop(joints)))
+    _write(tiles(drawn, columns=8), target)
 
 
 def draw_target(picture: np.ndarray, sample: dict) -> np.ndarray:

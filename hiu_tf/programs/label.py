@@ -18,7 +18,7 @@ import argparse
 import json
 import shutil
 import sys
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -28,6 +28,7 @@ import numpy as np
 from hiu_tf.commands.values import positive, share
 from hiu_tf.errors import UserError
 from hiu_tf.programs._program import program
+from hiu_tf.programs._sheet import write_labels
 
 #: A label's box must share this much (intersection over union) with the box that was given.
 _LEAST_OVERLAP = 0.5
@@ -37,15 +38,24 @@ _MARGIN = 2.0
 _SURE_SIDE = 0.9
 #: COCO's origin is the corner of the first pixel, ours its centre.
 _CORNER = 0.5
-_SHOWN, _TILE = 48, 160
+_SHOWN = 48
 
 
-class Given(NamedTuple):
-    """A hand to be labelled: its box in COCO's pixels, its side or None, and what to call it in messages."""
+class LeftOut:
+    """Counts the hands that get no label, by reason, and prints at once what is wrong in the source."""
 
-    box: list[float]
-    side: str | None
-    name: str
+    def __init__(self):
+        self._counts = Counter()
+
+    def __call__(self, reason: str, message: str = "", hands: int = 1) -> None:
+        """Notes hands that are left out."""
+        self._counts[reason] += hands
+        if message:
+            print(f"left out: {message}", file=sys.stderr)
+
+    def __str__(self):
+        reasons = ", ".join(f"{count} {reason}" for reason, count in self._counts.most_common())
+        return f"left out: {reasons or 'none'}"
 
 
 class Label(NamedTuple):
@@ -88,21 +98,22 @@ def main(argv=None) -> int:
     target = args.out / f"{args.split}.json"
     if target.exists():
         raise UserError(f"{target} exists: give another --out or --split")
-    outcomes, labels = Counter(), []
-    pictures = _pictures_of_folder(args) if args.source.is_dir() else _pictures_of_file(args.source, outcomes)
+    left_out, labels = LeftOut(), []
+    pictures = _pictures(args, left_out)
     predictor = Predictor(args.model, args.threads, fit=False)
     try:
         for file, hands in tqdm(pictures, unit=" pictures", disable=None):
-            labels += _labels(predictor, file, hands, args, outcomes)
+            labels += _labels(predictor, file, hands, args, left_out)
     except KeyboardInterrupt:
         print("interrupted: the labels so far are written", file=sys.stderr)
-    print(_left_out(outcomes))
+    print(left_out)
     if not labels:
         raise UserError(f"no hand of {args.source} was labelled")
     _write(target, labels)
     sheet = target.with_name(f"{args.split}_labels.png")
-    shown = _draw(labels, sheet)
-    print(f"{len(labels)} hands labelled: {target}; look at {sheet} ({shown} of them)")
+    shown = _spread_evenly(labels, _SHOWN)
+    write_labels([(label.file, label.joints_2d) for label in shown], sheet)
+    print(f"{len(labels)} hands labelled: {target}; look at {sheet} ({len(shown)} of them)")
     print(f"Next: hiu prepare own_data --source {args.out} --split {args.split} --out data/{args.out.name}")
     return 0
 
@@ -113,9 +124,13 @@ def _name(text):
     return text
 
 
-def _pictures_of_folder(args) -> list[tuple[Path, None]]:
-    """(picture, None: the detector finds its hands) for all pictures that are not of `--out` or drawn by this package."""
+def _pictures(args, left_out) -> list[tuple[Path, list | None]]:
+    """(picture, its hands without key points; None: the detector finds them). Leaves out what this package has drawn."""
     from hiu_tf.runtime.sources import pictures_of
+    from pipelines.unlabelled import unlabelled_hands
+
+    if not args.source.is_dir():
+        return list(unlabelled_hands(args.source, left_out).items())
 
     out = args.out.resolve()
     found = [file for file in pictures_of(args.source) if file.is_file() and out not in file.resolve().parents]
@@ -124,55 +139,7 @@ def _pictures_of_folder(args) -> list[tuple[Path, None]]:
     return [(file, None) for file in found]
 
 
-def _pictures_of_file(path, outcomes) -> list[tuple[Path, list[Given]]]:
-    """(picture, its hands without key points). What is wrong with an annotation is printed, and the annotation left out."""
-    from pipelines.coco import CocoFile
-
-    coco, hands = CocoFile(path, "hiu label"), defaultdict(list)
-    for key in coco.keys:
-        try:
-            annotation = coco.annotation(key)
-            file = _file_of(path, coco.image(annotation.get("image_id")))
-            reason = (
-                "already with key points" if _has_points(annotation) else "a crowd" if annotation.get("iscrowd") else ""
-            )
-            if reason:
-                outcomes[reason] += 1
-            else:
-                hands[file].append(_given(annotation, f"{path.name}: annotation {key}"))
-        except (UserError, ValueError, TypeError, AttributeError) as error:
-            outcomes["not as COCO's form wants it"] += 1
-            print(f"left out: {path.name}: annotation {key}: {error}", file=sys.stderr)
-    return list(hands.items())
-
-
-def _file_of(path, image):
-    """The picture of an annotation, which must not lie outside of the file's folder."""
-    if image is None:
-        raise UserError("its image_id is not among the images")
-    file = path.parent / str(image.get("file_name"))
-    if path.parent.resolve() not in file.resolve().parents:
-        raise UserError(f"{file} lies outside of {path.parent}")
-    return file
-
-
-def _has_points(annotation):
-    points = annotation.get("keypoints") or ()
-    return isinstance(points, list) and any(points[2::3])
-
-
-def _given(annotation, name):
-    from pipelines.schema import SIDES, UNKNOWN
-
-    box, side = annotation.get("bbox"), annotation.get("hand_side")
-    if not isinstance(box, list) or len(box) != 4:
-        raise UserError(f"bbox is {box!r}, expected x, y, width, height")
-    if side not in SIDES:
-        raise UserError(f"hand_side is {side!r}, expected right, left, unknown or null")
-    return Given([float(value) for value in box], None if SIDES[side] == UNKNOWN else side, name)
-
-
-def _labels(predictor, file, hands, args, outcomes) -> list[Label]:
+def _labels(predictor, file, hands, args, left_out) -> list[Label]:
     """The labels of one picture's hands, without those that label the same hand worse than another."""
     from hiu_tf.codecs.centres import overlap
     from hiu_tf.geometry.window import box_of
@@ -182,20 +149,19 @@ def _labels(predictor, file, hands, args, outcomes) -> list[Label]:
     try:
         picture = read_picture(file)
     except (UserError, OSError, ValueError) as error:
-        outcomes["in pictures that cannot be read"] += len(hands or [None])
-        print(f"left out: {file}: {error}", file=sys.stderr)
+        left_out("in pictures that cannot be read", f"{file}: {error}", hands=len(hands or [None]))
         return []
     kept = []
-    found = [_label(*one, file, args, outcomes) for one in _predicted(predictor, picture, hands, outcomes)]
+    found = [_label(*one, file, args, left_out) for one in _predicted(predictor, picture, hands, left_out)]
     for label in sorted(filter(None, found), key=lambda label: label.annotation["spread"]):
         if any(overlap(box_of(label.joints_2d), box_of(other.joints_2d)) > SAME_HAND for other in kept):
-            outcomes["another box of the same hand"] += 1
+            left_out("another box of the same hand")
         else:
             kept.append(label)
     return kept
 
 
-def _predicted(predictor, picture, hands, outcomes) -> Iterator:
+def _predicted(predictor, picture, hands, left_out) -> Iterator:
     """(what was given or None, prediction, its agreement) of each hand of a picture."""
     from hiu_tf.runtime.agreement import agreement
 
@@ -206,18 +172,17 @@ def _predicted(predictor, picture, hands, outcomes) -> Iterator:
         try:
             hand = predictor.predict(picture, _centred(given.box), given.side)[0]
         except UserError as error:
-            outcomes["with a box that is none of the picture"] += 1
-            print(f"left out: {given.name}: {error}", file=sys.stderr)
+            left_out("with a box that is none of the picture", f"{given.name}: {error}")
             continue
         yield given, hand, agreement(predictor, hand)
 
 
-def _label(given, hand, found, file, args, outcomes) -> Label | None:
+def _label(given, hand, found, file, args, left_out) -> Label | None:
     """The label of a hand, if nothing speaks against it."""
     side = given.side if given and given.side else hand.side if (hand.side_score or 0) >= _SURE_SIDE else None
     reason = _refusal(found, hand.picture, given, args) or ("of unsure side" if side is None else "")
     if reason:
-        outcomes[reason] += 1
+        left_out(reason)
         return None
     return Label(_annotation(found, hand.picture, given, side), file, found.joints_2d)
 
@@ -278,30 +243,10 @@ def _write(target, labels):
         scratch.write_text(json.dumps({"images": images, "annotations": annotations, "categories": [category]}))
 
 
-def _draw(labels, path) -> int:
-    """Draws labels, evenly chosen from the smallest spread to the largest. Returns their number."""
-    from hiu_tf.atomic import written_whole
-    from hiu_tf.geometry.window import around_box, box_of
-    from hiu_tf.pictures import encode_png, read_picture
-    from hiu_tf.programs._sheet import tiles
-    from hiu_tf.runtime.crop import cut
-    from hiu_tf.runtime.draw import draw_skeleton
-
+def _spread_evenly(labels, count):
+    """Labels from the smallest spread to the largest, evenly chosen."""
     ordered = sorted(labels, key=lambda label: label.annotation["spread"])
-    drawn = []
-    for k in np.unique(np.linspace(0, len(ordered) - 1, _SHOWN).astype(int)):
-        window = around_box(box_of(ordered[k].joints_2d), _TILE)
-        tile = (255 * cut(read_picture(ordered[k].file), window)).astype(np.uint8)
-        drawn.append(draw_skeleton(tile, window.to_crop(ordered[k].joints_2d)))
-    with written_whole(path) as scratch:
-        scratch.write_bytes(encode_png(tiles(drawn, columns=8)))
-    return len(drawn)
-
-
-def _left_out(outcomes):
-    """How many hands were left out, and why."""
-    reasons = ", ".join(f"{count} {reason}" for reason, count in outcomes.most_common() if count)
-    return f"left out: {reasons or 'none'}"
+    return [ordered[k] for k in np.unique(np.linspace(0, len(ordered) - 1, count).astype(int))]
 
 
 if __name__ == "__main__":

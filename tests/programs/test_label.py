@@ -84,7 +84,7 @@ def test_what_is_wrong_is_named_and_nothing_else_is_lost(source, tmp_path, capsy
     """Each bad annotation or picture is one line; all others get their labels."""
     assert main(["label", str(source / "train.json"), "--out", str(tmp_path), "--threads", "1"]) == 0
     out, err = capsys.readouterr()
-    for words in ("broken.png: ", "missing.png", "folder.png", "annotation 104: ", "lies outside of", "annotation 200: bbox is 'abcd'",
+    for words in ("broken.png: ", "missing.png", "folder.png", "annotation 104: ", "expected a file inside", "annotation 200: bbox is 'abcd'",
                   "annotation 201: ", "annotation 202: ", "annotation 203: ", "annotation 204: bbox is None", "hand_side is 'Left'",
                   "annotation 206: its image_id is not among", "annotation 207: "):  # fmt: skip
         assert words in err, words

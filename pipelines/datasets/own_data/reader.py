@@ -6,7 +6,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from hiu_tf.conventions.skeleton import NUM_JOINTS, PARENTS, TIPS
-from pipelines.coco import CocoFile
+from pipelines.coco import CocoFile, lies_inside
 from pipelines.datasets import DataSetError, Split
 from pipelines.lift import lift, orthographic_fit
 from pipelines.schema import SIDES
@@ -55,10 +55,8 @@ def open_split(source: str, split: str, allow_outside: str = "no", extend_tips: 
 
 
 def _refuse_outside(folder, parts, where):
-    """Refuses names outside of the folder: annotations from elsewhere must not read other files of this machine."""
     for file in (part.get(name) for part in parts for name in ("file_name", "mask_file")):
-        inside = folder.resolve()
-        if file and inside not in (folder / str(file)).resolve().parents:
+        if file and not lies_inside(folder, str(file)):
             raise DataSetError(f"{where}: {file} lies outside {folder} (--option allow_outside=yes takes it)")
 
 
