@@ -19,7 +19,7 @@ from hiu_tf.conventions import keys
 from hiu_tf.geometry.window import SCALE
 from hiu_tf.hand.load import load_hand
 from hiu_tf.tasks import active_losses, find_tasks, losses_of
-from pipelines.crop import AFFINE, cut_pictures, place, to_float
+from pipelines.crop import AFFINE, FRAME, cut_pictures, place, to_float
 from pipelines.mixing import data_folder, in_fold, mixed_records
 from pipelines.recolour import recolour
 from pipelines.records import parse, read_index
@@ -28,7 +28,7 @@ from pipelines.targets import targets
 #: Keys of a crop that a training step needs; all others are dropped.
 _TRAINING_KEYS = (
     keys.IMAGE, keys.MASK, keys.MASK_WEIGHT, keys.JOINTS_2D, keys.JOINTS_2D_WEIGHT,
-    keys.JOINTS_3D, keys.JOINTS_3D_WEIGHT, keys.SSL_WEIGHT, keys.SET_NUMBER, keys.SAMPLE_NAME, keys.NO_HAND,
+    keys.JOINTS_3D, keys.JOINTS_3D_WEIGHT, keys.SSL_WEIGHT, keys.WHOLE, keys.SET_NUMBER, keys.SAMPLE_NAME, keys.NO_HAND,
 )  # fmt: skip
 _MESH_KEYS = (keys.VERTICES, keys.HAS_MESH, keys.SHAPE, keys.POSE, keys.ROTATION, keys.HAS_PARAMETERS)
 _NAME_BYTES = 96
@@ -65,7 +65,7 @@ def training_data(
     seeds = _seeds(recipe, worker).skip(start)
     supervision = _supervision(recipe)
     mesh_size = _mesh_size(recipe)
-    wanted = (*_wanted(recipe, mesh_size), AFFINE, keys.PICTURE_SIZE)
+    wanted = (*_wanted(recipe, mesh_size), AFFINE, FRAME, keys.PICTURE_SIZE)
 
     def prepare(records, seed):
         serialized, numbers = records
@@ -264,7 +264,7 @@ def _supervise(batch, weights):
         keys.JOINTS_2D_WEIGHT: batch[keys.JOINTS_2D_WEIGHT] * weights[:, :1],
         keys.JOINTS_3D_WEIGHT: batch[keys.JOINTS_3D_WEIGHT] * weights[:, 1:2],
         keys.MASK_WEIGHT: batch[keys.MASK_WEIGHT] * weights[:, 2],
-        keys.SSL_WEIGHT: weights[:, 3] * (1 - batch[keys.NO_HAND]) * batch[keys.RIGHT],
+        keys.SSL_WEIGHT: weights[:, 3] * (1 - batch[keys.NO_HAND]) * batch[keys.WHOLE],
     }
 
 

@@ -20,8 +20,9 @@ from hiu_tf.geometry.window import SCALE
 from pipelines.schema import LEFT, UNKNOWN
 from pipelines.warp import cut
 
-#: Key of the similarity [B, 3, 3] from the stored picture to the crop.
-AFFINE = "affine"
+#: Keys of the similarity [B, 3, 3] from the stored picture to the crop, and of the part of the picture that the crop may
+#: show: its first and last pixel (x, y, x, y) [B, 4].
+AFFINE, FRAME = "affine", "frame"
 
 
 def place(batch: dict, size: int, config: AugmentConfig | None = None, seed=None, scale: float = SCALE) -> dict:
@@ -35,12 +36,15 @@ def place(batch: dict, size: int, config: AugmentConfig | None = None, seed=None
 
     Returns:
       The batch with joints and vertices in crop pixels and virtual camera, weights of 2D joints outside
-      the crop set to 0, and `affine` [B, 3, 3] for `cut_pictures`. intrinsics become the matrix P of the
+      the crop set to 0, and `affine` and `frame` for `cut_pictures`. intrinsics become the matrix P of the
       crop: pixels ~ P X for X in the virtual camera (P is K times a rotation, all zero if unknown).
       right [B] is 0 for hands shown as the wrong side (config.wrong_side_probability): they keep no label but mask and side.
+      whole [B] is 0 for those and for hands that an edge cuts off (config.edge_probability).
     """
     where, is_left = boxes(batch), batch[keys.SIDE] == LEFT
-    wrong = tf.zeros_like(is_left)
+    wrong = cut_off = tf.zeros_like(is_left)
+    last = tf.cast(batch[keys.PICTURE_SIZE][:, ::-1] - 1, tf.float32)
+    frame = tf.concat([tf.zeros_like(last), last], axis=1)
     if config is None:
         centre, side = around_boxes(where, scale)
         affine = similarity(centre, side, tf.zeros_like(side), is_left, size)
@@ -57,14 +61,17 @@ def place(batch: dict, size: int, config: AugmentConfig | None = None, seed=None
         wrong &= batch[keys.SIDE] != UNKNOWN
         mirrored = tf.math.logical_xor(is_left, wrong)
         affine = similarity(centre + offset * side[:, tf.newaxis], side, angle, mirrored, size)
-    batch = batch | _move_labels(batch, affine, size) | {AFFINE: affine}
-    return _label_sides(batch, wrong, config.wrong_side_probability if config else 0.0)
+        frame, cut_off = _cut_off(frame, where, config, tf.random.experimental.stateless_fold_in(seed, 5))
+    batch = batch | _move_labels(batch, affine, size) | {AFFINE: affine, FRAME: frame}
+    batch = _label_sides(batch, wrong, config.wrong_side_probability if config else 0.0)
+    return batch | {keys.WHOLE: batch[keys.RIGHT] * (1.0 - tf.cast(cut_off, tf.float32))}
 
 
 def cut_pictures(batch: dict, size: int) -> dict:
     """Decodes pictures and masks of records after `place` and cuts the crops: uint8 [B, S, S, 3], [B, S, S, 1]."""
     batch = dict(batch)
-    image, mask = cut(batch[keys.IMAGE], batch[keys.MASK], batch[keys.PICTURE_SIZE], batch.pop(AFFINE), size)
+    where = batch[keys.PICTURE_SIZE], batch.pop(AFFINE), batch.pop(FRAME)
+    image, mask = cut(batch[keys.IMAGE], batch[keys.MASK], *where, size)
     return batch | {keys.IMAGE: image, keys.MASK: mask}
 
 
@@ -80,6 +87,17 @@ def boxes(batch: dict) -> tf.Tensor:
     low = tf.reduce_min(tf.where(labelled, points, math.inf), axis=1)
     high = tf.reduce_max(tf.where(labelled, points, -math.inf), axis=1)
     return tf.where(given[:, 2:3] > 0, given, tf.concat([low, high - low], axis=1))
+
+
+def _cut_off(frame, boxes, config, seed):
+    """Moves one edge of some pictures into the hand's box. Returns the new frames [B, 4] and for which hands [B] it did."""
+    chance, edge, share = tf.unstack(tf.random.stateless_uniform([3, tf.shape(frame)[0]], seed))
+    cut_off = chance < config.edge_probability
+    least, most = config.edge_share
+    hidden = (least + (most - least) * share)[:, tf.newaxis] * boxes[:, 2:]
+    inside = tf.concat([boxes[:, :2] + hidden, boxes[:, :2] + boxes[:, 2:] - hidden], axis=1)
+    moved = tf.one_hot(tf.cast(4 * edge, tf.int32), 4, on_value=True, off_value=False) & cut_off[:, tf.newaxis]
+    return tf.where(moved, tf.minimum(tf.maximum(inside, 0.0), tf.tile(frame[:, 2:], [1, 2])), frame), cut_off
 
 
 def _move_labels(batch, affine, size):

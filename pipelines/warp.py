@@ -36,17 +36,18 @@ class _Plan(NamedTuple):
     inverse: tf.Tensor  # [B, 3, 2], crop pixels (x, y, 1) -> pixels of the part
 
 
-def cut(pictures, masks, sizes, affine, size: int) -> tuple[tf.Tensor, tf.Tensor]:
+def cut(pictures, masks, sizes, affine, frame, size: int) -> tuple[tf.Tensor, tf.Tensor]:
     """Decodes pictures and masks of a batch and warps them, bilinearly, to crops.
 
     A picture that shrinks by a factor of 3 or more is averaged first, to avoid aliasing; a JPEG is decoded at a
-    reduced size. Crops are black outside of the picture.
+    reduced size. Crops are black outside of the picture's frame.
 
     Args:
       pictures: [B] encoded JPEG or PNG.
       masks: [B] encoded PNG of the picture's size, or "".
       sizes: [B, 2] int64, height and width of the pictures.
       affine: [B, 3, 3] float32, picture pixels -> crop pixels.
+      frame: [B, 4] float32, first and last pixel (x, y, x, y) of the part of the picture that may be shown.
       size: side S of the crops in pixels.
 
     Returns:
@@ -63,11 +64,11 @@ def cut(pictures, masks, sizes, affine, size: int) -> tuple[tf.Tensor, tf.Tensor
         return crop, tf.cond(tf.strings.length(mask) > 0, in_crop, lambda: tf.zeros([size, size, 1], tf.uint8))
 
     shapes = tuple(tf.TensorSpec([size, size, channels], tf.uint8) for channels in (3, 1))
-    batch = (pictures, masks, _plan(pictures, tf.cast(sizes, tf.int32), affine, size))
+    batch = (pictures, masks, _plan(pictures, tf.cast(sizes, tf.int32), affine, frame, size))
     return tf.map_fn(one, batch, fn_output_signature=shapes, parallel_iterations=_AT_ONCE)
 
 
-def _plan(pictures, whole, affine, size):
+def _plan(pictures, whole, affine, frame, size):
     shrink = tf.sqrt(tf.abs(tf.linalg.det(affine[:, :2, :2])))
     steps = tf.math.floor(1.0 / tf.maximum(shrink, 1e-3) / 1.5)
     steps = tf.cast(tf.clip_by_value(steps, 1.0, float(_MOST_STEPS)), tf.int32)
@@ -77,11 +78,15 @@ def _plan(pictures, whole, affine, size):
     ratio, steps = tf.gather(_JPEG_RATIOS, number)[:, tf.newaxis], steps[:, tf.newaxis]
     decoded = -(-whole // ratio)
     small = tf.where(steps > ratio, tf.maximum(whole // steps, 1), decoded)
-    inverse = _shrunk(decoded * ratio / small) @ tf.linalg.inv(affine)
+    shrunk = _shrunk(decoded * ratio / small)
+    inverse = shrunk @ tf.linalg.inv(affine)
     corners = tf.constant([[x, y, 1.0] for x in (0, size - 1) for y in (0, size - 1)])
     corners = tf.linalg.matmul(corners[tf.newaxis], inverse[:, :2], transpose_b=True)
-    last = small[:, ::-1] - 1
-    low = tf.clip_by_value(tf.cast(tf.floor(tf.reduce_min(corners, axis=1)), tf.int32) - _MARGIN, 0, last)
+    frame = tf.linalg.matmul(tf.reshape(frame, [-1, 2, 2]), shrunk[:, :2, :2]) + shrunk[:, tf.newaxis, :2, 2]
+    first, last = tf.unstack(tf.cast(tf.round(frame), tf.int32), axis=1)
+    last = tf.minimum(last, small[:, ::-1] - 1)
+    first = tf.clip_by_value(first, 0, last)
+    low = tf.clip_by_value(tf.cast(tf.floor(tf.reduce_min(corners, axis=1)), tf.int32) - _MARGIN, first, last)
     high = tf.clip_by_value(tf.cast(tf.reduce_max(corners, axis=1), tf.int32) + _MARGIN, low, last)
     inverse = tf.transpose(inverse[:, :2], [0, 2, 1]) - tf.pad(
         tf.cast(low, tf.float32)[:, None], [[0, 0], [2, 0], [0, 0]]

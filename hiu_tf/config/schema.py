@@ -136,6 +136,8 @@ class AugmentConfig:
     Ranges are pairs (minimum, maximum): cutout_side, the side of the cut-out square relative to the crop's side,
     and blur_factor, the factor by which blurred pictures are shrunk before they are enlarged again. A share of
     wrong_side_probability of the hands is shown as the other side, to teach the task "side"; of their labels only side and mask count.
+    A share of edge_probability is cut off by an edge of the picture, which hides edge_share of the hand's box; the hidden joints keep
+    their labels.
     """
 
     crop_scale: tuple[float, float] = (1.5, 1.9)
@@ -156,16 +158,18 @@ class AugmentConfig:
     cutout_side: tuple[float, float] = (0.125, 0.125)
     background_probability: float = 0.5
     wrong_side_probability: float = 0.0
+    edge_probability: float = 0.0
+    edge_share: tuple[float, float] = (0.1, 0.5)
 
     def __post_init__(self):
         for name in ("brightness", "contrast", "saturation"):
             require_range(self, "augment", name, 0, 1)
-        for name in ("grey", "blur", "shuffle", "cutout", "background", "any_rotation"):
+        for name in ("grey", "blur", "shuffle", "cutout", "background", "any_rotation", "edge"):
             require_range(self, "augment", f"{name}_probability", 0, 1)
         require_range(self, "augment", "wrong_side_probability", 0, 0.9)
         for name, most in (("rotation_deg", 180), ("translation", 1), ("hue", 0.5), ("noise", 1)):
             require_range(self, "augment", name, 0, most)
-        for name in ("crop_scale", "gamma", "blur_factor", "cutout_side"):
+        for name in ("crop_scale", "gamma", "blur_factor", "cutout_side", "edge_share"):
             low, high = getattr(self, name)
             require(0 < low <= high < 100, f"augment.{name}", "two numbers, 0 < low <= high", (low, high))
 

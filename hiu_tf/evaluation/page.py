@@ -113,9 +113,10 @@ def _add_extremes(page, samples, found):
         order = [n for n in order if not np.isnan(value[n])]
         for title, chosen in (("best", order[:_SHOWN]), ("worst", order[::-1][:_SHOWN])):
             tiles = [_tile(samples, found, n) for n in chosen]
-            png = cv2.imencode(".png", np.concatenate(tiles, axis=1)[..., ::-1])[1].tobytes()
             what = ", ".join(f"{samples.ids[n]}: {value[n]:.3g}" for n in chosen)
-            page.picture(png, f"{title} by {metric.name} (above label, below prediction): {what}")
+            page.picture(
+                np.concatenate(tiles, axis=1), f"{title} by {metric.name} (above label, below prediction): {what}"
+            )
 
 
 def _tile(samples, found, n):

@@ -82,9 +82,9 @@ def silhouette(gt, pred):
     return tf.reduce_mean(tf.abs(pred[keys.RENDERED_MASK] - gt[keys.MASK][..., 0]), axis=[1, 2])
 
 
-def masks_of_right_hands(gt):
-    """Weights of masks, 0 where the crop shows a left hand, which the mesh cannot be, [B]."""
-    return gt[keys.MASK_WEIGHT] * gt.get(keys.RIGHT, tf.ones_like(gt[keys.MASK_WEIGHT])[:, tf.newaxis])[:, 0]
+def masks_of_whole_hands(gt):
+    """Weights of masks, 0 where the crop shows a part of a hand or a left one, which the mesh cannot be, [B]."""
+    return gt[keys.MASK_WEIGHT] * gt[keys.WHOLE]
 
 
 def pose_prior(gt, pred):
@@ -172,7 +172,7 @@ HAND = Task(
         "shape": Loss(shape, whole_parameters, of_mesh=True),
         "pose": Loss(pose, whole_parameters, of_mesh=True),
         "rotation": Loss(rotation, whole_parameters, of_mesh=True),
-        "silhouette": Loss(silhouette, masks_of_right_hands, 0.01, between=("mask",), renders=True),
+        "silhouette": Loss(silhouette, masks_of_whole_hands, 0.01, between=("mask",), renders=True),
         "pose_prior": Loss(pose_prior, every_sample, 10.0),
         "shape_prior": Loss(shape_prior, every_sample, 10.0),
     },

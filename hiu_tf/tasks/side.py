@@ -7,7 +7,7 @@ left hand (augment.wrong_side_probability); of those crops only the side and the
 import tensorflow as tf
 
 from hiu_tf.conventions import keys
-from hiu_tf.tasks.base import Loss, Output, Task, Vector, weight_of
+from hiu_tf.tasks.base import Label, Loss, Output, Task, Vector, weight_of
 
 
 def encode(batch, crop):
@@ -33,7 +33,7 @@ SIDE = Task(
     raw=(keys.RIGHT_LOGIT,),
     encode=encode,
     read=read,
-    labels={},  # 0 or 1 for every hand, also where the side is unknown: the silhouette needs it, and weight 0 is enough
+    labels={keys.RIGHT: Label(keys.RIGHT_WEIGHT, (-1, 1))},
     losses={"side": Loss(side, weight_of(keys.RIGHT_WEIGHT), 1.0)},
     outputs={keys.RIGHT: Output((), "probability that the crop shows a right hand, 0..1")},
     needs=(keys.RIGHT, keys.RIGHT_WEIGHT),

@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from hiu_tf.html import Page
@@ -37,7 +36,7 @@ def write_report(
         _tables(page, last)
     if picture is not None:
         page.heading("Predictions of training pictures")
-        page.picture(cv2.imencode(".png", picture[..., ::-1])[1].tobytes(), "picture, 2D, mask, mesh, POF")
+        page.picture(picture, "picture, 2D, mask, mesh, POF")
     if results:
         results(page)
     page.heading("Recipe")

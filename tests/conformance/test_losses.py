@@ -14,7 +14,7 @@ from hiu_tf.tasks import PAPER, active_losses, find_tasks, losses_of
 BATCH, SIZE = 3, 32
 WEIGHTS = {
     keys.HEATMAPS_WEIGHT: (BATCH, 21), keys.POF_WEIGHT: (BATCH, 60), keys.MASK_WEIGHT: (BATCH,),
-    keys.JOINTS_2D_WEIGHT: (BATCH, 21), keys.JOINTS_3D_WEIGHT: (BATCH, 21), keys.SSL_WEIGHT: (BATCH,),
+    keys.JOINTS_2D_WEIGHT: (BATCH, 21), keys.JOINTS_3D_WEIGHT: (BATCH, 21), keys.SSL_WEIGHT: (BATCH,), keys.WHOLE: (BATCH,),
     keys.HAS_MESH: (BATCH,), keys.HAS_PARAMETERS: (BATCH,),
 }  # fmt: skip
 LOSSES = losses_of(PAPER)

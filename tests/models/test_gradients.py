@@ -44,7 +44,7 @@ def batch(rng):
     ones = tf.ones([BATCH, 21])
     labels = {
         keys.JOINTS_2D: joints_2d, keys.JOINTS_2D_WEIGHT: ones, keys.JOINTS_3D: posed[keys.JOINTS_3D],
-        keys.JOINTS_3D_WEIGHT: ones, keys.MASK: mask, keys.MASK_WEIGHT: ones[:, 0], keys.SSL_WEIGHT: ones[:, 0],
+        keys.JOINTS_3D_WEIGHT: ones, keys.MASK: mask, keys.MASK_WEIGHT: ones[:, 0], keys.SSL_WEIGHT: ones[:, 0], keys.WHOLE: ones[:, 0],
     }  # fmt: skip
     return image, targets(labels, SIZE)
 

@@ -1,5 +1,7 @@
 """Geometric augmentation transforms everything consistently; mirroring; invariants."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -9,7 +11,7 @@ from hiu_tf.config.schema import AugmentConfig
 from hiu_tf.conventions import keys
 from hiu_tf.conventions.skeleton import BONES
 from hiu_tf.geometry.window import SCALE
-from pipelines.crop import AFFINE, cut_pictures, place, to_float
+from pipelines.crop import AFFINE, FRAME, boxes, cut_pictures, place, to_float
 from pipelines.records import parse, read_index
 from pipelines.schema import LEFT, RIGHT
 
@@ -139,3 +141,26 @@ def test_a_joint_with_3d_alone_is_put_where_the_camera_sees_it(records):
     np.testing.assert_allclose(
         found[keys.JOINTS_2D][box_is_the_same], whole[keys.JOINTS_2D][box_is_the_same], atol=0.05
     )
+
+
+def test_an_edge_hides_a_part_of_the_hand_and_no_label(records):
+    """One edge of each picture moves into the hand's box by the given share; labels stay, and the mesh's silhouette does not count."""
+    config = replace(STRONG, edge_probability=1.0, edge_share=(0.2, 0.4))
+    whole, cut_off = (place(records, SIZE, c, [5, 6]) for c in (STRONG, config))
+    for key in (keys.JOINTS_2D, keys.JOINTS_2D_WEIGHT, keys.JOINTS_3D, keys.MASK_WEIGHT, AFFINE):
+        np.testing.assert_array_equal(whole[key], cut_off[key])
+    assert whole[keys.WHOLE].numpy().all() and not cut_off[keys.WHOLE].numpy().any()
+    frames, box = cut_off[FRAME].numpy(), boxes(records).numpy()
+    moved = frames != whole[FRAME].numpy()
+    assert (moved.sum(axis=1) == 1).all() and moved.any(axis=0).sum() >= 3  # one edge each, not always the same
+    low, high = frames[:, :2] - box[:, :2], box[:, :2] + box[:, 2:] - frames[:, 2:]
+    hidden = (np.concatenate([low, high], axis=1) / np.tile(box[:, 2:], 2))[moved]
+    assert 0.2 - 1e-5 < hidden.min() < hidden.max() < 0.4 + 1e-5
+
+    shown, other = cut_pictures(whole, SIZE), cut_pictures(cut_off, SIZE)
+    for key in (keys.IMAGE, keys.MASK):
+        before, after = shown[key].numpy(), other[key].numpy()
+        assert (
+            np.all(after == before, axis=-1) | ~after.any(axis=-1)
+        ).mean() > 0.97  # the same or black, but for the edge
+        assert (after < before).any(axis=(1, 2, 3)).all()

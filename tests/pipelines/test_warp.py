@@ -32,12 +32,13 @@ def warped(picture, affine, size=SIZE):
     return found
 
 
-def cropped(picture, mask, affine, ending=".png", size=SIZE):
+def cropped(picture, mask, affine, ending=".png", size=SIZE, frame=(0, 0, 9999, 9999)):
     """What `cut` makes of one picture and its mask (or None), and its mask: [S, S, 4]."""
     encoded = cv2.imencode(ending, picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 100])[1].tobytes()
     on_hand = b"" if mask is None else cv2.imencode(".png", mask)[1].tobytes()
     sizes = tf.constant([picture.shape[:2]], tf.int64)
-    found = cut(tf.constant([encoded]), tf.constant([on_hand]), sizes, tf.constant(affine[None], tf.float32), size)
+    frame, affine = tf.constant([frame], tf.float32), tf.constant(affine[None], tf.float32)
+    found = cut(tf.constant([encoded]), tf.constant([on_hand]), sizes, affine, frame, size)
     return np.concatenate([part[0] for part in found], axis=-1)
 
 
@@ -99,3 +100,17 @@ def test_a_fine_checkerboard_becomes_grey():
     board = np.indices((256, 256)).sum(axis=0) % 2 * 255
     small = cropped(np.repeat(board[..., None], 3, axis=2).astype(np.uint8), None, np.diag([0.25, 0.25, 1]), size=64)
     assert np.abs(small[8:-8, 8:-8, :3].astype(int) - 127).max() < 12
+
+
+@pytest.mark.parametrize("scale, angle", [(1.0, 0.5), (0.2, -2.0)])
+def test_nothing_is_seen_outside_of_the_frame(scene, scale, angle):
+    """As if the rest of the picture had been black before; where the picture is averaged first, to a pixel of the average."""
+    picture, mask = scene
+    left, top, right, low = 40, 20, 149, 119
+    inside = np.zeros([150, 200, 1], np.uint8)
+    inside[top : low + 1, left : right + 1] = 1
+    affine = similarity(scale, angle, (60, 40))
+    found = cropped(picture, mask, affine, frame=(left, top, right, low))
+    expected = cropped(picture * inside, mask * inside, affine)
+    assert (np.abs(found.astype(int) - expected) > 1).mean() < (0.03 if scale < 0.5 else 1e-9)
+    assert (np.abs(found.astype(int) - cropped(picture, mask, affine)) > 1).mean() > 0.1

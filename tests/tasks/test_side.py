@@ -76,11 +76,10 @@ def test_the_loss_is_cross_entropy_and_skips_the_unknown():
     np.testing.assert_array_equal(sample_weights(SIDE.losses, labels)["side"], [1, 3, 0])
 
 
-def test_the_silhouette_leaves_out_left_hands_alone():
-    """A hand of unknown side is taken for a right one, as everywhere: sums of weights and errors agree about it."""
+def test_the_silhouette_leaves_out_hands_that_are_not_shown_whole():
+    """Sums of weights and errors agree about it."""
     labels = {
-        keys.RIGHT: tf.constant([[1.0], [1.0], [0.0]]),
-        keys.RIGHT_WEIGHT: tf.constant([1.0, 0.0, 3.0]),
+        keys.WHOLE: tf.constant([1.0, 1.0, 0.0]),
         keys.MASK: tf.zeros([3, 8, 8, 1]),
         keys.MASK_WEIGHT: tf.ones(3),
     }

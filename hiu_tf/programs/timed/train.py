@@ -130,6 +130,7 @@ def _crops(batch, size):
         keys.IMAGE: uniform(size, size, 3), keys.MASK: uniform(size, size, 1), keys.MASK_WEIGHT: ones(),
         keys.JOINTS_2D: uniform(NUM_JOINTS, 2, high=float(size)), keys.JOINTS_2D_WEIGHT: ones(NUM_JOINTS),
         keys.JOINTS_3D: uniform(NUM_JOINTS, 3), keys.JOINTS_3D_WEIGHT: ones(NUM_JOINTS), keys.SSL_WEIGHT: ones(),
+        keys.WHOLE: ones(),
     }  # fmt: skip
 
 
