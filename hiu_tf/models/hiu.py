@@ -21,7 +21,7 @@ def build_hiu(config: ModelConfig) -> keras.Model:
     """Builds HIU-DMTL as a functional model (supplement 1.1).
 
     Returns:
-      A model from image [B, S, S, 3] float32 RGB in [0, 1] to a list with one dictionary of raw outputs per
+      A model from image [B, S, S, 3] float32 RGB in [0, 1] to a tuple with one dictionary of raw outputs per
       stack; the last stack is used for prediction. Keys are those of the tasks' `raw` (shapes:
       conventions/keys.py). All outputs are float32.
 
@@ -52,7 +52,7 @@ def build_hiu(config: ModelConfig) -> keras.Model:
             elif isinstance(task.head, Vector):
                 outputs[-1][task.raw[0]] = vector_head(both, levels[-1], task.head.size, f"{name}_{task.name}")
         x = _next_input(both, fused, maps, config, name) if k < config.stacks else None
-    return keras.Model(image, outputs, name="hiu")
+    return keras.Model(image, tuple(outputs), name="hiu")  # of a list with one output, Keras would make that output
 
 
 def inference_network(network: keras.Model, tasks: Iterable[Task] = PAPER) -> keras.Model:
