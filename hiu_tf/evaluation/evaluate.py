@@ -21,7 +21,7 @@ from hiu_tf.metrics.metric import Metric, mean
 from hiu_tf.runtime.gestures import gesture
 
 #: Labels that metrics use besides the one that they compare with.
-_LABELS = (keys.JOINTS_3D, keys.VISIBLE, keys.VERTICES, keys.MASK)
+_LABELS = (keys.JOINTS_2D, keys.JOINTS_3D, keys.VISIBLE, keys.VERTICES, keys.MASK)
 _JPEG_QUALITY = 85
 NO_GESTURE = "none of these"
 #: Of more batches than this, evenly spaced ones are kept (with 32 samples each: 10,240).
@@ -61,8 +61,8 @@ class Measured:
     Attributes:
       values: metric -> value over all samples, empty for a single batch; metrics without labels are left out.
       errors: metric -> [N, columns] of the kept samples in its protocol's unit, NaN where there is no label.
-      joints_2d, scores: predictions for the kept samples [N, 21, 2] in crop pixels, and confidences [N, 21] (NaN if it
-        gives none).
+      joints_2d, scores: predictions for the kept samples [N, 21, 2] in crop pixels, and confidences [N, 21]; NaN if it
+        gives none.
     """
 
     values: dict[str, float]
@@ -162,12 +162,13 @@ def _require_finite(name, predicted, ids):
 
 
 def _measured(predicted, labels, size, metrics):
-    same_mesh = 0 < predicted[keys.VERTICES].shape[1] == labels[keys.VERTICES].shape[1]
-    # Meshes of sets without meshes, or labelled with another hand model, are not compared. A model may have no masks.
+    same_mesh = keys.VERTICES in predicted and 0 < predicted[keys.VERTICES].shape[1] == labels[keys.VERTICES].shape[1]
+    # Meshes of sets without meshes, or labelled with another hand model, are not compared. A model may lack some outputs.
     chosen = [f for f in metrics if f.of in predicted and (same_mesh or f.needs != keys.HAS_MESH)]
     errors = {metric.name: metric.errors(predicted, labels, size).astype(np.float32) for metric in chosen}
-    joints = predicted[keys.JOINTS_2D]
-    return Measured({}, errors, joints, predicted.get(keys.SCORES, np.full(joints.shape[:2], np.nan)))
+    unknown = np.full_like(labels[keys.JOINTS_2D], np.nan)
+    joints, scores = predicted.get(keys.JOINTS_2D, unknown), predicted.get(keys.SCORES, unknown[..., 0])
+    return Measured({}, errors, joints, scores)
 
 
 def _joined_answers(parts, sums):

@@ -126,4 +126,5 @@ def _tile(samples, found, n):
     label = (
         draw_skeleton(picture, scale * samples.joints_2d[n], samples.weight[n]) if samples.weight[n].all() else picture
     )
-    return np.concatenate([label, draw_skeleton(picture, scale * found.joints_2d[n])])
+    known = np.isfinite(found.joints_2d[n]).all()  # not by a network without heat maps
+    return np.concatenate([label, draw_skeleton(picture, scale * found.joints_2d[n]) if known else picture])

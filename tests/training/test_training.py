@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 import tf_keras as keras
 
+from hiu_tf.cli import main
 from hiu_tf.config.presets import model_config
 from hiu_tf.config.schema import ConfigError, DataConfig, LossConfig, Recipe, TrainConfig
 from hiu_tf.conventions import keys
@@ -29,6 +30,7 @@ from hiu_tf.training.schedules import learning_rate
 from hiu_tf.training.trainer import HIUTrainer
 from hiu_tf.training.validation import BEST, BEST_WEIGHTS
 from pipelines.build import finish, finished_data, training_data, validation_data
+from tests.places import RECIPES
 
 
 def recipe(steps, loss=None, **settings):
@@ -385,3 +387,32 @@ def test_a_start_notes_no_commit_of_another_repository(tmp_path, monkeypatch):
     monkeypatch.setattr(journal, "__file__", str(tmp_path / "theirs" / "hiu_tf" / "training" / "journal.py"))
     note_start(tmp_path, 0)
     assert len(json.loads((tmp_path / STARTS).read_text())[1]["git_commit"]) == 40
+
+
+@pytest.mark.parametrize("task, metric", [("mask", "mask_iou"), ("heatmaps", "joints_2d_auc")])
+def test_a_network_of_one_task(task, metric, rendered_records, tmp_path, capsys):
+    """It is trained, validated, reported and evaluated, with the metrics of its task alone."""
+    settings = [
+        "model=tiny",
+        f"network.tasks=[{task}]",
+        "train.validate=[synthetic]",
+        "train.best=loss",
+        "train.steps=1",
+    ]
+    words = [
+        "--recipe",
+        str(RECIPES / "quickstart.yaml"),
+        "--data",
+        str(rendered_records),
+        "--out",
+        str(tmp_path / "run"),
+    ]
+    assert main(["train", *words, *(f"--set={setting}" for setting in [*settings, "train.batch_size=4"])]) == 0
+    assert f"val_{metric}" in read_journal(tmp_path / "run")[0]
+    assert "could not be written" not in capsys.readouterr().err
+    files = ["--json", str(tmp_path / "out.json"), "--html", str(tmp_path / "out.html")]
+    assert main(["evaluate", "--run", str(tmp_path / "run"), "--data", str(rendered_records), *files]) == 0
+    measured, *_ = json.loads((tmp_path / "out.json").read_text())["results"]["synthetic"].values()
+    assert {"mask_iou", "joints_2d_auc", "mesh_root"} & set(measured) == {metric}
+    for report in (tmp_path / "run" / REPORT, tmp_path / "out.html"):
+        assert f"best by {metric}" in report.read_text()
