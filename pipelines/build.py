@@ -19,7 +19,7 @@ from hiu_tf.conventions import keys
 from hiu_tf.geometry.window import SCALE
 from hiu_tf.hand.load import load_hand
 from hiu_tf.tasks import active_losses, find_tasks, losses_of
-from pipelines.crop import AFFINE, FRAME, cut_pictures, place, to_float
+from pipelines.crop import AFFINE, FRAME, cut_pictures, inside, place, to_float
 from pipelines.mixing import data_folder, in_fold, mixed_records
 from pipelines.recolour import recolour
 from pipelines.records import parse, read_index
@@ -94,7 +94,7 @@ def finish(batch: dict, recipe: Recipe, size: int):
 
     Several devices that share a batch each draw their own colours for their part.
     """
-    batch = recolour(to_float(batch), recipe.augment, _own(batch[keys.SEED][0]))
+    batch = recolour(to_float(batch), recipe.augment, _own(batch[keys.SEED][0]), inside(batch, size))
     return batch[keys.IMAGE], targets(batch, size, recipe.pof_encoding, _tasks(recipe))
 
 
@@ -167,7 +167,7 @@ def validation_data(recipe: Recipe, root: str | Path, size: int) -> tf.data.Data
     def prepare(batch, number):
         ones = tf.ones_like(batch[keys.MASK_WEIGHT])
         batch = _fitting_meshes(batch, mesh_size) if mesh_size else batch
-        batch = {key: batch[key] for key in wanted if key in batch} | {keys.SSL_WEIGHT: ones - batch[keys.NO_HAND]}
+        batch = {key: batch[key] for key in wanted if key in batch} | {keys.SSL_WEIGHT: batch[keys.WHOLE]}
         batch[keys.SET_NUMBER] = tf.repeat(number, tf.shape(ones)[0])
         return batch[keys.IMAGE], targets(batch, size, recipe.pof_encoding, tasks)
 
@@ -264,7 +264,7 @@ def _supervise(batch, weights):
         keys.JOINTS_2D_WEIGHT: batch[keys.JOINTS_2D_WEIGHT] * weights[:, :1],
         keys.JOINTS_3D_WEIGHT: batch[keys.JOINTS_3D_WEIGHT] * weights[:, 1:2],
         keys.MASK_WEIGHT: batch[keys.MASK_WEIGHT] * weights[:, 2],
-        keys.SSL_WEIGHT: weights[:, 3] * (1 - batch[keys.NO_HAND]) * batch[keys.WHOLE],
+        keys.SSL_WEIGHT: weights[:, 3] * batch[keys.WHOLE],
     }
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import tensorflow as tf
 
 from hiu_tf.config.schema import AugmentConfig
@@ -39,7 +40,8 @@ def place(batch: dict, size: int, config: AugmentConfig | None = None, seed=None
       the crop set to 0, and `affine` and `frame` for `cut_pictures`. intrinsics become the matrix P of the
       crop: pixels ~ P X for X in the virtual camera (P is K times a rotation, all zero if unknown).
       right [B] is 0 for hands shown as the wrong side (config.wrong_side_probability): they keep no label but mask and side.
-      whole [B] is 0 for those and for hands that an edge cuts off (config.edge_probability).
+      whole [B] is 0 for those, for hands that an edge cuts off (config.edge_probability), and without a hand. visible is 0
+      for joints beyond this edge.
     """
     where, is_left = boxes(batch), batch[keys.SIDE] == LEFT
     wrong = cut_off = tf.zeros_like(is_left)
@@ -62,17 +64,28 @@ def place(batch: dict, size: int, config: AugmentConfig | None = None, seed=None
         mirrored = tf.math.logical_xor(is_left, wrong)
         affine = similarity(centre + offset * side[:, tf.newaxis], side, angle, mirrored, size)
         frame, cut_off = _cut_off(frame, where, config, tf.random.experimental.stateless_fold_in(seed, 5))
+        seen = _is_between(batch[keys.JOINTS_2D], frame) | ~cut_off[:, tf.newaxis]
+        batch = batch | {keys.VISIBLE: batch[keys.VISIBLE] * tf.cast(seen, tf.float32)}
     batch = batch | _move_labels(batch, affine, size) | {AFFINE: affine, FRAME: frame}
     batch = _label_sides(batch, wrong, config.wrong_side_probability if config else 0.0)
-    return batch | {keys.WHOLE: batch[keys.RIGHT] * (1.0 - tf.cast(cut_off, tf.float32))}
+    return batch | {keys.WHOLE: batch[keys.RIGHT] * (1 - batch[keys.NO_HAND]) * (1.0 - tf.cast(cut_off, tf.float32))}
 
 
 def cut_pictures(batch: dict, size: int) -> dict:
     """Decodes pictures and masks of records after `place` and cuts the crops: uint8 [B, S, S, 3], [B, S, S, 1]."""
-    batch = dict(batch)
-    where = batch[keys.PICTURE_SIZE], batch.pop(AFFINE), batch.pop(FRAME)
+    where = (batch[key] for key in (keys.PICTURE_SIZE, AFFINE, FRAME))
     image, mask = cut(batch[keys.IMAGE], batch[keys.MASK], *where, size)
     return batch | {keys.IMAGE: image, keys.MASK: mask}
+
+
+def inside(batch: dict, size: int) -> tf.Tensor:
+    """1.0 where the crops of a batch show the frames of their pictures, 0.0 beyond, [B, S, S, 1]."""
+    grid = np.stack(np.meshgrid(np.arange(size), np.arange(size)), axis=-1).reshape(1, -1, 2)
+    linear, shift = batch[AFFINE][:, :2, :2], batch[AFFINE][:, tf.newaxis, :2, 2]
+    # The inverse of a similarity is its transpose by its determinant; a dummy sample of zeros has none, but no error either.
+    inverse = tf.math.divide_no_nan(linear, tf.abs(tf.linalg.det(linear))[:, tf.newaxis, tf.newaxis])
+    points = tf.linalg.matmul(tf.constant(grid, tf.float32) - shift, inverse)
+    return tf.cast(tf.reshape(_is_between(points, batch[FRAME]), [-1, size, size, 1]), tf.float32)
 
 
 def to_float(batch: dict) -> dict:
@@ -98,6 +111,13 @@ def _cut_off(frame, boxes, config, seed):
     inside = tf.concat([boxes[:, :2] + hidden, boxes[:, :2] + boxes[:, 2:] - hidden], axis=1)
     moved = tf.one_hot(tf.cast(4 * edge, tf.int32), 4, on_value=True, off_value=False) & cut_off[:, tf.newaxis]
     return tf.where(moved, tf.minimum(tf.maximum(inside, 0.0), tf.tile(frame[:, 2:], [1, 2])), frame), cut_off
+
+
+def _is_between(points, frame):
+    """Whether points [B, N, 2] lie in frames [B, 4]: [B, N]."""
+    return tf.reduce_all(
+        (points >= frame[:, tf.newaxis, :2] - 0.5) & (points <= frame[:, tf.newaxis, 2:] + 0.5), axis=-1
+    )
 
 
 def _move_labels(batch, affine, size):

@@ -16,11 +16,15 @@ _PERMUTATIONS = [[[float(c == p) for c in range(3)] for p in order] for order in
                  ((0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0))]  # fmt: skip
 
 
-def recolour(batch: dict, config: AugmentConfig, seed) -> dict:
-    """Augments the colours of a batch: image [B, S, S, 3] in [0, 1]; equal seeds [2] give equal pictures."""
+def recolour(batch: dict, config: AugmentConfig, seed, inside=1.0) -> dict:
+    """Augments the colours of a batch: image [B, S, S, 3] in [0, 1]; equal seeds [2] give equal pictures.
+
+    `inside` [B, S, S, 1] is 0 beyond the edges of the pictures, where new backgrounds end too.
+    """
     seeds = iter(tf.unstack(tf.random.experimental.stateless_split(seed, 8)))
     image = batch[keys.IMAGE]
-    image = new_background(image, batch[keys.MASK], batch[keys.MASK_WEIGHT], config.background_probability, next(seeds))
+    behind = inside * (1 - batch[keys.MASK])
+    image = new_background(image, behind, batch[keys.MASK_WEIGHT], config.background_probability, next(seeds))
     image = tf.clip_by_value(change_colours(image, config, next(seeds)), 1e-4, 1.0)
     image = change_gamma(image, config.gamma, next(seeds))
     image = blur(image, config.blur_probability, config.blur_factor, next(seeds))
@@ -55,8 +59,8 @@ def change_gamma(image, bounds, seed):
     return tf.exp(gamma * tf.math.log(image))
 
 
-def new_background(image, mask, mask_weight, probability, seed):
-    """Puts random clouds behind hands with a known mask [B, S, S, 1]."""
+def new_background(image, behind, mask_weight, probability, seed):
+    """Puts random clouds behind hands with a known mask: where `behind` [B, S, S, 1] is 1."""
     size, count = image.shape[1], tf.shape(image)[0]
     seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 5))
     clouds = 0.5 + 0.3 * tf.random.stateless_normal([count, 1, 1, 3], seeds[0])
@@ -65,7 +69,7 @@ def new_background(image, mask, mask_weight, probability, seed):
         clouds = grain + tf.image.resize(clouds, [cells, cells])
     clouds = tf.clip_by_value(tf.image.resize(clouds, [size, size]), 0.0, 1.0)
     replace = _chance(count, seeds[4], probability) & (mask_weight > 0)
-    share = tf.cast(replace, tf.float32)[:, None, None, None] * (1 - mask)
+    share = tf.cast(replace, tf.float32)[:, None, None, None] * behind
     return image + share * (clouds - image)
 
 

@@ -17,7 +17,7 @@ ALLOWED = {
     "pictures": {"errors"},
     "quiet": set(),
     "tables": set(),
-    "html": {"atomic"},
+    "html": {"atomic", "pictures"},
     "config": BASE,
     "geometry": BASE,
     "codecs": BASE | {"geometry"},

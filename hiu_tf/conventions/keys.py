@@ -38,9 +38,7 @@ POF_ONLY_FLAT = "pof_only_flat"  # [B, 20], 1 where a bone has 2D labels alone; 
 MASK_WEIGHT = "mask_weight"  # [B]
 RIGHT_WEIGHT = "right_weight"  # [B]
 SSL_WEIGHT = "ssl_weight"  # [B]
-WHOLE = (
-    "whole"  # [B], 1 where the crop shows a right hand that no edge cuts off: the silhouette of its mesh can be seen
-)
+WHOLE = "whole"  # [B], 0 without a hand, for a left one, and for one that the augmentation cuts off
 COUNTED = "counted"  # [B], 0 for a dummy sample that fills a replica's empty batch; missing: all count
 HAS_MESH = "has_mesh"  # [B]
 NO_HAND = "no_hand"  # [B], 1 for pictures without a hand, whose labels are empty maps and an empty mask

@@ -11,7 +11,7 @@ from hiu_tf.config.schema import AugmentConfig
 from hiu_tf.conventions import keys
 from hiu_tf.conventions.skeleton import BONES
 from hiu_tf.geometry.window import SCALE
-from pipelines.crop import AFFINE, FRAME, boxes, cut_pictures, place, to_float
+from pipelines.crop import AFFINE, FRAME, boxes, cut_pictures, inside, place, to_float
 from pipelines.records import parse, read_index
 from pipelines.schema import LEFT, RIGHT
 
@@ -157,7 +157,14 @@ def test_an_edge_hides_a_part_of_the_hand_and_no_label(records):
     hidden = (np.concatenate([low, high], axis=1) / np.tile(box[:, 2:], 2))[moved]
     assert 0.2 - 1e-5 < hidden.min() < hidden.max() < 0.4 + 1e-5
 
+    points, low, high = records[keys.JOINTS_2D].numpy(), frames[:, None, :2], frames[:, None, 2:]
+    np.testing.assert_array_equal(cut_off[keys.VISIBLE], np.all((points > low - 0.5) & (points < high + 0.5), axis=-1))
+    assert 0.5 < cut_off[keys.VISIBLE].numpy().mean() < 0.95 < whole[keys.VISIBLE].numpy().min()
+
     shown, other = cut_pictures(whole, SIZE), cut_pictures(cut_off, SIZE)
+    beyond = other[keys.IMAGE].numpy()[inside(cut_off, SIZE).numpy()[..., 0] == 0]
+    assert (beyond == 0).all(axis=-1).mean() > 0.95  # black, but for half a pixel at the edge
+    assert (other[keys.IMAGE].numpy()[inside(cut_off, SIZE).numpy()[..., 0] == 1] > 0).any(axis=-1).mean() > 0.95
     for key in (keys.IMAGE, keys.MASK):
         before, after = shown[key].numpy(), other[key].numpy()
         assert (

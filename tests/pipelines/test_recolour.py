@@ -97,11 +97,20 @@ def test_gamma(image):
 
 
 def test_background_changes_only_behind_known_masks(batch):
-    found = ops.new_background(batch[keys.IMAGE], batch[keys.MASK], batch[keys.MASK_WEIGHT], 1.0, SEED)
+    found = ops.new_background(batch[keys.IMAGE], 1 - batch[keys.MASK], batch[keys.MASK_WEIGHT], 1.0, SEED)
     difference = np.abs(found - batch[keys.IMAGE])
     assert difference[:, 8:24, 8:24].max() == 0
     assert difference[:3].mean() > 0.05
     assert difference[3].max() == 0
+
+
+def test_a_new_background_ends_where_the_picture_ends(batch):
+    half = np.ones([1, 32, 32, 1], np.float32)
+    half[:, :, 16:] = 0
+    config = dataclasses.replace(NOTHING, background_probability=1.0)
+    found = ops.recolour(batch, config, SEED, tf.constant(half))[keys.IMAGE]
+    difference = np.abs(found - batch[keys.IMAGE])
+    assert difference[:, :, 16:].max() < 1e-5 and difference[:3, :, :8].mean() > 0.05
 
 
 def test_blur_smooths_some_pictures_and_leaves_others(rng):

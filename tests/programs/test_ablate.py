@@ -17,7 +17,14 @@ arms:
 """
 SETTINGS = [
     part
-    for setting in ("model=tiny", "network.tasks=[heatmaps]", "train.steps=1", "train.batch_size=2", "train.shuffle=4", "loss.ssl_warmup_steps=0")
+    for setting in (
+        "model=tiny",
+        "network.tasks=[heatmaps]",
+        "train.steps=1",
+        "train.batch_size=2",
+        "train.shuffle=4",
+        "loss.ssl_warmup_steps=0",
+    )
     for part in ("--set", setting)
 ]
 
