@@ -6,11 +6,15 @@ import base64
 import html
 import io
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hiu_tf.atomic import written_whole
 from hiu_tf.pictures import encode_jpeg
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:1100px;margin:2em auto;padding:0 1em;color:#222}
 table{border-collapse:collapse;margin:1em 0}td,th{border:1px solid #ccc;padding:.25em .6em;text-align:right}
@@ -60,37 +64,11 @@ class Page:
         self._figure("jpeg", encode_jpeg(np.ascontiguousarray(pixels)), caption)
 
     def curves(self, panels: dict[str, dict[str, tuple]], xlabel: str = "step", log: bool = False) -> None:
-        """Appends plots: one panel per {title: {label: (x, y)}}, three in a row; (x, y, "--") sets a line style.
-
-        A label has the same colour in all panels; one legend above them names the labels, if there are several.
-        """
+        """Appends plots (`drawn_curves`)."""
         from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
 
-        labels = list(dict.fromkeys(label for lines in panels.values() for label in lines))
-        columns = min(3, len(panels))
-        rows = -(-len(panels) // columns)
-        legend = 0.22 * -(-len(labels) // (2 * columns)) if len(labels) > 1 else 0.0  # inches
-        width, height = 4.6 * columns, 3.3 * rows + legend
-        figure = Figure(figsize=(width, height))
-        # In inches: matplotlib's own layouts and places for legends take seconds for many lines.
-        figure.subplots_adjust(0.55 / width, 0.45 / height, 1 - 0.15 / width, 1 - (0.35 + legend) / height, 0.2, 0.32)
-        drawn = {}
-        for place, (title, lines) in enumerate(panels.items(), start=1):
-            axes = figure.add_subplot(rows, columns, place)
-            for label, (x, y, *style) in lines.items():
-                (drawn[label],) = axes.plot(x, y, *style, **_line(labels.index(label)))
-            axes.set_title(_plain(title), fontsize=10)
-            axes.set_xlabel(xlabel, fontsize=8)
-            axes.tick_params(labelsize=8)
-            axes.grid(alpha=0.3)
-            if log:
-                axes.set_yscale("log")
-        if legend:
-            names = [_plain(label) for label in drawn]
-            figure.legend(drawn.values(), names, ncol=2 * columns, fontsize=8, loc="upper center", frameon=False)
         content = io.BytesIO()
-        FigureCanvasAgg(figure).print_png(content)
+        FigureCanvasAgg(drawn_curves(panels, xlabel, log)).print_png(content)
         self._figure("png", content.getvalue())
 
     def _figure(self, kind, content, caption=""):
@@ -107,8 +85,42 @@ class Page:
             scratch.write_text(f"{head}<body><h1>{title}</h1>{''.join(self._parts)}</body></html>", encoding="utf-8")
 
 
+def drawn_curves(panels: dict[str, dict[str, tuple]], xlabel: str = "step", log: bool = False) -> Figure:
+    """Plots: one panel per {title: {label: (x, y)}}, three in a row; (x, y, "--") sets a line style.
+
+    A label has the same colour in all panels; one legend above them names the labels, if there are several.
+    """
+    from matplotlib.figure import Figure
+
+    labels = list(dict.fromkeys(label for lines in panels.values() for label in lines))
+    columns = min(3, len(panels))
+    rows = -(-len(panels) // columns)
+    legend = 0.22 * -(-len(labels) // (2 * columns)) if len(labels) > 1 else 0.0  # inches
+    width, height = 4.6 * columns, 3.3 * rows + legend
+    figure = Figure(figsize=(width, height))
+    # In inches: matplotlib's own layouts and places for legends take seconds for many lines.
+    figure.subplots_adjust(0.55 / width, 0.45 / height, 1 - 0.15 / width, 1 - (0.35 + legend) / height, 0.2, 0.32)
+    drawn = {}
+    for place, (title, lines) in enumerate(panels.items(), start=1):
+        axes = figure.add_subplot(rows, columns, place)
+        for label, (x, y, *style) in lines.items():
+            number = labels.index(label)
+            dots = [":"] if number > len(_COLOURS) else []  # the colours come again
+            (drawn[label],) = axes.plot(x, y, *(style or dots), **_line(number))
+        axes.set_title(_plain(title), fontsize=10)
+        axes.set_xlabel(xlabel, fontsize=8)
+        axes.tick_params(labelsize=8)
+        axes.grid(alpha=0.3)
+        if log:
+            axes.set_yscale("log")
+    if legend:
+        names = [_plain(label) for label in drawn]
+        figure.legend(drawn.values(), names, ncol=2 * columns, fontsize=8, loc="upper center", frameon=False)
+    return figure
+
+
 def _line(number):
-    """Style of the line of a label: the first one is black and thick."""
+    """The line of a label: the first one is black and thick."""
     if number == 0:
         return {"color": "black", "linewidth": 2.0}
     return {"color": _COLOURS[(number - 1) % len(_COLOURS)], "linewidth": 1.0}

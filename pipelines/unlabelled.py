@@ -43,7 +43,7 @@ def unlabelled_hands(path: Path, left_out: Callable[[str, str], None]) -> dict[P
                 hands[file].append(_given(annotation, f"{path.name}: annotation {key}"))
         except (UserError, ValueError, TypeError, AttributeError) as error:
             left_out("not as COCO's form wants it", f"{path.name}: annotation {key}: {error}")
-    return hands
+    return dict(hands)
 
 
 def _file_of(folder, image):

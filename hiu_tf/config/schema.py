@@ -136,8 +136,8 @@ class AugmentConfig:
     Ranges are pairs (minimum, maximum): cutout_side, the side of the cut-out square relative to the crop's side,
     and blur_factor, the factor by which blurred pictures are shrunk before they are enlarged again. A share of
     wrong_side_probability of the hands is shown as the other side, to teach the task "side"; of their labels only side and mask count.
-    A share of edge_probability is cut off by an edge of the picture, which hides edge_share of the hand's box; the hidden joints keep
-    their labels.
+    A share of edge_probability is cut off by an edge of the picture, which hides a part of the hand: edge_share (a pair too) of its
+    box's width or height. The hidden joints keep their labels; the hand takes no part in self-supervision.
     """
 
     crop_scale: tuple[float, float] = (1.5, 1.9)
@@ -172,6 +172,7 @@ class AugmentConfig:
         for name in ("crop_scale", "gamma", "blur_factor", "cutout_side", "edge_share"):
             low, high = getattr(self, name)
             require(0 < low <= high < 100, f"augment.{name}", "two numbers, 0 < low <= high", (low, high))
+        require(self.edge_share[1] < 1, "augment.edge_share", "below 1", self.edge_share)
 
 
 @dataclass(frozen=True)

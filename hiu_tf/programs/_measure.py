@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from hiu_tf.errors import UserError
+
 MEAN_SAMPLES = 512
 _BATCH, _SEED = 32, 0
 _WORST = 3  # named samples of each gesture
@@ -109,9 +111,14 @@ def tell_apart(predict, size: int, part: Part, none: str) -> str:
     from hiu_tf.tables import markdown_table
     from pipelines.mixing import data_folder
 
+    def score(batch):
+        found = predict(batch[keys.IMAGE])
+        if keys.SCORES not in found:
+            raise UserError("--none needs the scores of joints: a network with the task heatmaps")
+        return found[keys.SCORES].mean(axis=1)
+
     def scores(name):
-        found = batches(data_folder(part.root, name), size, part)
-        return np.concatenate([predict(batch[keys.IMAGE])[keys.SCORES].mean(axis=1) for batch in found])
+        return np.concatenate([score(batch) for batch in batches(data_folder(part.root, name), size, part)])
 
     nothing, hands = scores(none), {name: scores(name) for name in part.sets}
     threshold = best_threshold(np.concatenate(list(hands.values())), nothing)

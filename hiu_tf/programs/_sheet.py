@@ -23,14 +23,15 @@ def write_sheet(name: str, source: str, split: str, options: tuple, count: int, 
 
 
 def write_batch(batch, target: Path) -> None:
-    """Draws a training batch (image, targets): picture, 2D labels, heat maps, POF and mask of each sample."""
+    """Draws a training batch (image, targets): picture, 2D labels, heat maps, POF and mask of each sample, if it has them."""
     image, targets = batch
     samples = [{name: value[n].numpy() for name, value in targets.items()} for n in range(len(image))]
-    _write(tiles([draw_target(picture.numpy(), sample) for picture, sample in zip(image, samples)], columns=3), target)
+    rows = [np.concatenate(draw_target(*of_sample), axis=1) for of_sample in zip(image.numpy(), samples)]
+    _write(tiles(rows, columns=3), target)
 
 
 def write_labels(labels: list[tuple[Path, np.ndarray]], target: Path) -> None:
-    """Draws hands, given as picture and joints [21, 2], each in a square of its own."""
+    """Draws hands, given as picture and joints [21, 2] in its pixels, each in a square of its own."""
     from hiu_tf.geometry.window import around_box, box_of
     from hiu_tf.pictures import read_picture
     from hiu_tf.runtime.crop import cut
@@ -44,30 +45,37 @@ def write_labels(labels: list[tuple[Path, np.ndarray]], target: Path) -> None:
     _write(tiles(drawn, columns=8), target)
 
 
-def draw_target(picture: np.ndarray, sample: dict) -> np.ndarray:
-    """Draws five panels of one training sample; labels of weight 0 are not drawn."""
+def draw_target(picture: np.ndarray, sample: dict) -> list[np.ndarray]:
+    """Draws one training sample: the picture, and a panel for each target that the network's tasks have.
+
+    Labels of weight 0 are not drawn.
+    """
     from hiu_tf.conventions import keys
     from hiu_tf.runtime.draw import draw_mask, draw_skeleton
     from hiu_tf.tasks.pof import draw_field
 
-    size = len(picture)
-    picture = (picture * 255).astype(np.uint8)
-    weight = sample[keys.JOINTS_2D_WEIGHT]
-    joints = draw_skeleton(picture, sample[keys.JOINTS_2D], weight) if weight.any() else picture
-    heat = (sample[keys.HEATMAPS] * weight).max(axis=-1, keepdims=True)
-    heat = (np.clip(np.repeat(heat, 3, axis=-1), 0, 1) * 255).astype(np.uint8)
-    field = draw_field(sample[keys.POF] * sample[keys.POF_WEIGHT])
-    panels = [cv2.resize(panel, (size, size)) for panel in (heat, field)]
-    mask = draw_mask(picture, sample[keys.MASK][..., 0]) if sample[keys.MASK_WEIGHT] > 0 else picture
-    return np.concatenate([picture, joints, *panels, mask], axis=1)
+    panels = [(picture * 255).astype(np.uint8)]
+    scaled = lambda panel: cv2.resize(panel, picture.shape[:2])
+    if keys.JOINTS_2D in sample:
+        weight = sample[keys.JOINTS_2D_WEIGHT]
+        panels.append(draw_skeleton(panels[0], sample[keys.JOINTS_2D], weight) if weight.any() else panels[0])
+    if keys.HEATMAPS in sample:
+        heat = (sample[keys.HEATMAPS] * sample[keys.HEATMAPS_WEIGHT]).max(axis=-1, keepdims=True)
+        panels.append(scaled((np.clip(np.repeat(heat, 3, axis=-1), 0, 1) * 255).astype(np.uint8)))
+    if keys.POF in sample:
+        panels.append(scaled(draw_field(sample[keys.POF] * sample[keys.POF_WEIGHT])))
+    if keys.MASK in sample:
+        panels.append(draw_mask(panels[0], sample[keys.MASK][..., 0]) if sample[keys.MASK_WEIGHT] > 0 else panels[0])
+    return panels
 
 
 def _write(sheet, target):
     from hiu_tf.atomic import written_whole
+    from hiu_tf.pictures import encode_png
 
     target.parent.mkdir(parents=True, exist_ok=True)
     with written_whole(target) as scratch:
-        scratch.write_bytes(cv2.imencode(".png", sheet[..., ::-1])[1].tobytes())
+        scratch.write_bytes(encode_png(np.ascontiguousarray(sheet)))
 
 
 def tiles(pictures: list[np.ndarray], columns: int = _COLUMNS) -> np.ndarray:

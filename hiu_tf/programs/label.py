@@ -28,7 +28,6 @@ import numpy as np
 from hiu_tf.commands.values import positive, share
 from hiu_tf.errors import UserError
 from hiu_tf.programs._program import program
-from hiu_tf.programs._sheet import write_labels
 
 #: A label's box must share this much (intersection over union) with the box that was given.
 _LEAST_OVERLAP = 0.5
@@ -41,14 +40,14 @@ _CORNER = 0.5
 _SHOWN = 48
 
 
-class LeftOut:
+class Omissions:
     """Counts the hands that get no label, by reason, and prints at once what is wrong in the source."""
 
     def __init__(self):
         self._counts = Counter()
 
-    def __call__(self, reason: str, message: str = "", hands: int = 1) -> None:
-        """Notes hands that are left out."""
+    def note(self, reason: str, message: str = "", hands: int = 1) -> None:
+        """Counts hands that get no label, for a reason; the message says what is wrong, if something is."""
         self._counts[reason] += hands
         if message:
             print(f"left out: {message}", file=sys.stderr)
@@ -92,21 +91,22 @@ def main(argv=None) -> int:
     """Entry point."""
     from tqdm import tqdm
 
+    from hiu_tf.programs._sheet import write_labels
     from hiu_tf.runtime.predictor import Predictor
 
     args = parse_args(argv)
     target = args.out / f"{args.split}.json"
     if target.exists():
         raise UserError(f"{target} exists: give another --out or --split")
-    left_out, labels = LeftOut(), []
-    pictures = _pictures(args, left_out)
+    omitted, labels = Omissions(), []
+    pictures = _pictures(args, omitted)
     predictor = Predictor(args.model, args.threads, fit=False)
     try:
         for file, hands in tqdm(pictures, unit=" pictures", disable=None):
-            labels += _labels(predictor, file, hands, args, left_out)
+            labels += _labels(predictor, file, hands, args, omitted)
     except KeyboardInterrupt:
         print("interrupted: the labels so far are written", file=sys.stderr)
-    print(left_out)
+    print(omitted)
     if not labels:
         raise UserError(f"no hand of {args.source} was labelled")
     _write(target, labels)
@@ -124,13 +124,13 @@ def _name(text):
     return text
 
 
-def _pictures(args, left_out) -> list[tuple[Path, list | None]]:
+def _pictures(args, omitted) -> list[tuple[Path, list | None]]:
     """(picture, its hands without key points; None: the detector finds them). Leaves out what this package has drawn."""
     from hiu_tf.runtime.sources import pictures_of
     from pipelines.unlabelled import unlabelled_hands
 
     if not args.source.is_dir():
-        return list(unlabelled_hands(args.source, left_out).items())
+        return list(unlabelled_hands(args.source, omitted.note).items())
 
     out = args.out.resolve()
     found = [file for file in pictures_of(args.source) if file.is_file() and out not in file.resolve().parents]
@@ -139,7 +139,7 @@ def _pictures(args, left_out) -> list[tuple[Path, list | None]]:
     return [(file, None) for file in found]
 
 
-def _labels(predictor, file, hands, args, left_out) -> list[Label]:
+def _labels(predictor, file, hands, args, omitted) -> list[Label]:
     """The labels of one picture's hands, without those that label the same hand worse than another."""
     from hiu_tf.codecs.centres import overlap
     from hiu_tf.geometry.window import box_of
@@ -149,19 +149,19 @@ def _labels(predictor, file, hands, args, left_out) -> list[Label]:
     try:
         picture = read_picture(file)
     except (UserError, OSError, ValueError) as error:
-        left_out("in pictures that cannot be read", f"{file}: {error}", hands=len(hands or [None]))
+        omitted.note("in pictures that cannot be read", f"{file}: {error}", hands=len(hands or [None]))
         return []
     kept = []
-    found = [_label(*one, file, args, left_out) for one in _predicted(predictor, picture, hands, left_out)]
+    found = [_label(*one, file, args, omitted) for one in _predicted(predictor, picture, hands, omitted)]
     for label in sorted(filter(None, found), key=lambda label: label.annotation["spread"]):
         if any(overlap(box_of(label.joints_2d), box_of(other.joints_2d)) > SAME_HAND for other in kept):
-            left_out("another box of the same hand")
+            omitted.note("another box of the same hand")
         else:
             kept.append(label)
     return kept
 
 
-def _predicted(predictor, picture, hands, left_out) -> Iterator:
+def _predicted(predictor, picture, hands, omitted) -> Iterator:
     """(what was given or None, prediction, its agreement) of each hand of a picture."""
     from hiu_tf.runtime.agreement import agreement
 
@@ -172,17 +172,17 @@ def _predicted(predictor, picture, hands, left_out) -> Iterator:
         try:
             hand = predictor.predict(picture, _centred(given.box), given.side)[0]
         except UserError as error:
-            left_out("with a box that is none of the picture", f"{given.name}: {error}")
+            omitted.note("with a box that is none of the picture", f"{given.name}: {error}")
             continue
         yield given, hand, agreement(predictor, hand)
 
 
-def _label(given, hand, found, file, args, left_out) -> Label | None:
+def _label(given, hand, found, file, args, omitted) -> Label | None:
     """The label of a hand, if nothing speaks against it."""
     side = given.side if given and given.side else hand.side if (hand.side_score or 0) >= _SURE_SIDE else None
     reason = _refusal(found, hand.picture, given, args) or ("of unsure side" if side is None else "")
     if reason:
-        left_out(reason)
+        omitted.note(reason)
         return None
     return Label(_annotation(found, hand.picture, given, side), file, found.joints_2d)
 

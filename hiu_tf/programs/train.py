@@ -172,7 +172,9 @@ def main(argv=None) -> int:
 
         local = replace(recipe, train=replace(recipe.train, input_service=""))
         write_batch(next(iter(finished_data(local, args.data, size))), Path(args.show))
-        print(f"{recipe.train.batch_size} samples (picture, 2D, heat maps, POF, mask): {args.show}")
+        print(
+            f"{recipe.train.batch_size} samples (picture, 2D, heat maps, POF, mask, as far as the tasks have them): {args.show}"
+        )
         return 0
     if warning := _warning(recipe, args.data):
         print(warning)

@@ -36,7 +36,7 @@ def write_report(
         _tables(page, last)
     if picture is not None:
         page.heading("Predictions of training pictures")
-        page.picture(picture, "picture, 2D, mask, mesh, POF")
+        page.picture(picture, "each row: the picture, then a panel for each task that is drawn (2D, mask, POF, mesh)")
     if results:
         results(page)
     page.heading("Recipe")

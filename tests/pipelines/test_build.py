@@ -40,6 +40,13 @@ def test_training_batches(rendered_records):
     assert set(np.unique(targets[keys.SSL_WEIGHT])) == {1.0}
 
 
+def test_hands_that_are_cut_off_take_no_part_in_self_supervision(rendered_records):
+    made = dataclasses.replace(recipe(), augment=AugmentConfig(edge_probability=1.0))
+    _, targets = next(iter(finished_data(made, rendered_records, 64)))
+    assert not targets[keys.WHOLE].numpy().any() and not targets[keys.SSL_WEIGHT].numpy().any()
+    assert targets[keys.HEATMAPS_WEIGHT].numpy().any() and targets[keys.MASK_WEIGHT].numpy().all()
+
+
 def test_equal_seeds_equal_batches(rendered_records):
     first, second = (next(iter(finished_data(recipe(), rendered_records, 64)))[0].numpy() for _ in range(2))
     np.testing.assert_array_equal(first, second)

@@ -76,8 +76,10 @@ def check_killed(root, tmp_path, moments, settings):
 
 @pytest.mark.slow
 def test_a_killed_run_goes_on(rendered_records, tmp_path):
-    """One kill; EMA, warm-up and schedule resume too (tolerance 0.2% of each value: threads sum in any order)."""
-    check_killed(rendered_records, tmp_path, [4], ["train.ema=0.9", "train.warmup_steps=6"])
+    """One kill; EMA, warm-ups (also of self-supervision) and schedule resume too (tolerance 0.2% of each value: threads sum
+    in any order)."""
+    everything = ["network.tasks=[heatmaps,mask,pof,hand]", "loss.ssl_warmup_steps=10"]
+    check_killed(rendered_records, tmp_path, [4], [*everything, "train.ema=0.9", "train.warmup_steps=6"])
 
 
 @pytest.mark.slow

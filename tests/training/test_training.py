@@ -3,6 +3,7 @@ import json
 import subprocess
 from functools import partial
 
+import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -408,6 +409,8 @@ def test_a_network_of_one_task(task, metric, rendered_records, tmp_path, capsys)
         str(tmp_path / "run"),
     ]
     assert main(["train", *words, *(f"--set={setting}" for setting in [*settings, "train.batch_size=4"])]) == 0
+    assert main(["train", *words, f"--show={tmp_path / 'batch.png'}", *(f"--set={s}" for s in settings[:3])]) == 0
+    assert cv2.imread(str(tmp_path / "batch.png")).shape[1] == 3 * 64 * {"mask": 2, "heatmaps": 3}[task]
     assert f"val_{metric}" in read_journal(tmp_path / "run")[0]
     assert "could not be written" not in capsys.readouterr().err
     files = ["--json", str(tmp_path / "out.json"), "--html", str(tmp_path / "out.html")]

@@ -60,7 +60,7 @@ def test_empty_maps_and_an_empty_mask_are_the_labels(folder, tmp_path):
     for name in (keys.HEATMAPS, keys.MASK):
         np.testing.assert_array_equal(targets[name], 0)
     weights = [name for name in targets if name.endswith("_weight") and name not in ones]
-    for name in (*weights, keys.HAS_MESH, keys.HAS_PARAMETERS):
+    for name in (*weights, keys.WHOLE, keys.HAS_MESH, keys.HAS_PARAMETERS):
         assert not tf.reduce_any(targets[name] != 0), name
 
 
