@@ -43,6 +43,7 @@ PROGRAMS = {
     "cluster": ("cluster", "write a SLURM script or a Kubernetes manifest for several machines"),
     "input-service": ("input_service", "read and augment data on other machines"),
     "ablate": ("ablate", "train and compare the arms of a grid"),
+    "average": ("average", "average the weights of finished runs"),
     "label": ("label", "label hands where several looks of a model agree"),
     "gestures": ("gestures", "compare named gestures with labels"),
     "completion": ("completion", "print a script that completes commands and options in your shell"),

@@ -1,0 +1,112 @@
+"""Averages the weights of finished runs of the same network ("model soup").
+
+    hiu average runs/a runs/b --out runs/mean
+    hiu evaluate --run runs/mean --data data
+
+Runs that started from the same weights, and differ in length, seed or data, often lie in one valley: their mean then
+measures better than each of them (Wortsman et al., ICML 2022). Runs from different random weights do not; measure the
+mean before you use it. Takes runs of hand networks and of detectors. The result is a finished run with the recipe of
+the last one; averaged.json names the runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from hiu_tf.errors import UserError
+from hiu_tf.programs._program import program
+
+_SOURCES = "averaged.json"
+
+
+def parse_args(argv):
+    """Parses the command line."""
+    parser = argparse.ArgumentParser(
+        prog="hiu average", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("runs", type=Path, nargs="+", help="folders of two or more finished runs")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the new run")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return parser.parse_args(argv)
+
+
+def main(argv=None) -> int:
+    """Entry point."""
+    args = parse_args(argv)
+    if len(args.runs) < 2:
+        raise UserError("give two or more runs")
+    if args.out.exists():
+        raise UserError(f"{args.out} exists: give another --out")
+    average(args.runs, args.out)
+    print(f"mean of {len(args.runs)} runs: {args.out}. Measure it before you use it.")
+    return 0
+
+
+def average(runs: list[Path], out: Path) -> None:
+    """Writes a run with the mean of the weights of others.
+
+    Raises:
+      UserError: a folder is no finished run, or has another network than the first.
+    """
+    from hiu_tf.atomic import written_whole
+    from hiu_tf.training.folder import RECIPE, WEIGHTS
+
+    networks = [_network(run / RECIPE, run / WEIGHTS) for run in runs]
+    for run, network in zip(runs, networks):
+        if network != networks[0]:
+            raise UserError(f"{run} has another network than {runs[0]}: {network} instead of {networks[0]}")
+    arrays = [_weights(run / WEIGHTS) for run in runs]
+    for run, found in zip(runs, arrays):
+        if {name: a.shape for name, a in found.items()} != {name: a.shape for name, a in arrays[0].items()}:
+            raise UserError(f"{run / WEIGHTS} does not hold the arrays of {runs[0] / WEIGHTS}")
+    mean = {name: np.mean([found[name] for found in arrays], axis=0, dtype=np.float64) for name in arrays[0]}
+    out.mkdir(parents=True)
+    shutil.copyfile(runs[-1] / RECIPE, out / RECIPE)
+    sources = [{"run": run.name, "sha256": hashlib.sha256((run / WEIGHTS).read_bytes()).hexdigest()} for run in runs]
+    (out / _SOURCES).write_text(json.dumps(sources, indent=1))
+    with written_whole(out / WEIGHTS) as scratch:
+        shutil.copyfile(runs[-1] / WEIGHTS, scratch)
+        _overwrite(scratch, mean)
+
+
+def _network(recipe, weights):
+    """Preset and settings of a run's network."""
+    if not recipe.is_file() or not weights.is_file():
+        raise UserError(f"{recipe.parent} is no finished run: it lacks {recipe.name} or {weights.name}")
+    try:
+        content = json.loads(recipe.read_text())
+        return {"preset": content.get("model", "detector"), "settings": content["network"]}
+    except (ValueError, KeyError, AttributeError) as error:
+        raise UserError(f"{recipe} is no recipe of a run: {error!r}") from error
+
+
+def _weights(path):
+    """{name: array} of all numbers in an .h5 file."""
+    import h5py
+
+    found = {}
+    try:
+        with h5py.File(path, "r") as file:
+            file.visititems(lambda name, item: found.update({name: item[()]}) if hasattr(item, "shape") else None)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error}") from error
+    return found
+
+
+def _overwrite(path, arrays):
+    import h5py
+
+    with h5py.File(path, "r+") as file:
+        for name, array in arrays.items():
+            file[name][...] = array
+
+
+if __name__ == "__main__":
+    sys.exit(program(main))

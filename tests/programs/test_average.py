@@ -1,0 +1,70 @@
+"""`hiu average`: the mean of the weights of runs."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import tf_keras as keras
+
+from hiu_tf.cli import main
+from hiu_tf.config.presets import model_config
+from hiu_tf.models.hiu import build_hiu
+from hiu_tf.training.folder import RECIPE, WEIGHTS, load_run
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Three runs of one network with different weights."""
+    root = tmp_path_factory.mktemp("runs")
+    settings = {"tasks": ["heatmaps"]}
+    for number in range(3):
+        keras.utils.set_random_seed(number)
+        (root / str(number)).mkdir()
+        recipe = {"model": "tiny", "network": settings, "hand": "procedural", "train": {"seed": number}}
+        (root / str(number) / RECIPE).write_text(json.dumps(recipe))
+        build_hiu(model_config("tiny", settings)).save_weights(root / str(number) / WEIGHTS)
+    return root
+
+
+def test_the_mean_of_three(runs, tmp_path):
+    assert main(["average", *(str(runs / name) for name in "012"), "--out", str(tmp_path / "mean")]) == 0
+    single = [load_run(runs / name).network.get_weights() for name in "012"]
+    for found, *parts in zip(load_run(tmp_path / "mean").network.get_weights(), *single):
+        np.testing.assert_allclose(found, np.mean(parts, axis=0), atol=1e-6)
+    assert json.loads((tmp_path / "mean" / RECIPE).read_text())["train"]["seed"] == 2
+    assert [source["run"] for source in json.loads((tmp_path / "mean" / "averaged.json").read_text())] == [
+        "0",
+        "1",
+        "2",
+    ]
+
+
+def test_a_run_with_itself_stays(runs, tmp_path):
+    assert main(["average", str(runs / "1"), str(runs / "1"), "--out", str(tmp_path / "mean")]) == 0
+    for found, before in zip(
+        load_run(tmp_path / "mean").network.get_weights(), load_run(runs / "1").network.get_weights()
+    ):
+        np.testing.assert_array_equal(found, before)
+
+
+def test_what_cannot_be_averaged_is_named(runs, tmp_path, capsys):
+    def refused(words, *folders):
+        assert main(["average", *map(str, folders), "--out", str(tmp_path / "mean")]) == 1
+        assert words in capsys.readouterr().err and not (tmp_path / "mean").exists()
+
+    refused("give two or more runs", runs / "0")
+    refused("is no finished run", runs / "0", tmp_path)
+    other = shutil.copytree(runs / "0", tmp_path / "other")
+    (other / RECIPE).write_text(json.dumps({"model": "tiny", "network": {"tasks": ["mask"]}}))
+    refused("has another network", runs / "0", other)
+    shutil.copy(runs / "0" / RECIPE, other)
+    build_hiu(model_config("tiny", {"tasks": ["mask"]})).save_weights(other / WEIGHTS)
+    refused("does not hold the arrays", runs / "0", other)
+    (other / WEIGHTS).write_bytes(b"no h5")
+    refused("cannot be read", runs / "0", other)
+    (other / RECIPE).write_text("{")
+    refused("is no recipe of a run", runs / "0", other)
+    (tmp_path / "mean").mkdir()
+    assert main(["average", str(runs / "0"), str(runs / "1"), "--out", str(tmp_path / "mean")]) == 1
+    assert "give another --out" in capsys.readouterr().err
