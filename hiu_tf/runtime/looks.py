@@ -16,6 +16,9 @@ from hiu_tf.geometry.window import Window, box_of_hand
 MOST_HANDS = 8
 #: Two predictions whose boxes have a larger intersection over union are the same hand.
 SAME_HAND = 0.6
+#: Weight of the detector's score in that of a hand; the rest is the joints'. Chosen on training scenes: joints of hands
+#: that an edge of the picture cuts off, or that hold something, are unsure, but the hands are there.
+FOUND = 0.7
 #: Log odds of its side above which a hand is not predicted as the other side too: of network and detector together, and
 #: of the detector alone if the network has no task "side" (probability 0.95).
 CONVINCED, SURE = 1.0, 2.94
@@ -84,8 +87,8 @@ def different(hands: Sequence) -> list:
 
 
 def together(found: float, read: float) -> float:
-    """Combined score of a hand: geometric mean of the detector's score and the network's (mean over joints)."""
-    return math.sqrt(found * read)
+    """Combined score of a hand: weighted geometric mean of the detector's score and the network's (mean over joints)."""
+    return found**FOUND * read ** (1 - FOUND)
 
 
 def left_odds(hand: Found) -> float:

@@ -151,8 +151,8 @@ class Predictor:
           K: [3, 3] intrinsics in pixels; with it 3D is in the real camera's frame.
           upright: predict a hand a second time, from a window that turns its fingers up, if the first prediction shows
             that it is rotated or not in the middle of the window. False: do not turn the window of a given box.
-          min_score: threshold for a detected hand: the geometric mean of the detector's score and the joints' must reach
-            it. None: the one of the model's card.
+          min_score: threshold for a detected hand: the weighted geometric mean of the detector's score and the joints' must
+            reach it. None: the one of the model's card.
           most: maximum number of hands of a picture.
           thorough: also detect in parts of the picture, to find small hands.
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 #: Interval in frames between runs of the detector; it runs at every frame while no hand is tracked.
 _LOOK_EVERY = 6
+#: Share of the score threshold that the joints' score of a tracked hand must reach by itself.
+_JOINTS = 0.8
 #: A track whose box changes its side by more than this factor between two frames counts as missed.
 _MOST_GROWTH = 1.6
 #: A detection belongs to an existing track if this share of the smaller box lies in the other.
@@ -60,7 +62,7 @@ class Tracker:
         most: int = MOST_HANDS, box=None,
     ):  # fmt: skip
         self._predictor, self._side, self._K, self._most, self._box = predictor, side, K, most, box
-        self._least = predictor.card["min_score"] if min_score is None else min_score
+        self._least = _JOINTS * (predictor.card["min_score"] if min_score is None else min_score)
         self._tracks: list[_Track] = []
         self._frame, self._born = 0, 0
 

@@ -46,6 +46,7 @@ CONSTANTS = {
         "TURNED_DEG": pytest.approx(57.29577951308232 * predictor._TURNED),
         "MOVED": predictor._MOVED,
         "RESIZED": predictor._RESIZED,
+        "FOUND": looks.FOUND,
         "CONVINCED": looks.CONVINCED,
         "SURE": looks.SURE,
         "ODDS": looks.ODDS,
@@ -54,6 +55,7 @@ CONSTANTS = {
     },
     "tracker.js": {
         "LOOK_EVERY": tracker._LOOK_EVERY,
+        "JOINTS": tracker._JOINTS,
         "MOST_GROWTH": tracker._MOST_GROWTH,
         "KNOWN": tracker._KNOWN,
         "PROBATION": tracker._PROBATION,

@@ -12,6 +12,8 @@ export const MOST_HANDS = 8;
 export const TURNED_DEG = 30;
 export const MOVED = 0.15;
 export const RESIZED = 1.25;
+/** Weight of the detector's score in that of a hand; the rest is the joints'. */
+export const FOUND = 0.7;
 /**
  * Log odds of its side above which a hand is not read as the other side too: of network and detector together, and of
  * the detector alone if the network tells no side. Then a difference of scores of ODDS counts as one in log odds.
@@ -130,9 +132,9 @@ function boxOfHand({ joints_2d: joints, detected }) {
   return detected ? own.map((value, k) => (value + detected[k]) / 2) : own;
 }
 
-/** How sure detector and network are of a hand: the geometric mean of their scores. */
+/** How sure detector and network are of a hand: the weighted geometric mean of their scores. */
 function together(found, read) {
-  return Math.sqrt(found * read);
+  return found ** FOUND * read ** (1 - FOUND);
 }
 
 /** The hands, the surest first, without those that show what a surer one shows. */

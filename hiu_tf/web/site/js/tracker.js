@@ -6,6 +6,8 @@ import { aroundHand, otherSide } from "./window.js";
 
 /** The detector looks at every so many frames; at every frame while nothing is followed. */
 export const LOOK_EVERY = 6;
+/** Share of the score threshold that the joints' score of a followed hand must reach by itself. */
+export const JOINTS = 0.8;
 /** A hand whose box changes its side by more than this was lost, not seen. */
 export const MOST_GROWTH = 1.6;
 /** A hand that is found is one that is followed already where the smaller of their boxes lies in the other so much. */
@@ -50,7 +52,7 @@ export class Tracker {
       const window = aroundHand(hand.joints_2d, hand.crop, this.predictor.scale);
       const growth = window.side / track.window.side;
       const steady = growth > 1 / MOST_GROWTH && growth < MOST_GROWTH && isIn(hand, picture);
-      const isSeen = hand.score >= this.predictor.card.min_score && steady;
+      const isSeen = hand.score >= JOINTS * this.predictor.card.min_score && steady;
       track.hand = isSeen ? { ...hand, id: track.id } : null;
       track.missed = isSeen ? 0 : track.missed + 1;
       if (isSeen) {
@@ -72,7 +74,7 @@ export class Tracker {
     for (const one of await this.predictor.find(picture, 2 * this.most)) {
       if (!isNew(one.box)) continue;
       const hand = await this.predictor.read(picture, this.predictor.windows(one), leftOdds(one));
-      if (hand.score >= this.predictor.card.min_score && isNew(boxOf(hand.joints_2d))) hands.push(hand);
+      if (hand.score >= JOINTS * this.predictor.card.min_score && isNew(boxOf(hand.joints_2d))) hands.push(hand);
     }
     return different(hands).slice(0, this.most - this.tracks.length);
   }
