@@ -44,26 +44,18 @@ def place(batch: dict, size: int, config: AugmentConfig | None = None, seed=None
       for joints beyond this edge.
     """
     where, is_left = boxes(batch), batch[keys.SIDE] == LEFT
-    wrong = cut_off = tf.zeros_like(is_left)
     last = tf.cast(batch[keys.PICTURE_SIZE][:, ::-1] - 1, tf.float32)
     frame = tf.concat([tf.zeros_like(last), last], axis=1)
     if config is None:
+        wrong = cut_off = tf.zeros_like(is_left)
         centre, side = around_boxes(where, scale)
         affine = similarity(centre, side, tf.zeros_like(side), is_left, size)
     else:
-        centre, side = around_boxes(where, scale=1.0)
-        angle_seed, any_seed, scale_seed, offset_seed = tf.unstack(tf.random.experimental.stateless_split(seed, 4))
-        anywhere = tf.random.stateless_uniform(tf.shape(side), any_seed) < config.any_rotation_probability
-        turn = tf.where(anywhere, math.pi, math.radians(config.rotation_deg))
-        angle = turn * tf.random.stateless_uniform(tf.shape(side), angle_seed, -1.0, 1.0)
-        side *= tf.random.stateless_uniform(tf.shape(side), scale_seed, *map(float, config.crop_scale))
-        offset = tf.random.stateless_uniform(tf.shape(centre), offset_seed, -config.translation, config.translation)
-        side_seed = tf.random.experimental.stateless_fold_in(seed, 4)
-        wrong = tf.random.stateless_uniform(tf.shape(side), side_seed) < config.wrong_side_probability
+        side_seed, edge_seed = (tf.random.experimental.stateless_fold_in(seed, number) for number in (4, 5))
+        wrong = tf.random.stateless_uniform(tf.shape(is_left), side_seed) < config.wrong_side_probability
         wrong &= batch[keys.SIDE] != UNKNOWN
-        mirrored = tf.math.logical_xor(is_left, wrong)
-        affine = similarity(centre + offset * side[:, tf.newaxis], side, angle, mirrored, size)
-        frame, cut_off = _cut_off(frame, where, config, tf.random.experimental.stateless_fold_in(seed, 5))
+        affine = _drawn(where, tf.math.logical_xor(is_left, wrong), size, config, seed)
+        frame, cut_off = _cut_off(frame, where, config, edge_seed)
         seen = _is_between(batch[keys.JOINTS_2D], frame) | ~cut_off[:, tf.newaxis]
         batch = batch | {keys.VISIBLE: batch[keys.VISIBLE] * tf.cast(seen, tf.float32)}
     batch = batch | _move_labels(batch, affine, size) | {AFFINE: affine, FRAME: frame}
@@ -102,15 +94,28 @@ def boxes(batch: dict) -> tf.Tensor:
     return tf.where(given[:, 2:3] > 0, given, tf.concat([low, high - low], axis=1))
 
 
+def _drawn(boxes, mirrored, size, config, seed):
+    """The similarity [B, 3, 3] to a crop at a random angle, scale and position for each box [B, 4]."""
+    centre, side = around_boxes(boxes, scale=1.0)
+    angle_seed, any_seed, scale_seed, offset_seed = tf.unstack(tf.random.experimental.stateless_split(seed, 4))
+    anywhere = tf.random.stateless_uniform(tf.shape(side), any_seed) < config.any_rotation_probability
+    turn = tf.where(anywhere, math.pi, math.radians(config.rotation_deg))
+    angle = turn * tf.random.stateless_uniform(tf.shape(side), angle_seed, -1.0, 1.0)
+    side *= tf.random.stateless_uniform(tf.shape(side), scale_seed, *map(float, config.crop_scale))
+    offset = tf.random.stateless_uniform(tf.shape(centre), offset_seed, -config.translation, config.translation)
+    return similarity(centre + offset * side[:, tf.newaxis], side, angle, mirrored, size)
+
+
 def _cut_off(frame, boxes, config, seed):
     """Moves one edge of some pictures into the hand's box. Returns the new frames [B, 4] and for which hands [B] it did."""
     chance, edge, share = tf.unstack(tf.random.stateless_uniform([3, tf.shape(frame)[0]], seed))
     cut_off = chance < config.edge_probability
     least, most = config.edge_share
     hidden = (least + (most - least) * share)[:, tf.newaxis] * boxes[:, 2:]
-    inside = tf.concat([boxes[:, :2] + hidden, boxes[:, :2] + boxes[:, 2:] - hidden], axis=1)
+    edges = tf.concat([boxes[:, :2] + hidden, boxes[:, :2] + boxes[:, 2:] - hidden], axis=1)
+    edges = tf.minimum(tf.maximum(edges, 0.0), tf.tile(frame[:, 2:], [1, 2]))
     moved = tf.one_hot(tf.cast(4 * edge, tf.int32), 4, on_value=True, off_value=False) & cut_off[:, tf.newaxis]
-    return tf.where(moved, tf.minimum(tf.maximum(inside, 0.0), tf.tile(frame[:, 2:], [1, 2])), frame), cut_off
+    return tf.where(moved, edges, frame), cut_off
 
 
 def _is_between(points, frame):

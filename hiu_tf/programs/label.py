@@ -131,7 +131,6 @@ def _pictures(args, omitted) -> list[tuple[Path, list | None]]:
 
     if not args.source.is_dir():
         return list(unlabelled_hands(args.source, omitted.note).items())
-
     out = args.out.resolve()
     found = [file for file in pictures_of(args.source) if file.is_file() and out not in file.resolve().parents]
     if not found:

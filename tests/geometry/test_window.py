@@ -89,6 +89,7 @@ def records(rng, count):
             keys.INTRINSICS: tf.constant(np.tile(camera, (count, 1, 1)), tf.float32),
             keys.BOX: tf.zeros([count, 4]),
             keys.SIDE: tf.constant([RIGHT, LEFT] * (count // 2)),
+            keys.NO_HAND: tf.zeros(count),
             keys.PICTURE_SIZE: tf.constant([[440, 600]] * count, tf.int64),
         },
         joints,
