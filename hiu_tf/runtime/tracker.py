@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 #: Interval in frames between runs of the detector; it runs at every frame while no hand is tracked.
 _LOOK_EVERY = 6
 #: Share of the score threshold that the joints' score of a tracked hand must reach by itself.
-_JOINTS = 0.8
+_JOINTS = 0.7
 #: A track whose box changes its side by more than this factor between two frames counts as missed.
 _MOST_GROWTH = 1.6
 #: A detection belongs to an existing track if this share of the smaller box lies in the other.

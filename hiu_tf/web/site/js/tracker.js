@@ -7,7 +7,7 @@ import { aroundHand, otherSide } from "./window.js";
 /** The detector looks at every so many frames; at every frame while nothing is followed. */
 export const LOOK_EVERY = 6;
 /** Share of the score threshold that the joints' score of a followed hand must reach by itself. */
-export const JOINTS = 0.8;
+export const JOINTS = 0.7;
 /** A hand whose box changes its side by more than this was lost, not seen. */
 export const MOST_GROWTH = 1.6;
 /** A hand that is found is one that is followed already where the smaller of their boxes lies in the other so much. */
