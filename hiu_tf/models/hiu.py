@@ -74,7 +74,7 @@ def _require_tasks(config, names, dense):
 
 def _seen_by_regressor(features, levels, maps, config):
     """Inputs of the regressor: the paper's features, and the inputs in config.regressor_extra."""
-    extra = {"encoder": levels[-1], "joints": maps[keys.HEATMAPS]}
+    extra = {"encoder": levels[-1], "joints": maps.get(keys.HEATMAPS)}
     return {"features": features} | {name: extra[name] for name in config.regressor_extra}
 
 

@@ -74,6 +74,7 @@ def train(
     own = folder if number == 0 else Path(tempfile.mkdtemp(prefix="hiu_worker"))
     changed = changed_settings(recipe, own)
     trainer = _trainer(recipe, hand, own, finish)
+    _check_best(settings, ["loss", *(metric.name for metric in trainer.quality)])
     state = RunState(trainer, folder, own)
     run = Run(trainer.network, recipe.model, model_config(recipe.model, recipe.network), hand)
     if not state.restore():
@@ -178,6 +179,14 @@ def _check_shares(settings):
         raise ConfigError(
             f"train.batch_size {settings.batch_size} cannot be shared by {replicas} device(s) in "
             f"{settings.accumulate} part(s): it must be a multiple of {replicas * settings.accumulate}"
+        )
+
+
+def _check_best(settings, known):
+    """Raises ConfigError if the tasks of the network have no metric train.best, whose best weights would be kept."""
+    if settings.validate and settings.best not in known:
+        raise ConfigError(
+            f"train.best {settings.best} is no metric of this network's tasks, which have {', '.join(known)}"
         )
 
 

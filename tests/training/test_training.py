@@ -419,3 +419,16 @@ def test_a_network_of_one_task(task, metric, rendered_records, tmp_path, capsys)
     assert {"mask_iou", "joints_2d_auc", "mesh_root"} & set(measured) == {metric}
     for report in (tmp_path / "run" / REPORT, tmp_path / "out.html"):
         assert f"best by {metric}" in report.read_text()
+
+
+def test_the_best_metric_must_be_one_of_the_tasks(rendered_records, tmp_path):
+    made = small(1, validate=("synthetic",), best="mask_iou")
+    with pytest.raises(
+        ConfigError, match="train.best mask_iou is no metric of this network's tasks, which have loss, joints_2d_auc"
+    ):
+        run(made, rendered_records, tmp_path)
+
+
+def test_the_regressor_alone_is_a_network():
+    network = build_hiu(model_config("tiny", {"tasks": ["hand"], "fusion": "none"}))
+    assert set(network.output[-1]) == {keys.SHAPE, keys.POSE, keys.ROTATION, keys.TRANSLATION}
