@@ -9,7 +9,7 @@ import pytest
 
 from hiu_tf.errors import UserError
 from hiu_tf.programs._program import program
-from tests.places import RECIPES
+from tests.places import RECIPES, quickstart
 
 PROGRAMS = ("prepare", "train", "evaluate", "export", "demo", "build_hand")
 
@@ -156,26 +156,8 @@ def test_unwritable_output_is_one_line(tmp_path, capsys):
 
 def test_from_data_to_model(tmp_path, rendered_records):
     """train -> evaluate -> export as a user runs them, each with the exit code 0."""
-    small = [
-        "--set",
-        "model=tiny",
-        "--set",
-        "train.steps=2",
-        "--set",
-        "train.batch_size=2",
-        "--set",
-        "loss.ssl_warmup_steps=0",
-    ]
-    trained = run(
-        "train",
-        "--recipe",
-        str(RECIPES / "quickstart.yaml"),
-        "--data",
-        str(rendered_records),
-        "--out",
-        str(tmp_path / "run"),
-        *small,
-    )
+    small = ["model=tiny", "train.steps=2", "train.batch_size=2", "loss.ssl_warmup_steps=0"]
+    trained = run("train", *quickstart(rendered_records, tmp_path / "run", *small))
     assert trained.returncode == 0, trained.stderr[-2000:]
     measured = run(
         "evaluate", "--run", str(tmp_path / "run"), "--data", str(rendered_records), "--json", str(tmp_path / "m.json")

@@ -14,7 +14,7 @@ import pytest
 
 from hiu_tf.training.checkpoints import FOLDER as CHECKPOINTS
 from hiu_tf.training.journal import JSON_LOG, STARTS, read_journal
-from tests.places import RECIPES
+from tests.places import quickstart
 
 STEPS, EPOCH = 12, 2
 
@@ -22,9 +22,7 @@ STEPS, EPOCH = 12, 2
 def command(root, out, *settings, program="hiu_tf.programs.train"):
     network = ["model=tiny", "network.tasks=[heatmaps,mask]"]  # sooner traced than all tasks
     chosen = [*network, f"train.steps={STEPS}", f"train.steps_per_epoch={EPOCH}", "train.batch_size=4", *settings]
-    options = [part for setting in chosen for part in ("--set", setting)]
-    recipe = ["--recipe", str(RECIPES / "quickstart.yaml"), "--data", str(root), "--out", str(out)]
-    return [sys.executable, "-m", program, *recipe, *options]
+    return [sys.executable, "-m", program, *quickstart(root, out, *chosen)]
 
 
 def train(root, out, *settings, **options):

@@ -3,13 +3,11 @@ import json
 import subprocess
 from functools import partial
 
-import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras as keras
 
-from hiu_tf.cli import main
 from hiu_tf.config.presets import model_config
 from hiu_tf.config.schema import ConfigError, DataConfig, LossConfig, Recipe, TrainConfig
 from hiu_tf.conventions import keys
@@ -31,7 +29,6 @@ from hiu_tf.training.schedules import learning_rate
 from hiu_tf.training.trainer import HIUTrainer
 from hiu_tf.training.validation import BEST, BEST_WEIGHTS
 from pipelines.build import finish, finished_data, training_data, validation_data
-from tests.places import RECIPES
 
 
 def recipe(steps, loss=None, **settings):
@@ -388,47 +385,3 @@ def test_a_start_notes_no_commit_of_another_repository(tmp_path, monkeypatch):
     monkeypatch.setattr(journal, "__file__", str(tmp_path / "theirs" / "hiu_tf" / "training" / "journal.py"))
     note_start(tmp_path, 0)
     assert len(json.loads((tmp_path / STARTS).read_text())[1]["git_commit"]) == 40
-
-
-@pytest.mark.parametrize("task, metric", [("mask", "mask_iou"), ("heatmaps", "joints_2d_auc")])
-def test_a_network_of_one_task(task, metric, rendered_records, tmp_path, capsys):
-    """It is trained, validated, reported and evaluated, with the metrics of its task alone."""
-    settings = [
-        "model=tiny",
-        f"network.tasks=[{task}]",
-        "train.validate=[synthetic]",
-        "train.best=loss",
-        "train.steps=1",
-    ]
-    words = [
-        "--recipe",
-        str(RECIPES / "quickstart.yaml"),
-        "--data",
-        str(rendered_records),
-        "--out",
-        str(tmp_path / "run"),
-    ]
-    assert main(["train", *words, *(f"--set={setting}" for setting in [*settings, "train.batch_size=4"])]) == 0
-    assert main(["train", *words, f"--show={tmp_path / 'batch.png'}", *(f"--set={s}" for s in settings[:3])]) == 0
-    assert cv2.imread(str(tmp_path / "batch.png")).shape[1] == 3 * 64 * {"mask": 2, "heatmaps": 3}[task]
-    assert f"val_{metric}" in read_journal(tmp_path / "run")[0]
-    assert "could not be written" not in capsys.readouterr().err
-    files = ["--json", str(tmp_path / "out.json"), "--html", str(tmp_path / "out.html")]
-    assert main(["evaluate", "--run", str(tmp_path / "run"), "--data", str(rendered_records), *files]) == 0
-    measured, *_ = json.loads((tmp_path / "out.json").read_text())["results"]["synthetic"].values()
-    assert {"mask_iou", "joints_2d_auc", "mesh_root"} & set(measured) == {metric}
-    for report in (tmp_path / "run" / REPORT, tmp_path / "out.html"):
-        assert f"best by {metric}" in report.read_text()
-
-
-def test_the_best_metric_must_be_one_of_the_tasks(rendered_records, tmp_path):
-    made = small(1, validate=("synthetic",), best="mask_iou")
-    with pytest.raises(
-        ConfigError, match="train.best mask_iou is no metric of this network's tasks, which have loss, joints_2d_auc"
-    ):
-        run(made, rendered_records, tmp_path)
-
-
-def test_the_regressor_alone_is_a_network():
-    network = build_hiu(model_config("tiny", {"tasks": ["hand"], "fusion": "none"}))
-    assert set(network.output[-1]) == {keys.SHAPE, keys.POSE, keys.ROTATION, keys.TRANSLATION}
