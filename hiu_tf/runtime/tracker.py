@@ -52,7 +52,7 @@ class Tracker:
       predictor: a `Predictor`.
       side: side of all hands, if known.
       K: [3, 3] intrinsics, as in `Predictor.predict`.
-      min_score: score threshold; None: the one of the model's card.
+      min_score: score threshold, of which the joints' score must reach 0.7; None: the one of the model's card.
       most: maximum number of hands.
       box: box of the only hand in the first frame; other hands are then detected only after it is lost.
     """
