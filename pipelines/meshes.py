@@ -10,8 +10,9 @@ import numpy as np
 
 from hiu_tf.fit.chain import Hands
 from hiu_tf.fit.evidence import Deviations, Evidence, Residuals, directions_of
+from hiu_tf.fit.outline import outlines_of
 from hiu_tf.fit.skin import Skin
-from hiu_tf.fit.solve import fit
+from hiu_tf.fit.solve import fit, refine
 from hiu_tf.geometry.camera import project
 from hiu_tf.hand.model import HandModel
 from pipelines.schema import LEFT, UNKNOWN, Sample
@@ -21,9 +22,9 @@ from pipelines.store import encode_mask
 MOST_2D_ERROR = 0.03
 #: ... and the mean angle between its bones and those of the 3D labels is below this (degrees).
 MOST_ANGLE_DEG = 20.0
-#: Silhouettes used as masks are dilated by this share of the box: fits to pseudo labels end before the fingertips.
-_GROWN = 0.015
 _SUBPIXEL_BITS = 4
+#: Steps of a fit that go on with the masks.
+_OUTLINE_STEPS = 10
 #: Expected deviations of measured labels.
 _MEASURED = Deviations(joints_2d=0.006, directions=0.1, joints_3d=0.004)
 
@@ -37,12 +38,14 @@ class Fit:
         gets the silhouette of the mesh, which ignores objects in front of the hand.
       error_2d: mean distance of projected joints to their labels, share of the box's longer side.
       angle_deg: mean angle between fitted and labelled bones in 3D.
+      mask_iou: IoU of the mesh's silhouette and the sample's mask; NaN without one.
       refused: reason why there is no mesh; empty if there is one.
     """
 
     sample: Sample
     error_2d: float = np.nan
     angle_deg: float = np.nan
+    mask_iou: float = np.nan
     refused: str = ""
 
 
@@ -61,6 +64,9 @@ def fit_samples(samples: Sequence[Sample], hand: HandModel, measured: bool = Fal
     evidence = _evidence([samples[row] for row in rows], measured)
     residuals = Residuals(hand, _MEASURED if measured else Deviations())
     hands, _ = fit(residuals, evidence)
+    if any(samples[row].mask for row in rows):
+        evidence = replace(evidence, outlines=_outlines([samples[row] for row in rows], evidence.joints_2d))
+        hands, _ = refine(residuals, evidence, hands, _OUTLINE_STEPS)
     joints, meshes = residuals.chain.joints(hands), Skin(hand)(hands)
     for n, row in enumerate(rows):
         fits[row] = _judged(samples[row], evidence.part([n]), hands.part([n]), joints[n], meshes[n], hand.closed_faces)
@@ -98,6 +104,12 @@ def _evidence(samples, measured):
     )
 
 
+def _outlines(samples, joints_2d):
+    """The masks of the samples that have one."""
+    masks = [_mask_of(sample) if sample.mask else None for sample in samples]
+    return outlines_of(masks, joints_2d, np.array([-1.0 if sample.side == LEFT else 1.0 for sample in samples]))
+
+
 def _judged(sample, evidence, hands: Hands, joints, mesh, faces):
     """Decides whether one fit is kept. Returns it in the sample's own camera frame."""
     drawn = project(joints, evidence.intrinsics[0])
@@ -105,9 +117,9 @@ def _judged(sample, evidence, hands: Hands, joints, mesh, faces):
     cosines = (directions_of(joints[np.newaxis]) * evidence.directions).sum(axis=-1)
     angle = float(np.degrees(np.arccos(np.clip(cosines, -1, 1))).mean())
     if not error <= MOST_2D_ERROR:
-        return Fit(sample, error, angle, f"projected joints are {error:.3f} of the box from their labels")
+        return Fit(sample, error, angle, refused=f"projected joints are {error:.3f} of the box from their labels")
     if not angle <= MOST_ANGLE_DEG:
-        return Fit(sample, error, angle, f"bones are {angle:.0f} degrees from their labels")
+        return Fit(sample, error, angle, refused=f"bones are {angle:.0f} degrees from their labels")
     flip = np.diag([-1.0 if sample.side == LEFT else 1.0, 1.0, 1.0])
     fitted = replace(
         sample,
@@ -117,17 +129,22 @@ def _judged(sample, evidence, hands: Hands, joints, mesh, faces):
         pose=hands.pose[0],
         rotation=flip @ hands.rotation[0],
     )
-    if not fitted.mask:
-        fitted = replace(fitted, mask=_silhouette(fitted, faces, _GROWN * evidence.box[0]))
-    return Fit(fitted.validate(), error, angle)
+    covered = _silhouette(fitted, faces)
+    if not sample.mask:
+        return Fit(replace(fitted, mask=encode_mask(covered)).validate(), error, angle)
+    on_hand = _mask_of(sample)
+    return Fit(fitted.validate(), error, angle, float((covered & on_hand).sum() / (covered | on_hand).sum()))
 
 
-def _silhouette(sample, faces, grown):
-    """The mesh's silhouette, dilated by `grown` pixels, as an encoded mask."""
+def _mask_of(sample):
+    """The mask [height, width], bool."""
+    return cv2.imdecode(np.frombuffer(sample.mask, np.uint8), cv2.IMREAD_GRAYSCALE) > 127
+
+
+def _silhouette(sample, faces):
+    """The mesh's silhouette [height, width], bool."""
     mask = np.zeros((sample.height, sample.width), np.uint8)
     corners = np.round(project(sample.vertices, sample.intrinsics)[faces] * (1 << _SUBPIXEL_BITS)).astype(np.int32)
     for triangle in corners:
         cv2.fillConvexPoly(mask, triangle, 255, shift=_SUBPIXEL_BITS)
-    radius = round(grown)
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-    return encode_mask(cv2.dilate(mask, disc) > 0)
+    return mask > 0

@@ -107,7 +107,7 @@ class Chain:
         axes = (frames[:, :, :3] @ jacobian[:, THETA])[:, :, :, np.newaxis]
         chain = joints[:, FINGERS]
         arms = (chain[:, :, np.newaxis] - chain[:, :, :3, np.newaxis])[..., np.newaxis]
-        table[:, _TURNED, :, _TURNING] = np.moveaxis(_cross(axes, arms)[:, _AFTER], (1, 3), (0, 1))
+        table[:, _TURNED, :, _TURNING] = np.moveaxis(cross(axes, arms)[:, _AFTER], (1, 3), (0, 1))
         return joints, table
 
     def _posed(self, hands, local):
@@ -134,7 +134,7 @@ class Chain:
         return table
 
 
-def _cross(a, b):
+def cross(a, b):
     """Cross product over the second-to-last axis, broadcast."""
     (ax, ay, az), (bx, by, bz) = np.moveaxis(a, -2, 0), np.moveaxis(b, -2, 0)
     return np.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], axis=-2)

@@ -11,6 +11,8 @@ import numpy as np
 
 from hiu_tf.conventions.skeleton import BONES
 from hiu_tf.fit.chain import NUM_PARAMETERS, POSE, SHAPE, Chain, Hands
+from hiu_tf.fit.outline import OutlineResiduals, Outlines
+from hiu_tf.fit.skin import Skin
 from hiu_tf.geometry.camera import MIN_DEPTH
 from hiu_tf.hand import anatomy
 from hiu_tf.hand.model import NUM_SHAPE, HandModel
@@ -27,6 +29,8 @@ class Deviations:
       pose: radians added in quadrature to the hand model's deviations of natural poses.
       limits: of joint angles beyond their limits, radians.
       shape: of beta.
+      outline: of mesh and mask, as a share of the longer side of the hand's box. The distances of neighbouring points are
+        alike, so that it is larger than that of one point.
     """
 
     joints_2d: float = 0.015
@@ -35,6 +39,7 @@ class Deviations:
     pose: float = 0.08
     limits: float = 0.05
     shape: float = 1.0
+    outline: float = 0.02
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,7 @@ class Evidence:
       box: [N], longer side of the hand's box in pixels.
       directions: [N, 20, 3] unit vectors from parent to child of each bone, directions_weight: [N, 20].
       joints_3d: [N, 21, 3] metres; only their differences from the wrist count; joints_3d_weight: [N, 21].
+      outlines: of the masks; None: there is none.
     """
 
     joints_2d: np.ndarray
@@ -57,10 +63,12 @@ class Evidence:
     directions_weight: np.ndarray
     joints_3d: np.ndarray
     joints_3d_weight: np.ndarray
+    outlines: Outlines | None = None
 
     def part(self, rows) -> Evidence:
         """Returns the evidence for a subset of the hands."""
-        return Evidence(**{name: value[rows] for name, value in vars(self).items()})
+        arrays = {name: value[rows] for name, value in vars(self).items() if isinstance(value, np.ndarray)}
+        return Evidence(**arrays, outlines=self.outlines and self.outlines.part(rows))
 
 
 class Residuals:
@@ -76,6 +84,7 @@ class Residuals:
         self.chain, self.deviations = Chain(hand), deviations
         self.prior, self.prior_mean = _prior(hand, deviations)
         self.limits, self.low, self.high = _limits(deviations.limits)
+        self._outline = OutlineResiduals(Skin(hand), deviations.outline)
 
     def __call__(self, evidence: Evidence, hands: Hands) -> tuple[np.ndarray, np.ndarray]:
         """Residuals [N, M] and their derivatives [N, M, 61] with respect to the parameters of `Chain.derivatives`."""
@@ -83,6 +92,8 @@ class Residuals:
         parts = [self._joints_2d(evidence, joints, table), self._directions(evidence, joints, table)]
         if evidence.joints_3d_weight.any():
             parts.append(self._joints_3d(evidence, joints, table))
+        if evidence.outlines is not None:
+            parts.append(self._outline(evidence.outlines, evidence.intrinsics, evidence.box, hands))
         parts += [self._naturalness(hands), self._beyond_limits(hands)]
         return np.concatenate([r for r, _ in parts], axis=1), np.concatenate([j for _, j in parts], axis=1)
 

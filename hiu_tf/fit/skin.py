@@ -1,14 +1,16 @@
-"""The mesh of posed hands by linear blend skinning. NumPy twin of the hand layer, for use without TensorFlow."""
+"""The mesh of posed hands by linear blend skinning, and its derivatives. NumPy twin of the hand layer, for use without TensorFlow."""
 
 import numpy as np
 
 from hiu_tf.conventions.skeleton import MODEL_TO_KEYPOINTS, NUM_MODEL_JOINTS
-from hiu_tf.fit.chain import FINGERS, Chain, Hands
-from hiu_tf.geometry.rotation import rotation_matrix
-from hiu_tf.hand.model import HandModel
+from hiu_tf.fit.chain import FINGERS, NUM_PARAMETERS, ROTATION, SHAPE, THETA, TRANSLATION, Chain, Hands, cross
+from hiu_tf.geometry.rotation import cross_matrix, rotation_and_jacobian, rotation_matrix
+from hiu_tf.hand.model import NUM_SHAPE, HandModel
 
 #: Joints of the hand model for the first three key points of each finger, [5, 3].
 _TURNING = MODEL_TO_KEYPOINTS[FINGERS[:, :3]]
+#: Columns of the derivatives with respect to theta, [5, 3, 3].
+_COLUMNS = NUM_SHAPE + 3 * THETA[..., np.newaxis] + np.arange(3)
 
 
 class Skin:
@@ -22,18 +24,61 @@ class Skin:
 
     def __call__(self, hands: Hands) -> np.ndarray:
         """Vertices [N, V, 3] float32, metres, camera frame, equal to those of `hand.layer.pose_hand`."""
-        count = len(hands.shape)
-        joints, frames = self._chain.posed(hands)
+        bones, bent = self._bones(*self._chain.posed(hands), hands), self._bent(hands)
+        blended = (self._hand.weights @ bones.astype(np.float32).reshape(-1, NUM_MODEL_JOINTS, 12)).reshape(
+            -1, *bent.shape[1:], 4
+        )
+        moved = np.einsum("nvab,nvb->nva", blended[..., :3], bent) + blended[..., 3]
+        return moved + hands.translation[:, np.newaxis].astype(np.float32)
+
+    def derivatives(self, hands: Hands, chosen: np.ndarray) -> np.ndarray:
+        """Derivatives [N, K, 3, 61] of the vertices `chosen` [N, K] with respect to the parameters of `Chain.derivatives`.
+
+        The pose blend shapes move with the bones, and are otherwise taken as constant.
+        """
+        joints, moves = self._chain.derivatives(hands)
+        _, frames = self._chain.posed(hands)
+        bones = self._bones(joints, frames, hands)
+        weights = self._hand.weights[chosen].astype(float)  # [N, K, 16]
+        points = np.take_along_axis(self._bent(hands), chosen[..., np.newaxis], axis=1)
+        by_bone = np.einsum("njab,nkb->nkja", bones[..., :3], points) + bones[:, np.newaxis, ..., 3]
+        by_bone *= weights[..., np.newaxis]  # each bone's share of the vertices, relative to T
+        table = np.zeros((*chosen.shape, 3, NUM_PARAMETERS))
+        table[..., SHAPE] = self._moved_by_shape(bones[..., :3], moves, weights, chosen)
+        table[..., ROTATION] = -cross_matrix(by_bone.sum(axis=2))
+        table[..., TRANSLATION] = np.eye(3)
+        # Each joint of a finger rotates the shares of its own bone and of those after it.
+        after = lambda x: np.cumsum(x[:, :, _TURNING][:, :, :, ::-1], axis=3)[:, :, :, ::-1]
+        centres = (joints - hands.translation[:, np.newaxis])[:, np.newaxis, FINGERS[:, :3]]
+        arms = after(by_bone) - after(weights)[..., np.newaxis] * centres
+        axes = frames[:, :, :3] @ rotation_and_jacobian(hands.pose)[1][:, THETA]
+        turned = cross(axes[:, np.newaxis], arms[..., np.newaxis])  # [N, K, 5, 3, 3, 3]
+        table[..., _COLUMNS] = np.moveaxis(turned, -2, 2)
+        return table
+
+    def _bones(self, joints, frames, hands):
+        """Rotation and offset [N, 16, 3, 4] by which each bone moves vertices at rest, relative to T.
+
+        Half a metre of depth would cost float32 precision.
+        """
+        count = len(joints)
         rotations, positions = np.empty((count, NUM_MODEL_JOINTS, 3, 3)), np.empty((count, NUM_MODEL_JOINTS, 3))
         rotations[:, 0], positions[:, 0] = hands.rotation, joints[:, 0]
         rotations[:, _TURNING], positions[:, _TURNING] = frames[:, :, 1:], joints[:, FINGERS[:, :3]]
-        # Blends relative to the wrist: half a metre of depth would cost float32 precision.
-        positions -= hands.translation[:, np.newaxis]
         rest = self._hand.joints + np.tensordot(hands.shape, self._joint_moves, axes=1)
-        offsets = positions - np.einsum("njab,njb->nja", rotations, rest)
-        bones = np.concatenate([rotations, offsets[..., np.newaxis]], axis=-1).astype(np.float32)
+        offsets = positions - hands.translation[:, np.newaxis] - np.einsum("njab,njb->nja", rotations, rest)
+        return np.concatenate([rotations, offsets[..., np.newaxis]], axis=-1)
+
+    def _bent(self, hands):
+        """Vertices [N, V, 3] float32 at rest with all blend shapes."""
+        count = len(hands.shape)
         features = np.concatenate([hands.shape, (rotation_matrix(hands.pose) - np.eye(3)).reshape(count, -1)], axis=1)
-        bent = self._hand.vertices + (features.astype(np.float32) @ self._directions).reshape(count, -1, 3)
-        blended = (self._hand.weights @ bones.reshape(count, NUM_MODEL_JOINTS, 12)).reshape(count, -1, 3, 4)
-        moved = np.einsum("nvab,nvb->nva", blended[..., :3], bent) + blended[..., 3]
-        return moved + hands.translation[:, np.newaxis].astype(np.float32)
+        return self._hand.vertices + (features.astype(np.float32) @ self._directions).reshape(count, -1, 3)
+
+    def _moved_by_shape(self, rotations, moves, weights, chosen):
+        """Derivatives of vertices with respect to beta, [N, K, 3, 10]."""
+        joints = np.empty((*rotations.shape[:3], NUM_SHAPE))
+        joints[:, 0], joints[:, _TURNING] = moves[:, 0, :, SHAPE], moves[:, FINGERS[:, :3], :, SHAPE]
+        offsets = joints - rotations @ self._joint_moves.transpose(1, 2, 0)
+        blended = np.einsum("nkj,njab->nkab", weights, rotations)
+        return blended @ self._hand.shape_directions[chosen] + np.einsum("nkj,njcs->nkcs", weights, offsets)

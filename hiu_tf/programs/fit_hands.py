@@ -4,10 +4,10 @@
     hiu fit data/photos --split train --out data/photos_fitted
     hiu fit data/freihand --split train --out data/freihand_fitted --measured --hand mano_right.npz
 
-Levenberg-Marquardt fits beta, theta, R and T of each hand so that its joints project to the 2D labels and its bones
-have the directions of the 3D labels, within anatomical limits. A sample with a good fit gets mesh, parameters and
+Levenberg-Marquardt fits beta, theta, R and T of each hand so that its joints project to the 2D labels, its bones
+have the directions of the 3D labels, and its mesh covers the mask (if there is one), within anatomical limits. A sample with a good fit gets mesh, parameters and
 fitted 3D joints; the others keep their labels. Other splits are copied unchanged. Beside the records it writes
-fits.csv (each sample: error, angle, why it has no mesh), fits.png (good fits, then the worst of the kept ones), and
+fits.csv (each sample: error, angle, IoU of mesh and mask, why it has no mesh), fits.png (good fits, then the worst of the kept ones), and
 poses.npz with poses and views alone, in which `hiu prepare synthetic --option poses=data/` renders hands.
 """
 
@@ -81,14 +81,15 @@ def copy_other_splits(folder: Path, split: str, out: Path) -> list[str]:
 
 
 def write_table(fits: list, path: Path) -> None:
-    """Writes a line per sample: error, angle, why it has no mesh."""
+    """Writes a line per sample: error, angle, IoU of mesh and mask, why it has no mesh."""
     from hiu_tf.atomic import written_whole
 
     with written_whole(path) as scratch, scratch.open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(("sample", "error_2d", "angle_deg", "refused"))
+        writer.writerow(("sample", "error_2d", "angle_deg", "mask_iou", "refused"))
         for fit in fits:
-            writer.writerow((fit.sample.sample_id, f"{fit.error_2d:.4f}", f"{fit.angle_deg:.1f}", fit.refused))
+            numbers = f"{fit.error_2d:.4f}", f"{fit.angle_deg:.1f}", f"{fit.mask_iou:.3f}"
+            writer.writerow((fit.sample.sample_id, *numbers, fit.refused))
 
 
 def write_poses(fits: list, path: Path) -> None:
@@ -147,6 +148,11 @@ def print_summary(fits: list) -> None:
         error, angle = np.array([fit.error_2d for fit in kept]), np.array([fit.angle_deg for fit in kept])
         print(f"  projected joints: median {np.median(error):.4f} of the box, 90 % below {np.quantile(error, 0.9):.4f}")
         print(f"  angle of bones: median {np.median(angle):.1f} degrees, 90 % below {np.quantile(angle, 0.9):.1f}")
+        masks = np.array([fit.mask_iou for fit in kept if not np.isnan(fit.mask_iou)])
+        if len(masks):
+            print(
+                f"  IoU of mesh and mask: mean {masks.mean():.3f}, 90 % above {np.quantile(masks, 0.1):.3f} ({len(masks)} masks)"
+            )
     reasons = {}
     for fit in fits:
         words = "".join(c for c in fit.refused if not (c.isdigit() or c == "."))

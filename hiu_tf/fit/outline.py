@@ -1,0 +1,166 @@
+"""Evidence from masks: the mesh covers the hand of the mask, and nothing else. NumPy and OpenCV, batched.
+
+A vertex outside of the mask is pulled to it, and the mesh is pulled to points of the mask's outline that it does not
+reach. The arm is no evidence: a mask may contain it or not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from hiu_tf.conventions.skeleton import Joint
+from hiu_tf.fit.chain import Hands
+from hiu_tf.fit.skin import Skin
+from hiu_tf.geometry.camera import MIN_DEPTH
+
+#: The mask is sampled on a square of this many cells, this much larger than the hand's box.
+CELLS, MARGIN = 128, 1.6
+#: Number of points of the outline that are used. Of the vertices, every EVERY-th is tested against the mask.
+POINTS, EVERY = 96, 5
+_ROOTS = [Joint.INDEX1, Joint.MIDDLE1, Joint.RING1, Joint.LITTLE1]
+
+
+@dataclass(frozen=True)
+class Outlines:
+    """Masks of N right hands. Those of hands without a mask are 0 everywhere.
+
+    Attributes:
+      outside: [N, C, C] float32, distance in pixels of each cell from the mask; 0 inside it and outside of the picture.
+      corner: [N, 2] pixel of the first cell's centre, cell: [N] pixels between cells.
+      points: [N, P, 2] points of the outline, pixels, normals: [N, P, 2] outward unit vectors, weight: [N, P].
+    """
+
+    outside: np.ndarray
+    corner: np.ndarray
+    cell: np.ndarray
+    points: np.ndarray
+    normals: np.ndarray
+    weight: np.ndarray
+
+    def part(self, rows) -> Outlines:
+        """Returns the outlines of a subset of the hands."""
+        return Outlines(**{name: value[rows] for name, value in vars(self).items()})
+
+
+def outlines_of(masks: list[np.ndarray | None], joints_2d: np.ndarray, flips: np.ndarray) -> Outlines:
+    """Makes evidence from masks.
+
+    Args:
+      masks: of N hands, [height, width] bool, or None.
+      joints_2d: [N, 21, 2] pixels, as right hands (x negated for left ones).
+      flips: [N], -1 for left hands, whose masks are mirrored likewise.
+    """
+    each = [_outline(*known) for known in zip(masks, joints_2d, flips)]
+    return Outlines(*(np.stack(values) for values in zip(*each)))
+
+
+def _outline(mask, joints, flip):
+    low, high = joints.min(axis=0), joints.max(axis=0)
+    cell = max(float((high - low).max()), 1.0) * MARGIN / (CELLS - 1)
+    corner = (low + high) / 2 - cell * (CELLS - 1) / 2
+    points, normals, weight = np.zeros((POINTS, 2)), np.zeros((POINTS, 2)), np.zeros(POINTS)
+    if mask is None:
+        return np.zeros((CELLS, CELLS), np.float32), corner, cell, points, normals, weight
+    to_mask = np.array([[flip * cell, 0, flip * corner[0]], [0, cell, corner[1]]])
+    sample = lambda picture, beyond: cv2.warpAffine(
+        picture.astype(np.uint8),
+        to_mask,
+        (CELLS, CELLS),
+        flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP,
+        borderValue=beyond,
+    )
+    inside, picture = sample(mask, 1), sample(np.ones_like(mask), 0)
+    outside = cell * cv2.distanceTransform(1 - inside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    # The outline where it is that of the hand in the picture: not the picture's edge, not the arm.
+    blurred = cv2.GaussianBlur(inside.astype(np.float32), (0, 0), 2.0)
+    contours, _ = cv2.findContours(inside & picture, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+    cells = np.concatenate([contour[:, 0] for contour in contours]) if contours else np.zeros((0, 2), int)
+    slope = -np.stack(
+        [cv2.Sobel(blurred, cv2.CV_32F, *order)[cells[:, 1], cells[:, 0]] for order in ((1, 0), (0, 1))], 1
+    )
+    steep = np.linalg.norm(slope, axis=1)
+    within = cv2.erode(picture, np.ones((5, 5), np.uint8), borderValue=0)[cells[:, 1], cells[:, 0]] > 0
+    found = corner + cell * cells
+    kept = np.flatnonzero(within & (steep > 1e-3) & _of_hand(found, joints))
+    if len(kept):
+        kept = kept[np.linspace(0, len(kept) - 1, min(POINTS, len(kept))).astype(int)]
+        count = len(kept)
+        points[:count], normals[:count], weight[:count] = found[kept], slope[kept] / steep[kept, np.newaxis], 1.0
+    return outside, corner, cell, points, normals, weight
+
+
+def _of_hand(points, joints):
+    """Whether points [P, 2] lie on the fingers' side of the wrist."""
+    towards = joints[_ROOTS].mean(axis=0) - joints[0]
+    return (points - joints[0]) @ towards > 0
+
+
+class OutlineResiduals:
+    """Residuals of posed hands against masks, in units of `deviation` times the hand's box.
+
+    Args:
+      skin: the surface of the hand model.
+      deviation: expected distance, as a share of the longer side of the hand's box.
+    """
+
+    def __init__(self, skin: Skin, deviation: float):
+        self._skin, self._deviation = skin, deviation
+
+    def __call__(
+        self, known: Outlines, camera: np.ndarray, box: np.ndarray, hands: Hands
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Residuals [N, M] and their derivatives [N, M, 61].
+
+        Args:
+          known: masks of N hands.
+          camera: K [N, 3, 3].
+          box: [N], longer side of the hands' boxes in pixels.
+          hands: N right hands.
+        """
+        mesh = self._skin(hands).astype(float)
+        flat = mesh[..., :2] / np.maximum(mesh[..., 2:], MIN_DEPTH)
+        pixels = flat * camera[:, np.newaxis, [0, 1], [0, 1]] + camera[:, np.newaxis, :2, 2]
+        tested = np.broadcast_to(np.arange(0, mesh.shape[1], EVERY), (len(mesh), -(-mesh.shape[1] // EVERY)))
+        far, slope = _sampled(known, pixels[:, ::EVERY])
+        nearest = _nearest(known.points, pixels)
+        gap = ((known.points - np.take_along_axis(pixels, nearest[..., np.newaxis], axis=1)) * known.normals).sum(
+            axis=-1
+        )
+        short = np.maximum(gap, 0) * known.weight
+        chosen = np.concatenate([tested, nearest], axis=1)
+        along = np.concatenate([slope, -known.normals * (short > 0)[..., np.newaxis]], axis=1)
+        scale = 1 / (self._deviation * box[:, np.newaxis])
+        moves = self._moves(hands, chosen, mesh, flat, camera, along)
+        return np.concatenate([far, short], axis=1) * scale, moves * scale[..., np.newaxis]
+
+    def _moves(self, hands, chosen, mesh, flat, camera, along):
+        """Derivatives [N, K, 61] of projected vertices along directions [N, K, 2] of the picture."""
+        pick = lambda values: np.take_along_axis(values, chosen[..., np.newaxis], axis=1)
+        focal = along * camera[:, np.newaxis, [0, 1], [0, 1]] / np.maximum(pick(mesh)[..., 2:], MIN_DEPTH)
+        across = np.concatenate([focal, -(focal * pick(flat)).sum(axis=-1, keepdims=True)], axis=-1)
+        return (across[..., np.newaxis, :] @ self._skin.derivatives(hands, chosen))[..., 0, :]
+
+
+def _sampled(known, pixels):
+    """Distance from the mask [N, K] at pixels [N, K, 2], and its slope [N, K, 2]; 0 beyond the sampled square."""
+    place = (pixels - known.corner[:, np.newaxis]) / known.cell[:, np.newaxis, np.newaxis]
+    within = ((place >= 0) & (place < CELLS - 1)).all(axis=-1)
+    place = np.clip(place, 0, CELLS - 1.001)
+    column, row = np.moveaxis(place.astype(int), -1, 0)
+    right, down = np.moveaxis(place % 1, -1, 0)
+    hand = np.arange(len(place))[:, np.newaxis]
+    a, b, c, d = (known.outside[hand, row + y, column + x].astype(float) for y in (0, 1) for x in (0, 1))
+    top, bottom = a + right * (b - a), c + right * (d - c)
+    slope = np.stack([(b - a) * (1 - down) + (d - c) * down, bottom - top], axis=-1)
+    return within * (top + down * (bottom - top)), within[..., np.newaxis] * slope / known.cell[
+        :, np.newaxis, np.newaxis
+    ]
+
+
+def _nearest(points, pixels):
+    """Index [N, P] of the pixel [N, K, 2] nearest to each point [N, P, 2]."""
+    crossed = points @ np.swapaxes(pixels, 1, 2)
+    return (np.square(pixels).sum(axis=-1)[:, np.newaxis] - 2 * crossed).argmin(axis=-1)

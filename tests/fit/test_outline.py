@@ -1,0 +1,175 @@
+"""Fits to masks: derivatives against finite differences, and rendered masks whose hands are known."""
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+
+from hiu_tf.fit.chain import NUM_PARAMETERS, Chain, Hands
+from hiu_tf.fit.evidence import Evidence, Residuals, directions_of
+from hiu_tf.fit.outline import OutlineResiduals, outlines_of
+from hiu_tf.fit.skin import Skin
+from hiu_tf.fit.solve import refine
+from hiu_tf.geometry.camera import project, virtual_intrinsics
+from hiu_tf.geometry.rotation import rotation_matrix
+from hiu_tf.hand.poses import gesture_pose
+from hiu_tf.hand.procedural import procedural_hand
+
+SIZE = 160
+CAMERA = virtual_intrinsics(SIZE).astype(float)
+#: Fingers up, thumb side to the camera.
+UPRIGHT = rotation_matrix(np.array([np.pi, np.pi, 0]) / np.sqrt(2))
+GESTURES = ("open", "victory", "fist", "point")
+RIGHT = np.ones(len(GESTURES))
+
+
+@pytest.fixture(scope="module")
+def hand():
+    return procedural_hand()
+
+
+@pytest.fixture
+def hands(rng):
+    """Upright hands of any shape, seen from the back or a little from the side."""
+    count = len(GESTURES)
+    return Hands(
+        rng.normal(0, 1.0, (count, 10)),
+        np.stack([gesture_pose(name) for name in GESTURES]),
+        rotation_matrix(rng.normal(0, 0.3, (count, 3))) @ rotation_matrix(np.array([0, np.pi / 2, 0])) @ UPRIGHT,
+        np.array([0, 0.06, 0.65]) + rng.normal(0, 0.01, (count, 3)),
+    )
+
+
+def silhouettes(hand, hands):
+    """Masks of the meshes, drawn by OpenCV."""
+    masks = []
+    for mesh in Skin(hand)(hands):
+        mask = np.zeros((SIZE, SIZE), np.uint8)
+        for triangle in np.round(16 * project(mesh, CAMERA)[hand.closed_faces]).astype(np.int32):
+            cv2.fillConvexPoly(mask, triangle, 1, shift=4)
+        masks.append(mask > 0)
+    return masks
+
+
+def evidence_of(hand, hands, masks):
+    joints = Chain(hand).joints(hands)
+    flat, count = project(joints, CAMERA), len(joints)
+    return Evidence(
+        joints_2d=flat,
+        joints_2d_weight=np.ones((count, 21)),
+        intrinsics=np.repeat(CAMERA[np.newaxis], count, axis=0),
+        box=np.ptp(flat, axis=1).max(axis=1),
+        directions=directions_of(joints),
+        directions_weight=np.ones((count, 20)),
+        joints_3d=joints,
+        joints_3d_weight=np.zeros((count, 21)),
+        outlines=outlines_of(masks, flat, RIGHT),
+    )
+
+
+def residuals_of(hand, evidence, hands):
+    return OutlineResiduals(Skin(hand), 0.03)(evidence.outlines, evidence.intrinsics, evidence.box, hands)
+
+
+def overlap(hand, hands, masks):
+    return np.array([(a & b).sum() / (a | b).sum() for a, b in zip(silhouettes(hand, hands), masks)])
+
+
+def numeric(function, hands, step):
+    columns = []
+    for k in range(NUM_PARAMETERS):
+        move = np.zeros((len(hands.shape), NUM_PARAMETERS))
+        move[:, k] = step
+        columns.append((function(hands.moved(move)) - function(hands.moved(-move))) / (2 * step))
+    return np.stack(columns, axis=-1)
+
+
+def test_derivatives_of_the_mesh(hand, hands, rng):
+    """Exact but for the pose blend shapes, which are taken as constant; the mesh itself is float32."""
+    chosen = rng.integers(0, len(hand.vertices), (len(GESTURES), 60))
+    rigid = Skin(replace(hand, pose_directions=np.zeros_like(hand.pose_directions)))
+    points = lambda h: np.take_along_axis(rigid(h), chosen[..., np.newaxis], axis=1).astype(float)
+    np.testing.assert_allclose(rigid.derivatives(hands, chosen), numeric(points, hands, 1e-3), atol=1e-4)
+
+
+def test_derivatives_of_the_distance_to_a_mask(hand, hands, rng):
+    """Of the residuals that neither begin nor end within a step."""
+    evidence = evidence_of(hand, hands, silhouettes(hand, hands))
+    moved = hands.moved(rng.normal(0, 0.02, (len(GESTURES), NUM_PARAMETERS)))
+    error, found = residuals_of(hand, evidence, moved)
+    expected = numeric(lambda h: residuals_of(hand, evidence, h)[0], moved, 1e-4)
+    near = np.abs(found - expected).max(axis=-1) < 0.05 * np.abs(expected).max(axis=-1) + 0.05
+    assert (error > 0).mean() > 0.1
+    assert near[error > 0.3].mean() > 0.9
+    assert not found[error == 0].any()
+
+
+def test_the_true_hand_has_no_residuals(hand, hands):
+    evidence = evidence_of(hand, hands, silhouettes(hand, hands))
+    error, _ = residuals_of(hand, evidence, hands)
+    pixels = error * 0.03 * evidence.box[:, np.newaxis]
+    assert pixels.max() < 3
+    assert np.quantile(pixels, 0.9) < 1
+
+
+def test_masks_correct_joints_that_are_labelled_beside_the_bones(hand, hands, rng):
+    """As trackers do for hands seen from the side."""
+    masks = silhouettes(hand, hands)
+    evidence, residuals = evidence_of(hand, hands, masks), Residuals(hand)
+    beside = 0.03 * evidence.box[:, np.newaxis, np.newaxis] * rng.choice([-1, 1], (len(GESTURES), 1, 2))
+    evidence = replace(evidence, joints_2d=evidence.joints_2d + beside)
+    without, _ = refine(residuals, replace(evidence, outlines=None), hands)
+    with_masks, _ = refine(residuals, evidence, hands)
+    before, after = overlap(hand, without, masks), overlap(hand, with_masks, masks)
+    assert (after > before).all()
+    assert after.mean() > before.mean() + 0.03
+
+
+def test_a_mask_moves_a_hand_whose_joints_are_unknown(hand, hands):
+    masks = silhouettes(hand, hands)
+    evidence = evidence_of(hand, hands, masks)
+    evidence = replace(evidence, joints_2d_weight=np.zeros_like(evidence.joints_2d_weight))
+    start = replace(hands, translation=hands.translation + [0.012, -0.008, 0])
+    found, _ = refine(Residuals(hand), evidence, start)
+    assert overlap(hand, start, masks).max() < 0.85
+    assert overlap(hand, found, masks).min() > 0.9
+
+
+@pytest.mark.parametrize("what", ["arm", "picture's edge"])
+def test_arm_and_edge_are_no_evidence(hand, hands, what):
+    """A mask that goes on below the wrist, or a picture that ends above it, leaves the hand where it is."""
+    whole = silhouettes(hand, hands)
+    flat = project(Chain(hand).joints(hands), CAMERA)
+    masks = []
+    for mask, joints in zip(whole, flat):
+        row = int(joints[0, 1])
+        changed = mask.copy()
+        changed[row:] |= np.abs(np.arange(SIZE) - joints[0, 0]) < 20
+        masks.append(changed if what == "arm" else mask[: row - 5])
+    found, _ = refine(Residuals(hand), evidence_of(hand, hands, masks), hands)
+    same, _ = refine(Residuals(hand), evidence_of(hand, hands, whole), hands)
+    drawn = [project(Skin(hand)(h), CAMERA) for h in (found, same)]
+    assert np.linalg.norm(drawn[0] - drawn[1], axis=-1).mean(axis=1).max() < 1  # pixels
+
+
+def test_left_hands_are_mirrored(hand, hands):
+    masks = silhouettes(hand, hands)
+    flat = project(Chain(hand).joints(hands), CAMERA)
+    right = outlines_of(masks, flat, RIGHT)
+    shifted = flat - [SIZE - 1, 0]  # the mirrored pictures' x, negated
+    left = outlines_of([mask[:, ::-1] for mask in masks], shifted, -RIGHT)
+    assert np.mean(np.abs(left.outside - right.outside) > 1e-3) < 1e-3  # where a cell lies between two pixels
+    np.testing.assert_allclose(left.points + [SIZE - 1, 0], right.points, atol=1e-6)
+    np.testing.assert_allclose(left.normals, right.normals, atol=1e-5)
+
+
+def test_hands_without_a_mask_are_left_alone(hand, hands):
+    masks = silhouettes(hand, hands)
+    evidence = evidence_of(hand, hands, [None, *masks[1:]])
+    error, moves = residuals_of(hand, evidence, replace(hands, translation=hands.translation + 0.02))
+    assert not error[0].any() and not moves[0].any()
+    assert error[1:].any(axis=1).all()
+    alone, _ = refine(Residuals(hand), evidence.part([2]), hands.part([2]), 5)
+    together, _ = refine(Residuals(hand), evidence, hands, 5)
+    np.testing.assert_allclose(together.pose[2], alone.pose[0], atol=1e-7)
