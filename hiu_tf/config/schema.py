@@ -21,7 +21,7 @@ CHOICES = {
 
 
 #: Optional inputs of the regressor besides the paper's features.
-REGRESSOR_EXTRA = ("encoder", "joints")
+REGRESSOR_EXTRA = ("encoder", "joints", "joint_features")
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,8 @@ class ModelConfig:
       regressor: one head "shared" by all stacks, or one "per_stack".
       regressor_channels, regressor_repetitions, regressor_hidden: sizes of the regressor.
       regressor_extra: inputs of the regressor besides the paper's features: "encoder" (the coarsest level, pooled),
-        "joints" (2D joints and scores decoded from the heat maps of the same stack, without gradient).
+        "joints" (2D joints and scores decoded from the heat maps of the same stack, without gradient),
+        "joint_features" (the features where these heat maps see each joint).
       batch_norm_momentum: 0.9 suits short runs; 0.99 is Keras' default.
       batch_norm_synchronized: whether statistics are computed over all replicas instead of per replica.
     """

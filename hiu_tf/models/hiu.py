@@ -11,7 +11,7 @@ from hiu_tf.models.attention import fuse
 from hiu_tf.models.blocks import vector_head
 from hiu_tf.models.decoder import decoder
 from hiu_tf.models.encoder import encoder
-from hiu_tf.models.regressor import build_regressor
+from hiu_tf.models.regressor import FeaturesAtJoints, build_regressor
 from hiu_tf.models.stem import stem
 from hiu_tf.tasks import PAPER, find_tasks
 from hiu_tf.tasks.base import HandParameters, Maps, Task, Vector
@@ -45,7 +45,7 @@ def build_hiu(config: ModelConfig) -> keras.Model:
         outputs.append(dict(maps))
         for task in tasks:
             if isinstance(task.head, HandParameters):
-                seen = _seen_by_regressor(both, levels, maps, config)
+                seen = _seen_by_regressor(both, levels, maps, config, name)
                 shapes = {key: value.shape[1:] for key, value in seen.items()}
                 regressors.append(_regressor(k, regressors, shapes, config))
                 outputs[-1] |= regressors[-1](list(seen.values()))
@@ -68,14 +68,20 @@ def _require_tasks(config, names, dense):
     """Checks that the tasks needed by other settings are present."""
     if not dense and config.fusion != "none":
         raise ConfigError(f"network.fusion {config.fusion} needs a task with maps among network.tasks, got {names}")
-    if "joints" in config.regressor_extra and "heatmaps" not in names:
-        raise ConfigError(f"network.regressor_extra joints needs heatmaps among network.tasks, got {names}")
+    for extra in config.regressor_extra:
+        if extra.startswith("joint") and "heatmaps" not in names:
+            raise ConfigError(f"network.regressor_extra {extra} needs heatmaps among network.tasks, got {names}")
 
 
-def _seen_by_regressor(features, levels, maps, config):
+def _seen_by_regressor(features, levels, maps, config, name):
     """Inputs of the regressor: the paper's features, and the inputs in config.regressor_extra."""
-    extra = {"encoder": levels[-1], "joints": maps.get(keys.HEATMAPS)}
-    return {"features": features} | {name: extra[name] for name in config.regressor_extra}
+    heatmaps = maps.get(keys.HEATMAPS)
+    extra = {
+        "encoder": lambda: levels[-1],
+        "joints": lambda: heatmaps,
+        "joint_features": lambda: FeaturesAtJoints(name=f"{name}_features_at_joints")([features, heatmaps]),
+    }
+    return {"features": features} | {key: extra[key]() for key in config.regressor_extra}
 
 
 def _regressor(k, before, shapes, config):

@@ -12,10 +12,11 @@ from hiu_tf.config.schema import ConfigError, TrainConfig
 from hiu_tf.errors import UserError
 from hiu_tf.models import efficientnet
 from hiu_tf.models.encoder import load_encoder
+from hiu_tf.models.regressor import JOINT_FEATURES
 from hiu_tf.training.folder import load_run, load_weights
 
-#: The only layer with weights of a head of numbers (models/blocks.py).
-_VECTOR_HEAD = r"stack\d+_[a-z]+_predict"
+#: Layers without which a network can start: a head of numbers (models/blocks.py), and what the regressor adds.
+_MAY_BE_NEW = rf"stack\d+_[a-z]+_predict|(stack\d+_)?{JOINT_FEATURES}_.*"
 _OWN_STEM = "the encoder starts", "all else (stem, 1x1 into the encoder, decoders, attention, regressor)"
 _WITH_STEM = "stem and encoder start", "all else"
 
@@ -44,15 +45,15 @@ def start_weights(
 
 
 def copy_layers(source: keras.Model, network: keras.Model, name: str) -> None:
-    """Copies the weights of every layer of `source` that the network has. Heads that it lacks stay random, which is printed.
+    """Copies the weights of every layer of `source` that the network has. What it lacks stays random, which is printed.
 
     Raises:
-      UserError: the networks differ by more than heads of numbers (tasks.base.Vector).
+      UserError: the networks differ by more than heads of numbers (tasks.base.Vector) and the regressor's "joint_features".
     """
-    theirs, mine = ({layer.name: layer for layer in model.layers if layer.weights} for model in (source, network))
+    theirs, mine = ({layer.name: layer for layer in _weighted_layers(model)} for model in (source, network))
     added = [key for key in mine if key not in theirs]
     for key in (*added, *(key for key in theirs if key not in mine)):
-        if not re.fullmatch(_VECTOR_HEAD, key):
+        if not re.fullmatch(_MAY_BE_NEW, key):
             raise UserError(
                 f"{name} holds another network: {'it lacks' if key in mine else 'only it has'} the layer {key}"
             )
@@ -65,6 +66,15 @@ def copy_layers(source: keras.Model, network: keras.Model, name: str) -> None:
         mine[key].set_weights(theirs[key].get_weights())
     if added:
         print(f"the network starts from {name}, {', '.join(added)} from random weights")
+
+
+def _weighted_layers(model):
+    """Yields the layers with weights, also those inside of models that are layers."""
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from _weighted_layers(layer)
+        elif layer.weights:
+            yield layer
 
 
 def start_encoder(network: keras.Model, encoder: str, path: str) -> None:

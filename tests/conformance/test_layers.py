@@ -13,7 +13,7 @@ import hiu_tf.models
 from hiu_tf.hand.layer import HandLayer
 from hiu_tf.models.attention import TaskMixture
 from hiu_tf.models.depthwise import DepthwiseConv2D
-from hiu_tf.models.regressor import HandParameters, ReadJoints
+from hiu_tf.models.regressor import FeaturesAtJoints, HandParameters, ReadJoints
 
 
 def layer_classes():
@@ -38,6 +38,7 @@ def examples(hand):
         TaskMixture: (TaskMixture(), ([draw(2, 4, 4, 5) for _ in range(3)], draw(2, 1, 1, 15))),
         DepthwiseConv2D: (DepthwiseConv2D(5, padding="same", use_bias=False), draw(2, 8, 8, 5)),
         HandParameters: (HandParameters(), draw(2, 61)),
+        FeaturesAtJoints: (FeaturesAtJoints(), [draw(2, 4, 4, 6), draw(2, 8, 8, 21)]),
         ReadJoints: (ReadJoints(), draw(2, 8, 8, 21)),
         HandLayer: (
             HandLayer(hand),
@@ -79,3 +80,25 @@ def test_read_joints_says_where_peaks_are():
     maps[0, 0, 8, 0], maps[0, 4, 4, 1] = 1.0, 0.5
     read = ReadJoints()(tf.constant(maps)).numpy().reshape(3, 3)
     np.testing.assert_allclose(read, [[1, -1, 1], [0, 0, 0.5], [0, 0, 0]], atol=1e-4)
+
+
+def test_features_are_those_under_the_peak_of_each_joint():
+    """A peak in a corner, a flat map, an empty one and a negative one: that corner's features, their mean, and nothing."""
+    features = np.random.default_rng(0).normal(size=(1, 4, 4, 6)).astype(np.float32)
+    maps = np.zeros((1, 16, 16, 4), np.float32)
+    maps[0, :4, 12:, 0], maps[0, ..., 1], maps[0, ..., 3] = 1.0, 0.7, -2.0
+    found = FeaturesAtJoints()([tf.constant(features), tf.constant(maps)]).numpy()
+    assert found.shape == (1, 4, 1, 6)
+    np.testing.assert_allclose(found[0, 0, 0], features[0, 0, 3] / 1.25, atol=1e-5)
+    mass = 16 * 0.49
+    np.testing.assert_allclose(found[0, 1, 0], features[0].mean(axis=(0, 1)) * mass / (mass + 0.25), atol=1e-5)
+    assert not found[0, 2:].any()
+
+
+def test_maps_learn_nothing_from_the_features_that_are_read_at_them():
+    features, maps = tf.Variable(tf.ones([1, 4, 4, 6])), tf.Variable(tf.ones([1, 8, 8, 3]))
+    with tf.GradientTape() as tape:
+        total = tf.reduce_sum(FeaturesAtJoints()([features, maps]))
+    by_features, by_maps = tape.gradient(total, [features, maps])
+    assert by_maps is None
+    assert (by_features.numpy() > 0).all()
