@@ -133,4 +133,5 @@ def _of_joints(features, channels, config):
     """Features at the joints [B, J, 1, C] -> [B, 1, 1, channels], 0 at first: a network without them can go on with them."""
     x = convolution(features, _JOINT_CHANNELS, 1, config, f"{JOINT_FEATURES}_reduce")
     x = layers.Reshape((1, 1, x.shape[1] * _JOINT_CHANNELS), name=f"{JOINT_FEATURES}_all")(x)
-    return convolution(x, channels, 1, config, f"{JOINT_FEATURES}_project", activation=False, silent=True)
+    # Not normalised: over a batch of 24 vectors, batch norm hides outliers that it does not hide in prediction.
+    return layers.Conv2D(channels, 1, kernel_initializer="zeros", name=f"{JOINT_FEATURES}_project")(x)

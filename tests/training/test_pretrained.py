@@ -60,14 +60,14 @@ def test_a_network_starts_from_one_that_does_not_read_the_features_at_the_joints
     source = build_hiu(model_config("tiny", settings))
     network = build_hiu(model_config("tiny", {"regressor_extra": ["encoder", "joints", "joint_features"]}))
     copy_layers(source, network, "runs/first")
-    assert "regressor_joint_features_project_conv" in capsys.readouterr().out
+    assert "regressor_joint_features_project" in capsys.readouterr().out
     image = tf.constant(rng.uniform(size=(2, 64, 64, 3)), tf.float32)
     for key, value in source(image)[-1].items():
         np.testing.assert_allclose(network(image)[-1][key], value, atol=1e-6, err_msg=key)
-    scale = network.get_layer("regressor").get_layer("regressor_joint_features_project_bn").gamma
+    added = network.get_layer("regressor").get_layer("regressor_joint_features_project").kernel
     with tf.GradientTape() as tape:
         total = tf.reduce_sum(network(image, training=True)[-1]["pose"])
-    assert np.abs(tape.gradient(total, scale)).max() > 0
+    assert np.abs(tape.gradient(total, added)).max() > 0
 
 
 @pytest.mark.parametrize("other", [{"feature_channels": 16}, {"tasks": ["heatmaps", "mask", "hand", "side"]}])
