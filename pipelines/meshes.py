@@ -14,6 +14,7 @@ from hiu_tf.fit.outline import outlines_of
 from hiu_tf.fit.skin import Skin
 from hiu_tf.fit.solve import fit, refine
 from hiu_tf.geometry.camera import project
+from hiu_tf.geometry.mesh import covered
 from hiu_tf.hand.model import HandModel
 from pipelines.schema import LEFT, UNKNOWN, Sample
 from pipelines.store import encode_mask
@@ -22,7 +23,6 @@ from pipelines.store import encode_mask
 MOST_2D_ERROR = 0.03
 #: ... and the mean angle between its bones and those of the 3D labels is below this (degrees).
 MOST_ANGLE_DEG = 20.0
-_SUBPIXEL_BITS = 4
 #: Steps of a fit that go on with the masks.
 _OUTLINE_STEPS = 10
 #: Expected deviations of measured labels.
@@ -110,7 +110,7 @@ def _outlines(samples, joints_2d):
     return outlines_of(masks, joints_2d, np.array([-1.0 if sample.side == LEFT else 1.0 for sample in samples]))
 
 
-def _judged(sample, evidence, hands: Hands, joints, mesh, faces):
+def _judged(sample, evidence, hands: Hands, joints, vertices, faces):
     """Decides whether one fit is kept. Returns it in the sample's own camera frame."""
     drawn = project(joints, evidence.intrinsics[0])
     error = float(np.linalg.norm(drawn - evidence.joints_2d[0], axis=1).mean() / max(evidence.box[0], 1e-6))
@@ -124,27 +124,18 @@ def _judged(sample, evidence, hands: Hands, joints, mesh, faces):
     fitted = replace(
         sample,
         joints_3d=joints @ flip,
-        vertices=mesh @ flip,
+        vertices=vertices @ flip,
         shape=hands.shape[0],
         pose=hands.pose[0],
         rotation=flip @ hands.rotation[0],
     )
-    covered = _silhouette(fitted, faces)
+    mesh = covered(project(fitted.vertices, sample.intrinsics), faces, sample.height, sample.width)
     if not sample.mask:
-        return Fit(replace(fitted, mask=encode_mask(covered)).validate(), error, angle)
+        return Fit(replace(fitted, mask=encode_mask(mesh)).validate(), error, angle)
     on_hand = _mask_of(sample)
-    return Fit(fitted.validate(), error, angle, float((covered & on_hand).sum() / (covered | on_hand).sum()))
+    return Fit(fitted.validate(), error, angle, float((mesh & on_hand).sum() / (mesh | on_hand).sum()))
 
 
 def _mask_of(sample):
     """The mask [height, width], bool."""
     return cv2.imdecode(np.frombuffer(sample.mask, np.uint8), cv2.IMREAD_GRAYSCALE) > 127
-
-
-def _silhouette(sample, faces):
-    """The mesh's silhouette [height, width], bool."""
-    mask = np.zeros((sample.height, sample.width), np.uint8)
-    corners = np.round(project(sample.vertices, sample.intrinsics)[faces] * (1 << _SUBPIXEL_BITS)).astype(np.int32)
-    for triangle in corners:
-        cv2.fillConvexPoly(mask, triangle, 255, shift=_SUBPIXEL_BITS)
-    return mask > 0

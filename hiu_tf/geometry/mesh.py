@@ -1,6 +1,9 @@
-"""Normals and holes of triangle meshes. NumPy."""
+"""Normals, holes and silhouettes of triangle meshes. NumPy and OpenCV."""
 
+import cv2
 import numpy as np
+
+_SUBPIXEL_BITS = 4
 
 
 def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
@@ -30,3 +33,11 @@ def close_holes(faces: np.ndarray) -> np.ndarray:
                 fans.append((first, vertex, after))
             vertex = after
     return np.concatenate([faces, np.array(fans, faces.dtype).reshape(-1, 3)])
+
+
+def covered(points: np.ndarray, faces: np.ndarray, height: int, width: int) -> np.ndarray:
+    """The pixels [height, width], bool, that a projected mesh [V, 2] covers; a pixel that its edge touches counts."""
+    mask = np.zeros((height, width), np.uint8)
+    for triangle in np.round(points[faces] * (1 << _SUBPIXEL_BITS)).astype(np.int32):
+        cv2.fillConvexPoly(mask, triangle, 1, shift=_SUBPIXEL_BITS)
+    return mask > 0

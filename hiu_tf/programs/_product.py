@@ -46,7 +46,7 @@ class Product:
     """A predictor for `evaluation.evaluate.measure` that uses the whole picture instead of the crop cut from it.
 
     Its predictions are transformed to the crop, so that the metrics are comparable with those of other predictors.
-    They include no rendered mask.
+    The rendered mask is the area that the drawn mesh covers.
 
     Args:
       predictor: a `Predictor` of the runtime.
@@ -68,6 +68,7 @@ class Product:
         import cv2
 
         from hiu_tf.conventions import keys
+        from hiu_tf.geometry.mesh import covered
         from hiu_tf.geometry.window import around_box
 
         turn = self._turn(shown.picture)
@@ -84,6 +85,7 @@ class Product:
             keys.JOINTS_2D_PROJECTED: to_crop(found.joints_2d_projected),
             keys.JOINTS_3D: found.joints_3d @ axes,
             keys.VERTICES: found.vertices @ axes,
+            keys.RENDERED_MASK: covered(to_crop(found.vertices_2d), found.faces, size, size),
         }
         if found.mask is not None:
             onto = _square(window.affine) @ np.linalg.inv(_square(turn.affine))

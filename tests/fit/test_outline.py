@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-import cv2
 import numpy as np
 import pytest
 
@@ -12,6 +11,7 @@ from hiu_tf.fit.outline import OutlineResiduals, outlines_of
 from hiu_tf.fit.skin import Skin
 from hiu_tf.fit.solve import refine
 from hiu_tf.geometry.camera import project, virtual_intrinsics
+from hiu_tf.geometry.mesh import covered
 from hiu_tf.geometry.rotation import rotation_matrix
 from hiu_tf.hand.poses import gesture_pose
 from hiu_tf.hand.procedural import procedural_hand
@@ -42,14 +42,8 @@ def hands(rng):
 
 
 def silhouettes(hand, hands):
-    """Masks of the meshes, drawn by OpenCV."""
-    masks = []
-    for mesh in Skin(hand)(hands):
-        mask = np.zeros((SIZE, SIZE), np.uint8)
-        for triangle in np.round(16 * project(mesh, CAMERA)[hand.closed_faces]).astype(np.int32):
-            cv2.fillConvexPoly(mask, triangle, 1, shift=4)
-        masks.append(mask > 0)
-    return masks
+    """Masks of the meshes."""
+    return [covered(project(mesh, CAMERA), hand.closed_faces, SIZE, SIZE) for mesh in Skin(hand)(hands)]
 
 
 def evidence_of(hand, hands, masks):

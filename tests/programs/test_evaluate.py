@@ -213,6 +213,7 @@ def test_the_product_is_measured_on_whole_pictures(rendered_records, tmp_path, c
     assert told["joints_2d_box_error"] == pytest.approx(on_crops["joints_2d_box_error"], rel=0.3)
     assert told["joints_3d_aligned"] == pytest.approx(on_crops["joints_3d_aligned"], rel=0.3)
     assert told["mask_iou"] == pytest.approx(on_crops["mask_iou"], abs=0.05)
+    assert told["rendered_mask_iou"] == pytest.approx(on_crops["rendered_mask_iou"], abs=0.15)  # the mesh is fitted
 
 
 def test_turned_pictures_keep_their_labels(rng):
@@ -251,7 +252,7 @@ class Knowing:
         deep = np.concatenate([points, self.depth[:, None]], axis=1)
         hand = SimpleNamespace(
             joints_2d=points + middle, joint_scores=np.ones(21), joints_2d_projected=points + middle,
-            joints_3d=deep, vertices=deep, mask=(picture[..., 0] > 200).astype(np.float32), side="right",
+            joints_3d=deep, vertices=deep, vertices_2d=points + middle, faces=np.array([[0, 5, 17]]), mask=(picture[..., 0] > 200).astype(np.float32), side="right",
         )  # fmt: skip
         return [hand]
 

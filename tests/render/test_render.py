@@ -1,11 +1,12 @@
 """Tests of both rasterisers, and of the silhouette's gradient."""
 
+import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from hiu_tf.geometry.camera import virtual_intrinsics
-from hiu_tf.geometry.mesh import close_holes
+from hiu_tf.geometry.mesh import close_holes, covered
 from hiu_tf.geometry.tensor.camera import project
 from hiu_tf.hand.layer import pose_hand
 from hiu_tf.hand.poses import sample_pose
@@ -74,6 +75,15 @@ def test_kernel_and_tensor_agree(hand, posed):
     assert np.mean(kernel.foreground_mask != tensor.foreground_mask) < 1e-3
     both = (kernel.foreground_mask * tensor.foreground_mask)[..., 0].numpy() > 0
     assert np.mean((kernel.triangle_id != tensor.triangle_id).numpy()[..., 0][both]) < 1e-2
+
+
+def test_the_area_drawn_for_a_picture_is_the_silhouette(hand, posed):
+    """`covered` also counts pixels that an edge touches, about half a pixel along the outline."""
+    camera = virtual_intrinsics(SIZE)
+    for vertices, mask in zip(posed, silhouette(posed, hand.closed_faces, camera, SIZE).numpy() > 0.5):
+        drawn = covered(project(vertices, camera).numpy(), hand.closed_faces, SIZE, SIZE)
+        around = cv2.dilate(mask.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+        assert (mask <= drawn).mean() > 0.999 and (drawn <= around).all()
 
 
 def test_unknown_backend_is_refused():
