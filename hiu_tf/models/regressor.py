@@ -132,6 +132,8 @@ def build_regressor(input_shapes: dict[str, tuple], config: ModelConfig, name: s
 def _of_joints(features, channels, config):
     """Features at the joints [B, J, 1, C] -> [B, 1, 1, channels], 0 at first: a network without them can go on with them."""
     x = convolution(features, _JOINT_CHANNELS, 1, config, f"{JOINT_FEATURES}_reduce")
+    # The mean of what each joint contributes. It is not normalised: over a batch of 24 vectors, batch norm hides
+    # outliers that it does not hide in prediction. A sum would change by too much in each step.
+    x = layers.Rescaling(1.0 / x.shape[1], name=f"{JOINT_FEATURES}_mean")(x)
     x = layers.Reshape((1, 1, x.shape[1] * _JOINT_CHANNELS), name=f"{JOINT_FEATURES}_all")(x)
-    # Not normalised: over a batch of 24 vectors, batch norm hides outliers that it does not hide in prediction.
     return layers.Conv2D(channels, 1, kernel_initializer="zeros", name=f"{JOINT_FEATURES}_project")(x)
