@@ -117,7 +117,7 @@ setup(
         "hiu_tf.evaluation": ["*.yaml"],
         "hiu_tf.web": ["package.json", "package-lock.json", "*.txt", "site/*", "site/js/*", "site/js/fit/*"],
         "hiu_tf.savedmodels": ["*/*_float16.tflite", "*/model.json", "*/card.md"],
-        "pipelines": ["recipes/*.yaml", "recipes/*/*.yaml", "datasets/*/*.csv", "datasets/*/README.md"],
+        "pipelines": ["*.cc", "recipes/*.yaml", "recipes/*/*.yaml", "datasets/*/*.csv", "datasets/*/README.md"],
     },
     install_requires=RUNTIME,
     extras_require={

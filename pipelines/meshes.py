@@ -52,6 +52,8 @@ class Fit:
 def fit_samples(samples: Sequence[Sample], hand: HandModel, measured: bool = False) -> list[Fit]:
     """Fits a right hand model to samples; for left hands to their mirror image.
 
+    A sample with a mask is fitted to its joints first, then to the mask too. If the second fit is refused, the first one counts.
+
     Args:
       samples: samples with any labels; those without 2D joints, 3D joints or a side are refused.
       hand: a right hand.
@@ -61,24 +63,43 @@ def fit_samples(samples: Sequence[Sample], hand: HandModel, measured: bool = Fal
     rows = [row for row, fit in enumerate(fits) if not fit.refused]
     if not rows:
         return fits
-    evidence = _evidence([samples[row] for row in rows], measured)
-    residuals = Residuals(hand, _MEASURED if measured else Deviations())
+    known = [samples[row] for row in rows]
+    evidence, residuals = _evidence(known, measured), Residuals(hand, _MEASURED if measured else Deviations())
     hands, _ = fit(residuals, evidence)
-    if any(samples[row].mask for row in rows):
-        evidence = replace(evidence, outlines=_outlines([samples[row] for row in rows], evidence.joints_2d))
-        hands, _ = refine(residuals, evidence, hands, _OUTLINE_STEPS)
-    joints, meshes = residuals.chain.joints(hands), Skin(hand)(hands)
-    for n, row in enumerate(rows):
-        fits[row] = _judged(samples[row], evidence.part([n]), hands.part([n]), joints[n], meshes[n], hand.closed_faces)
+    for row, judged in zip(rows, _judged_all(known, evidence, residuals, hands, hand)):
+        fits[row] = judged
+    masked = [n for n, sample in enumerate(known) if sample.mask]
+    if not masked:
+        return fits
+    evidence, hands = evidence.part(masked), hands.part(masked)
+    evidence = replace(evidence, outlines=_outlines([known[n] for n in masked], evidence.joints_2d))
+    hands, _ = refine(residuals, evidence, hands, _OUTLINE_STEPS)
+    for n, judged in zip(masked, _judged_all([known[n] for n in masked], evidence, residuals, hands, hand)):
+        if not judged.refused:  # else the mask contradicts the joints: an object before the hand, another hand
+            fits[rows[n]] = judged
     return fits
 
 
 def _lacking(sample):
+    """Why a sample cannot be fitted, or ""."""
     if sample.side == UNKNOWN:
         return "side is unknown"
     if not sample.joints_2d_weight.all():
         return "a 2D joint is not labelled"
-    return "" if sample.joints_3d_weight.all() else "a 3D joint is not labelled"
+    if not sample.joints_3d_weight.all():
+        return "a 3D joint is not labelled"
+    if not all(np.isfinite(labels).all() for labels in (sample.joints_2d, sample.joints_3d, sample.intrinsics)):
+        return "a label is not finite"
+    if np.ptp(sample.joints_2d, axis=0).max() < 1.0:
+        return "all 2D joints lie in one pixel"
+    mask = _mask_of(sample) if sample.mask else None
+    if sample.mask and mask is None:
+        return "its mask cannot be decoded"
+    return (
+        "its mask has another size than the picture"
+        if sample.mask and mask.shape != (sample.height, sample.width)
+        else ""
+    )
 
 
 def _evidence(samples, measured):
@@ -110,17 +131,28 @@ def _outlines(samples, joints_2d):
     return outlines_of(masks, joints_2d, np.array([-1.0 if sample.side == LEFT else 1.0 for sample in samples]))
 
 
+def _judged_all(samples, evidence, residuals, hands, hand):
+    joints, meshes = residuals.chain.joints(hands), Skin(hand)(hands)
+    each = zip(samples, joints, meshes)
+    return [
+        _judged(sample, evidence.part([n]), hands.part([n]), *found, hand.closed_faces)
+        for n, (sample, *found) in enumerate(each)
+    ]
+
+
 def _judged(sample, evidence, hands: Hands, joints, vertices, faces):
     """Decides whether one fit is kept. Returns it in the sample's own camera frame."""
     drawn = project(joints, evidence.intrinsics[0])
-    error = float(np.linalg.norm(drawn - evidence.joints_2d[0], axis=1).mean() / max(evidence.box[0], 1e-6))
+    error = float(np.linalg.norm(drawn - evidence.joints_2d[0], axis=1).mean() / evidence.box[0])
     cosines = (directions_of(joints[np.newaxis]) * evidence.directions).sum(axis=-1)
     angle = float(np.degrees(np.arccos(np.clip(cosines, -1, 1))).mean())
-    if not error <= MOST_2D_ERROR:
-        return Fit(sample, error, angle, refused=f"projected joints are {error:.3f} of the box from their labels")
-    if not angle <= MOST_ANGLE_DEG:
-        return Fit(sample, error, angle, refused=f"bones are {angle:.0f} degrees from their labels")
     flip = np.diag([-1.0 if sample.side == LEFT else 1.0, 1.0, 1.0])
+    mesh = covered(project(vertices @ flip, sample.intrinsics), faces, sample.height, sample.width)
+    numbers = error, angle, _overlap(mesh, _mask_of(sample)) if sample.mask else np.nan
+    if not error <= MOST_2D_ERROR:
+        return Fit(sample, *numbers, f"projected joints are {error:.3f} of the box from their labels")
+    if not angle <= MOST_ANGLE_DEG:
+        return Fit(sample, *numbers, f"bones are {angle:.0f} degrees from their labels")
     fitted = replace(
         sample,
         joints_3d=joints @ flip,
@@ -128,14 +160,17 @@ def _judged(sample, evidence, hands: Hands, joints, vertices, faces):
         shape=hands.shape[0],
         pose=hands.pose[0],
         rotation=flip @ hands.rotation[0],
+        mask=sample.mask or encode_mask(mesh),
     )
-    mesh = covered(project(fitted.vertices, sample.intrinsics), faces, sample.height, sample.width)
-    if not sample.mask:
-        return Fit(replace(fitted, mask=encode_mask(mesh)).validate(), error, angle)
-    on_hand = _mask_of(sample)
-    return Fit(fitted.validate(), error, angle, float((mesh & on_hand).sum() / (mesh | on_hand).sum()))
+    return Fit(fitted.validate(), *numbers)
+
+
+def _overlap(mask, other):
+    """IoU of two masks, 0 if both are empty."""
+    return float((mask & other).sum() / max((mask | other).sum(), 1))
 
 
 def _mask_of(sample):
-    """The mask [height, width], bool."""
-    return cv2.imdecode(np.frombuffer(sample.mask, np.uint8), cv2.IMREAD_GRAYSCALE) > 127
+    """The mask [height, width], bool; None if it cannot be decoded."""
+    mask = cv2.imdecode(np.frombuffer(sample.mask, np.uint8), cv2.IMREAD_GRAYSCALE)
+    return None if mask is None else mask > 127

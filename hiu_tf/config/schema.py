@@ -96,6 +96,10 @@ class ModelConfig:
         require(self.encoder_stages in (5, 7), "model.encoder_stages", "5 or 7", self.encoder_stages)
         extra = set(self.regressor_extra) <= set(REGRESSOR_EXTRA)
         require(extra, "model.regressor_extra", f"some of {', '.join(REGRESSOR_EXTRA)}", self.regressor_extra)
+        hidden = bool(self.regressor_hidden) or "joint_features" not in self.regressor_extra
+        require(
+            hidden, "model.regressor_hidden", "not empty with regressor_extra joint_features", self.regressor_hidden
+        )
         require(0 < self.bottleneck_ratio <= 8, "model.bottleneck_ratio", "in (0, 8]", self.bottleneck_ratio)
         for name in ("encoder_channels", "encoder_repetitions", "regressor_channels", "regressor_repetitions"):
             require(len(getattr(self, name)) == 4, f"model.{name}", "four numbers", getattr(self, name))

@@ -1,1 +1,1 @@
-"""Fits the hand model to evidence: 2D joints, directions of bones, 3D joints. NumPy, batched."""
+"""Fits the hand model to evidence: 2D joints, directions of bones, 3D joints, masks. NumPy and OpenCV, batched."""

@@ -29,8 +29,8 @@ class Deviations:
       pose: radians added in quadrature to the hand model's deviations of natural poses.
       limits: of joint angles beyond their limits, radians.
       shape: of beta.
-      outline: of mesh and mask, as a share of the longer side of the hand's box. The distances of neighbouring points are
-        alike, so that it is larger than that of one point.
+      outline: of mesh and mask, as a share of the longer side of the hand's box. Errors of neighbouring points are
+        correlated; it is therefore larger than one point's.
     """
 
     joints_2d: float = 0.015

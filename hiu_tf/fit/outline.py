@@ -1,7 +1,7 @@
 """Evidence from masks: the mesh covers the hand of the mask, and nothing else. NumPy and OpenCV, batched.
 
 A vertex outside of the mask is pulled to it, and the mesh is pulled to points of the mask's outline that it does not
-reach. The arm is no evidence: a mask may contain it or not.
+reach. Beyond the wrist nothing is evidence: a mask may contain the arm or not.
 """
 
 from __future__ import annotations
@@ -18,19 +18,20 @@ from hiu_tf.geometry.camera import MIN_DEPTH
 
 #: The mask is sampled on a square of this many cells, this much larger than the hand's box.
 CELLS, MARGIN = 128, 1.6
-#: Number of points of the outline that are used. Of the vertices, every EVERY-th is tested against the mask.
-POINTS, EVERY = 96, 5
+#: Number of points of the outline that are used, and of vertices that are tested against the mask.
+POINTS, TESTED = 96, 300
 _ROOTS = [Joint.INDEX1, Joint.MIDDLE1, Joint.RING1, Joint.LITTLE1]
 
 
 @dataclass(frozen=True)
 class Outlines:
-    """Masks of N right hands. Those of hands without a mask are 0 everywhere.
+    """Masks of N right hands. For a hand without one, `outside` and `normals` are 0.
 
     Attributes:
-      outside: [N, C, C] float32, distance in pixels of each cell from the mask; 0 inside it and outside of the picture.
+      outside: [N, C, C] float32, distance in pixels of each cell from the mask; 0 inside it, beyond the wrist and
+        outside of the picture.
       corner: [N, 2] pixel of the first cell's centre, cell: [N] pixels between cells.
-      points: [N, P, 2] points of the outline, pixels, normals: [N, P, 2] outward unit vectors, weight: [N, P].
+      points: [N, P, 2] points of the outline, pixels, normals: [N, P, 2] outward unit vectors, or 0.
     """
 
     outside: np.ndarray
@@ -38,7 +39,6 @@ class Outlines:
     cell: np.ndarray
     points: np.ndarray
     normals: np.ndarray
-    weight: np.ndarray
 
     def part(self, rows) -> Outlines:
         """Returns the outlines of a subset of the hands."""
@@ -61,9 +61,9 @@ def _outline(mask, joints, flip):
     low, high = joints.min(axis=0), joints.max(axis=0)
     cell = max(float((high - low).max()), 1.0) * MARGIN / (CELLS - 1)
     corner = (low + high) / 2 - cell * (CELLS - 1) / 2
-    points, normals, weight = np.zeros((POINTS, 2)), np.zeros((POINTS, 2)), np.zeros(POINTS)
+    points, normals, nothing = np.zeros((POINTS, 2)), np.zeros((POINTS, 2)), np.zeros((CELLS, CELLS), np.float32)
     if mask is None:
-        return np.zeros((CELLS, CELLS), np.float32), corner, cell, points, normals, weight
+        return nothing, corner, cell, points, normals
     to_mask = np.array([[flip * cell, 0, flip * corner[0]], [0, cell, corner[1]]])
     sample = lambda picture, beyond: cv2.warpAffine(
         picture.astype(np.uint8),
@@ -73,7 +73,10 @@ def _outline(mask, joints, flip):
         borderValue=beyond,
     )
     inside, picture = sample(mask, 1), sample(np.ones_like(mask), 0)
-    outside = cell * cv2.distanceTransform(1 - inside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    if not (inside & picture).any():
+        return nothing, corner, cell, points, normals
+    grid = corner + cell * np.stack(np.meshgrid(np.arange(CELLS), np.arange(CELLS)), axis=-1)
+    outside = cell * cv2.distanceTransform(1 - inside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) * _of_hand(grid, joints)
     # The outline where it is that of the hand in the picture: not the picture's edge, not the arm.
     blurred = cv2.GaussianBlur(inside.astype(np.float32), (0, 0), 2.0)
     contours, _ = cv2.findContours(inside & picture, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
@@ -88,12 +91,12 @@ def _outline(mask, joints, flip):
     if len(kept):
         kept = kept[np.linspace(0, len(kept) - 1, min(POINTS, len(kept))).astype(int)]
         count = len(kept)
-        points[:count], normals[:count], weight[:count] = found[kept], slope[kept] / steep[kept, np.newaxis], 1.0
-    return outside, corner, cell, points, normals, weight
+        points[:count], normals[:count] = found[kept], slope[kept] / steep[kept, np.newaxis]
+    return outside.astype(np.float32), corner, cell, points, normals
 
 
 def _of_hand(points, joints):
-    """Whether points [P, 2] lie on the fingers' side of the wrist."""
+    """Whether points [..., 2] lie on the fingers' side of the wrist."""
     towards = joints[_ROOTS].mean(axis=0) - joints[0]
     return (points - joints[0]) @ towards > 0
 
@@ -123,14 +126,14 @@ class OutlineResiduals:
         mesh = self._skin(hands).astype(float)
         flat = mesh[..., :2] / np.maximum(mesh[..., 2:], MIN_DEPTH)
         pixels = flat * camera[:, np.newaxis, [0, 1], [0, 1]] + camera[:, np.newaxis, :2, 2]
-        tested = np.broadcast_to(np.arange(0, mesh.shape[1], EVERY), (len(mesh), -(-mesh.shape[1] // EVERY)))
-        far, slope = _sampled(known, pixels[:, ::EVERY])
+        tested = np.linspace(0, mesh.shape[1] - 1, TESTED).astype(int)
+        far, slope = _sampled(known, pixels[:, tested])
         nearest = _nearest(known.points, pixels)
         gap = ((known.points - np.take_along_axis(pixels, nearest[..., np.newaxis], axis=1)) * known.normals).sum(
             axis=-1
         )
-        short = np.maximum(gap, 0) * known.weight
-        chosen = np.concatenate([tested, nearest], axis=1)
+        short = np.maximum(gap, 0)
+        chosen = np.concatenate([np.broadcast_to(tested, (len(mesh), TESTED)), nearest], axis=1)
         along = np.concatenate([slope, -known.normals * (short > 0)[..., np.newaxis]], axis=1)
         scale = 1 / (self._deviation * box[:, np.newaxis])
         moves = self._moves(hands, chosen, mesh, flat, camera, along)
@@ -148,7 +151,7 @@ def _sampled(known, pixels):
     """Distance from the mask [N, K] at pixels [N, K, 2], and its slope [N, K, 2]; 0 beyond the sampled square."""
     place = (pixels - known.corner[:, np.newaxis]) / known.cell[:, np.newaxis, np.newaxis]
     within = ((place >= 0) & (place < CELLS - 1)).all(axis=-1)
-    place = np.clip(place, 0, CELLS - 1.001)
+    place = np.clip(np.nan_to_num(place), 0, CELLS - 1.001)
     column, row = np.moveaxis(place.astype(int), -1, 0)
     right, down = np.moveaxis(place % 1, -1, 0)
     hand = np.arange(len(place))[:, np.newaxis]

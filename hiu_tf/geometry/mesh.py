@@ -4,6 +4,8 @@ import cv2
 import numpy as np
 
 _SUBPIXEL_BITS = 4
+#: Silhouettes are drawn enlarged, at most this much and to about this size, because OpenCV fills every pixel that a triangle touches.
+_MOST_ENLARGED, _DRAWN_SIDE = 9, 1500
 
 
 def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
@@ -36,8 +38,24 @@ def close_holes(faces: np.ndarray) -> np.ndarray:
 
 
 def covered(points: np.ndarray, faces: np.ndarray, height: int, width: int) -> np.ndarray:
-    """The pixels [height, width], bool, that a projected mesh [V, 2] covers; a pixel that its edge touches counts."""
-    mask = np.zeros((height, width), np.uint8)
-    for triangle in np.round(points[faces] * (1 << _SUBPIXEL_BITS)).astype(np.int32):
-        cv2.fillConvexPoly(mask, triangle, 1, shift=_SUBPIXEL_BITS)
-    return mask > 0
+    """The pixels [height, width], bool, whose centres a projected mesh [V, 2] covers.
+
+    Exact to about a sixteenth of a pixel for meshes below 150 pixels; to half a pixel for those above 500.
+    """
+    mask = np.zeros((height, width), bool)
+    if not np.isfinite(points).all():
+        return mask
+    low = np.clip(np.floor(points.min(axis=0)).astype(int), 0, [width, height])
+    high = np.clip(np.ceil(points.max(axis=0)).astype(int) + 1, low, [width, height])
+    across, down = high - low
+    if across * down == 0:
+        return mask
+    factor = (
+        int(np.clip(_DRAWN_SIDE // max(across, down), 1, _MOST_ENLARGED)) - 1 | 1
+    )  # odd: pixel centres stay pixel centres
+    drawn = np.zeros((factor * down, factor * across), np.uint8)
+    corners = (points - low + 0.5) * factor - 0.5
+    for triangle in np.round(corners[faces] * (1 << _SUBPIXEL_BITS)).astype(np.int32):
+        cv2.fillConvexPoly(drawn, triangle, 1, shift=_SUBPIXEL_BITS)
+    mask[low[1] : high[1], low[0] : high[0]] = drawn[factor // 2 :: factor, factor // 2 :: factor] > 0
+    return mask

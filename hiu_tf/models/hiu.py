@@ -69,7 +69,7 @@ def _require_tasks(config, names, dense):
     if not dense and config.fusion != "none":
         raise ConfigError(f"network.fusion {config.fusion} needs a task with maps among network.tasks, got {names}")
     for extra in config.regressor_extra:
-        if extra.startswith("joint") and "heatmaps" not in names:
+        if extra in ("joints", "joint_features") and "heatmaps" not in names:
             raise ConfigError(f"network.regressor_extra {extra} needs heatmaps among network.tasks, got {names}")
 
 

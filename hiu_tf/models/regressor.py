@@ -28,8 +28,8 @@ REFERENCE_VIEW = np.array([math.pi / math.sqrt(2), math.pi / math.sqrt(2), 0.0],
 #: Position of the wrist for the raw output 0, and metres per unit of raw output.
 REFERENCE_POSITION = np.array([0.0, 0.06, 0.65], np.float32)
 POSITION_SCALE = np.array([0.1, 0.1, 0.2], np.float32)
-#: Mass of a squared heat map at stride 4 at which its features count half: that of a peak of `heatmap.READABLE`.
-_SLIGHT_MASS = 0.25
+#: Mass of a squared heat map, as a share of its pixels, at which its features count half: that of a peak of 0.16.
+_SLIGHT_MASS = 1 / 6400
 _HALF_TURN = 0.5  # radians per unit of raw output for joint angles
 
 
@@ -74,7 +74,7 @@ class ReadJoints(layers.Layer):
 class FeaturesAtJoints(layers.Layer):
     """Features [B, h, h, C] and heat maps [B, H, H, J] -> the features at each joint [B, J, 1, C]; for the maps it stops the gradient.
 
-    They are the mean of the features, weighted by the squared map. The features of a joint with an empty map are 0.
+    They are the mean of the features, weighted by the squared map, and shrunk towards 0 where its peak is slight.
     """
 
     def __init__(self, **kwargs):
@@ -90,7 +90,7 @@ class FeaturesAtJoints(layers.Layer):
         weights = tf.reshape(tf.square(tf.nn.relu(maps)), [-1, size * size, joints])
         total = tf.matmul(weights, tf.reshape(features, [-1, size * size, channels]), transpose_a=True)
         mass = tf.reduce_sum(weights, axis=1)[..., tf.newaxis]
-        return tf.reshape(total / (mass + _SLIGHT_MASS), [-1, joints, 1, channels])
+        return tf.reshape(total / (mass + size**2 * _SLIGHT_MASS), [-1, joints, 1, channels])
 
 
 def build_regressor(input_shapes: dict[str, tuple], config: ModelConfig, name: str = "regressor") -> keras.Model:
@@ -132,8 +132,8 @@ def build_regressor(input_shapes: dict[str, tuple], config: ModelConfig, name: s
 def _of_joints(features, channels, config):
     """Features at the joints [B, J, 1, C] -> [B, 1, 1, channels], 0 at first: a network without them can go on with them."""
     x = convolution(features, _JOINT_CHANNELS, 1, config, f"{JOINT_FEATURES}_reduce")
-    # The mean of what each joint contributes. It is not normalised: over a batch of 24 vectors, batch norm hides
-    # outliers that it does not hide in prediction. A sum would change by too much in each step.
-    x = layers.Rescaling(1.0 / x.shape[1], name=f"{JOINT_FEATURES}_mean")(x)
+    # The contributions of the joints are averaged: their sum would change by too much in each step. They are not
+    # normalised: over a batch of a few vectors, batch norm hides outliers that it does not hide in prediction.
+    x = layers.Rescaling(1.0 / x.shape[1], name=f"{JOINT_FEATURES}_share")(x)
     x = layers.Reshape((1, 1, x.shape[1] * _JOINT_CHANNELS), name=f"{JOINT_FEATURES}_all")(x)
     return layers.Conv2D(channels, 1, kernel_initializer="zeros", name=f"{JOINT_FEATURES}_project")(x)

@@ -15,8 +15,8 @@ from hiu_tf.models.encoder import load_encoder
 from hiu_tf.models.regressor import JOINT_FEATURES
 from hiu_tf.training.folder import load_run, load_weights
 
-#: Layers without which a network can start: a head of numbers (models/blocks.py), and what the regressor adds.
-_MAY_BE_NEW = rf"stack\d+_[a-z]+_predict|(stack\d+_)?{JOINT_FEATURES}_.*"
+#: Layers that only one of two networks may have: a head of numbers (models/blocks.py), and what the regressor adds.
+_MAY_DIFFER = rf"stack\d+_[a-z]+_predict|[a-z\d_]+/{JOINT_FEATURES}_.*"
 _OWN_STEM = "the encoder starts", "all else (stem, 1x1 into the encoder, decoders, attention, regressor)"
 _WITH_STEM = "stem and encoder start", "all else"
 
@@ -38,22 +38,22 @@ def start_weights(
     if settings.start_from:
         try:
             load_weights(network, Path(settings.start_from))
-        except UserError:  # another network: it may differ by a head
+        except UserError:  # another network: it may differ by what `copy_layers` allows
             copy_layers(load(Path(settings.start_from)), network, settings.start_from)
     elif settings.encoder_weights:
         start_encoder(network, encoder, settings.encoder_weights)
 
 
 def copy_layers(source: keras.Model, network: keras.Model, name: str) -> None:
-    """Copies the weights of every layer of `source` that the network has. What it lacks stays random, which is printed.
+    """Copies the weights of every layer of `source` that the network has. Prints which layers only one of them has.
 
     Raises:
       UserError: the networks differ by more than heads of numbers (tasks.base.Vector) and the regressor's "joint_features".
     """
-    theirs, mine = ({layer.name: layer for layer in _weighted_layers(model)} for model in (source, network))
-    added = [key for key in mine if key not in theirs]
-    for key in (*added, *(key for key in theirs if key not in mine)):
-        if not re.fullmatch(_MAY_BE_NEW, key):
+    theirs, mine = (dict(_weighted_layers(model)) for model in (source, network))
+    added, dropped = ([key for key in one if key not in other] for one, other in ((mine, theirs), (theirs, mine)))
+    for key in (*added, *dropped):
+        if not re.fullmatch(_MAY_DIFFER, key):
             raise UserError(
                 f"{name} holds another network: {'it lacks' if key in mine else 'only it has'} the layer {key}"
             )
@@ -65,16 +65,18 @@ def copy_layers(source: keras.Model, network: keras.Model, name: str) -> None:
     for key in shared:
         mine[key].set_weights(theirs[key].get_weights())
     if added:
-        print(f"the network starts from {name}, {', '.join(added)} from random weights")
+        print(f"the network starts from {name}, {', '.join(added)} from initial weights")
+    if dropped:
+        print(f"the network starts from {name} without its {', '.join(dropped)}")
 
 
-def _weighted_layers(model):
-    """Yields the layers with weights, also those inside of models that are layers."""
+def _weighted_layers(model, above=""):
+    """Yields (path, layer) for the layers with weights, also for those inside of models that are layers ("MODEL/LAYER")."""
     for layer in model.layers:
         if isinstance(layer, keras.Model):
-            yield from _weighted_layers(layer)
+            yield from _weighted_layers(layer, f"{above}{layer.name}/")
         elif layer.weights:
-            yield layer
+            yield f"{above}{layer.name}", layer
 
 
 def start_encoder(network: keras.Model, encoder: str, path: str) -> None:

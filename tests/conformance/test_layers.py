@@ -89,9 +89,9 @@ def test_features_are_those_under_the_peak_of_each_joint():
     maps[0, :4, 12:, 0], maps[0, ..., 1], maps[0, ..., 3] = 1.0, 0.7, -2.0
     found = FeaturesAtJoints()([tf.constant(features), tf.constant(maps)]).numpy()
     assert found.shape == (1, 4, 1, 6)
-    np.testing.assert_allclose(found[0, 0, 0], features[0, 0, 3] / 1.25, atol=1e-5)
-    mass = 16 * 0.49
-    np.testing.assert_allclose(found[0, 1, 0], features[0].mean(axis=(0, 1)) * mass / (mass + 0.25), atol=1e-5)
+    np.testing.assert_allclose(found[0, 0, 0], features[0, 0, 3] / (1 + 16 / 6400), atol=1e-5)
+    mass = 0.49
+    np.testing.assert_allclose(found[0, 1, 0], features[0].mean(axis=(0, 1)) * mass / (mass + 1 / 6400), atol=1e-5)
     assert not found[0, 2:].any()
 
 

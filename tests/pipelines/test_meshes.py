@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from hiu_tf.conventions import keys
+from hiu_tf.geometry.camera import project
 from hiu_tf.hand.layer import pose_hand
 from hiu_tf.hand.procedural import procedural_hand
 from hiu_tf.programs.fit_hands import main
@@ -66,6 +67,76 @@ def test_a_left_hand_is_fitted_as_the_mirror_image(samples):
     np.testing.assert_allclose(left.vertices, right.vertices * [-1, 1, 1], atol=1e-5)
     np.testing.assert_allclose(left.pose, right.pose, atol=1e-4)
     np.testing.assert_allclose(left.rotation, np.diag([-1, 1, 1]) @ right.rotation, atol=1e-4)
+
+
+def mask_of(sample):
+    return cv2.imdecode(np.frombuffer(sample.mask, np.uint8), cv2.IMREAD_GRAYSCALE)
+
+
+def with_mask(sample, mask):
+    return replace(without_mesh(sample), mask=cv2.imencode(".png", mask)[1].tobytes())
+
+
+def error_of(fit, truth):
+    return np.linalg.norm(fit.sample.vertices - truth.vertices, axis=1).mean()
+
+
+def beside(sample):
+    """The sample with all its joints labelled a little to the right, as by a tracker that errs."""
+    shift = np.array([0.02 * np.ptp(sample.joints_2d, axis=0).max(), 0.0], np.float32)
+    return replace(sample, joints_2d=sample.joints_2d + shift)
+
+
+def test_a_mask_corrects_labels_that_err(samples):
+    """Of right and left hands, beside a hand without a mask in the same batch."""
+    for flip in (lambda sample: sample, mirrored):
+        truths = [flip(sample) for sample in samples[:3]]
+        masks = [mask_of(s) if flip is not mirrored else mask_of(s)[:, ::-1] for s in samples[:3]]
+        given = [beside(with_mask(*both)) for both in zip(truths, masks)]
+        bare = [replace(sample, mask=b"") for sample in given]
+        fits = fit_samples([*given, bare[0]], procedural_hand())
+        without = fit_samples(bare, procedural_hand())
+        drawn = lambda fit: project(fit.sample.vertices, fit.sample.intrinsics)
+        for fit, old, truth in zip(fits, without, truths):
+            assert not fit.refused and fit.sample.mask
+            true = project(truth.vertices, truth.intrinsics).mean(axis=0)
+            assert abs((drawn(fit).mean(axis=0) - true)[0]) < abs((drawn(old).mean(axis=0) - true)[0])
+            assert fit.mask_iou > 0.85
+        assert np.isnan(fits[3].mask_iou)
+        np.testing.assert_allclose(fits[3].sample.vertices, without[0].sample.vertices, atol=1e-6)
+
+
+@pytest.mark.parametrize("what", ["empty", "full", "a pixel", "elsewhere", "without the arm"])
+def test_a_mask_that_does_not_fit_does_no_harm(samples, what):
+    """The hand is the one without a mask, or near it."""
+    for sample in samples[:3]:
+        mask = mask_of(sample)
+        wrist = sample.joints_2d[0]
+        towards = sample.joints_2d[[5, 9, 13, 17]].mean(axis=0) - wrist
+        y, x = np.mgrid[: sample.height, : sample.width]
+        spoiled = {
+            "empty": mask * 0,
+            "full": mask * 0 + 255,
+            "a pixel": np.where((x == 3) & (y == 4), 255, 0).astype(np.uint8),
+            "elsewhere": mask[::-1, ::-1],
+            "without the arm": mask * ((x - wrist[0]) * towards[0] + (y - wrist[1]) * towards[1] > 0),
+        }[what]
+        fit, bare = fit_samples([with_mask(sample, spoiled), without_mesh(sample)], procedural_hand())
+        assert not fit.refused
+        assert error_of(fit, sample) < error_of(bare, sample) + 0.004
+
+
+def test_a_mask_that_cannot_be_used_is_said(samples):
+    sample = without_mesh(samples[0])
+    spoiled = {
+        "decoded": replace(sample, mask=b"no picture"),
+        "another size": with_mask(sample, mask_of(samples[0])[::2, ::2].copy()),
+        "one pixel": replace(sample, joints_2d=np.full((21, 2), 70, np.float32)),
+        "not finite": replace(sample, intrinsics=sample.intrinsics * np.nan),
+    }
+    for words, fit in zip(spoiled, fit_samples(list(spoiled.values()), procedural_hand())):
+        assert words in fit.refused
+        assert fit.sample is spoiled[words]
 
 
 def test_what_cannot_be_fitted_keeps_its_labels(samples):

@@ -5,9 +5,19 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipelines.warp import cut
+from pipelines import warp
+from pipelines.warp import cut, warp_operation
 
 SIZE = 48
+
+
+@pytest.fixture(autouse=True, params=["compiled", "resampler"])
+def sampler(request, monkeypatch):
+    """Every test runs with the operation in C++ and with its twin."""
+    if request.param == "resampler":
+        monkeypatch.setattr(warp, "warp_operation", lambda: None)
+    elif warp_operation() is None:
+        pytest.skip("no C++ compiler")
 
 
 def similarity(scale, angle, middle, mirrored=False):
@@ -114,3 +124,21 @@ def test_nothing_is_seen_outside_of_the_frame(scene, scale, angle):
     expected = cropped(picture * inside, mask * inside, affine)
     assert (np.abs(found.astype(int) - expected) > 1).mean() < (0.03 if scale < 0.5 else 1e-9)
     assert (np.abs(found.astype(int) - cropped(picture, mask, affine)) > 1).mean() > 0.1
+
+
+@pytest.mark.parametrize("pixels, inverse", [((9, 9, 2), (3, 2)), ((9, 9), (3, 2)), ((9, 9, 3), (2, 2))])
+def test_the_operation_refuses_other_shapes(sampler, pixels, inverse):
+    operation = warp_operation()
+    if operation is None:
+        pytest.skip("no C++ compiler")
+    with pytest.raises((tf.errors.InvalidArgumentError, ValueError)):
+        operation(tf.zeros(pixels, tf.uint8), tf.zeros(inverse), [0, 0, 8, 8], size=4)
+
+
+@pytest.mark.parametrize("broken", [np.nan, np.inf, 1e30])
+def test_a_broken_affine_gives_black(sampler, broken):
+    operation = warp_operation()
+    if operation is None:
+        pytest.skip("no C++ compiler")
+    picture = tf.fill([9, 9, 3], tf.constant(255, tf.uint8))
+    assert not operation(picture, tf.fill([3, 2], broken), [0, 0, 8, 8], size=4).numpy().any()

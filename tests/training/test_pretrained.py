@@ -43,13 +43,13 @@ def test_a_network_starts_from_one_without_its_new_head(capsys):
     paper = ["heatmaps", "mask", "pof", "hand"]
     source, network = (build_hiu(model_config("tiny", {"tasks": tasks})) for tasks in (paper, [*paper, "side"]))
     copy_layers(source, network, "runs/first")
-    assert "starts from runs/first, stack1_side_predict from random weights" in capsys.readouterr().out
+    assert "starts from runs/first, stack1_side_predict from initial weights" in capsys.readouterr().out
     for layer in source.layers:
         for theirs, mine in zip(layer.get_weights(), network.get_layer(layer.name).get_weights()):
             np.testing.assert_array_equal(mine, theirs)
     smaller = build_hiu(model_config("tiny", {"tasks": paper}))
     copy_layers(network, smaller, "runs/second")
-    assert not capsys.readouterr().out
+    assert capsys.readouterr().out == "the network starts from runs/second without its stack1_side_predict\n"
     for mine, theirs in zip(smaller.get_weights(), source.get_weights()):
         np.testing.assert_array_equal(mine, theirs)
 
@@ -60,7 +60,7 @@ def test_a_network_starts_from_one_that_does_not_read_the_features_at_the_joints
     source = build_hiu(model_config("tiny", settings))
     network = build_hiu(model_config("tiny", {"regressor_extra": ["encoder", "joints", "joint_features"]}))
     copy_layers(source, network, "runs/first")
-    assert "regressor_joint_features_project" in capsys.readouterr().out
+    assert "regressor/regressor_joint_features_project from initial weights" in capsys.readouterr().out
     image = tf.constant(rng.uniform(size=(2, 64, 64, 3)), tf.float32)
     for key, value in source(image)[-1].items():
         np.testing.assert_allclose(network(image)[-1][key], value, atol=1e-6, err_msg=key)
@@ -68,6 +68,17 @@ def test_a_network_starts_from_one_that_does_not_read_the_features_at_the_joints
     with tf.GradientTape() as tape:
         total = tf.reduce_sum(network(image, training=True)[-1]["pose"])
     assert np.abs(tape.gradient(total, added)).max() > 0
+
+
+def test_every_stack_starts_from_its_own_regressor(rng):
+    settings = {"stacks": 2, "regressor": "per_stack"}
+    paper = ["heatmaps", "mask", "pof", "hand"]
+    source = build_hiu(model_config("tiny", settings | {"tasks": paper}))
+    network = build_hiu(model_config("tiny", settings | {"tasks": [*paper, "side"]}))
+    copy_layers(source, network, "runs/first")
+    image = tf.constant(rng.uniform(size=(1, 64, 64, 3)), tf.float32)
+    for theirs, mine in zip(source(image), network(image)):
+        np.testing.assert_allclose(mine["pose"], theirs["pose"], atol=1e-6)
 
 
 @pytest.mark.parametrize("other", [{"feature_channels": 16}, {"tasks": ["heatmaps", "mask", "hand", "side"]}])
