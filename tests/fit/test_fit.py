@@ -7,16 +7,17 @@ import pytest
 
 from hiu_tf.conventions import keys
 from hiu_tf.fit.chain import NUM_PARAMETERS, Chain, Hands
-from hiu_tf.fit.evidence import Deviations, Evidence, Residuals, directions_of
+from hiu_tf.fit.evidence import Deviations, Residuals
 from hiu_tf.fit.skin import Skin
 from hiu_tf.fit.solve import fit, refine
-from hiu_tf.geometry.camera import project, virtual_intrinsics
+from hiu_tf.geometry.camera import project
 from hiu_tf.geometry.rotation import rotation_matrix
 from hiu_tf.hand.layer import pose_hand
 from hiu_tf.hand.poses import sample_pose
 from hiu_tf.hand.procedural import procedural_hand
+from tests.fit.known import evidence_of, numeric
 
-COUNT, SIZE = 12, 160
+COUNT = 12
 
 
 @pytest.fixture(scope="module")
@@ -35,22 +36,6 @@ def hands(rng):
     )
 
 
-def evidence_of(hand, hands, measured):
-    joints, camera = Chain(hand).joints(hands), virtual_intrinsics(SIZE).astype(float)
-    flat = project(joints, camera)
-    count = len(joints)
-    return Evidence(
-        joints_2d=flat,
-        joints_2d_weight=np.ones((count, 21)),
-        intrinsics=np.repeat(camera[np.newaxis], count, axis=0),
-        box=np.ptp(flat, axis=1).max(axis=1),
-        directions=directions_of(joints),
-        directions_weight=np.ones((count, 20)),
-        joints_3d=joints,
-        joints_3d_weight=np.full((count, 21), float(measured)),
-    )
-
-
 def changed(hands, rng, size):
     return hands.moved(rng.normal(0, size, (COUNT, NUM_PARAMETERS)))
 
@@ -59,15 +44,6 @@ def test_joints_and_mesh_are_those_of_the_hand_layer(hand, hands):
     posed = pose_hand(hand, hands.shape, hands.pose, hands.rotation, hands.translation)
     np.testing.assert_allclose(Chain(hand).joints(hands), posed[keys.JOINTS_3D], atol=2e-6)
     np.testing.assert_allclose(Skin(hand)(hands), posed[keys.VERTICES], atol=2e-6)
-
-
-def numeric(function, hands, step=1e-6):
-    columns = []
-    for k in range(NUM_PARAMETERS):
-        move = np.zeros((COUNT, NUM_PARAMETERS))
-        move[:, k] = step
-        columns.append((function(hands.moved(move)) - function(hands.moved(-move))) / (2 * step))
-    return np.stack(columns, axis=-1)
 
 
 def test_derivatives_of_joints(hand, hands):

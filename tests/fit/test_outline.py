@@ -6,18 +6,17 @@ import numpy as np
 import pytest
 
 from hiu_tf.fit.chain import NUM_PARAMETERS, Chain, Hands
-from hiu_tf.fit.evidence import Evidence, Residuals, directions_of
+from hiu_tf.fit.evidence import Residuals
 from hiu_tf.fit.outline import OutlineResiduals, outlines_of
 from hiu_tf.fit.skin import Skin
 from hiu_tf.fit.solve import refine
-from hiu_tf.geometry.camera import project, virtual_intrinsics
+from hiu_tf.geometry.camera import project
 from hiu_tf.geometry.mesh import covered
 from hiu_tf.geometry.rotation import rotation_matrix
 from hiu_tf.hand.poses import gesture_pose
 from hiu_tf.hand.procedural import procedural_hand
+from tests.fit.known import CAMERA, SIZE, evidence_of, numeric
 
-SIZE = 160
-CAMERA = virtual_intrinsics(SIZE).astype(float)
 #: Fingers up, thumb side to the camera.
 UPRIGHT = rotation_matrix(np.array([np.pi, np.pi, 0]) / np.sqrt(2))
 GESTURES = ("open", "victory", "fist", "point")
@@ -46,20 +45,9 @@ def silhouettes(hand, hands):
     return [covered(project(mesh, CAMERA), hand.closed_faces, SIZE, SIZE) for mesh in Skin(hand)(hands)]
 
 
-def evidence_of(hand, hands, masks):
-    joints = Chain(hand).joints(hands)
-    flat, count = project(joints, CAMERA), len(joints)
-    return Evidence(
-        joints_2d=flat,
-        joints_2d_weight=np.ones((count, 21)),
-        intrinsics=np.repeat(CAMERA[np.newaxis], count, axis=0),
-        box=np.ptp(flat, axis=1).max(axis=1),
-        directions=directions_of(joints),
-        directions_weight=np.ones((count, 20)),
-        joints_3d=joints,
-        joints_3d_weight=np.zeros((count, 21)),
-        outlines=outlines_of(masks, flat, RIGHT),
-    )
+def masked_evidence(hand, hands, masks):
+    evidence = evidence_of(hand, hands)
+    return replace(evidence, outlines=outlines_of(masks, evidence.joints_2d, RIGHT))
 
 
 def residuals_of(hand, evidence, hands):
@@ -68,15 +56,6 @@ def residuals_of(hand, evidence, hands):
 
 def overlap(hand, hands, masks):
     return np.array([(a & b).sum() / (a | b).sum() for a, b in zip(silhouettes(hand, hands), masks)])
-
-
-def numeric(function, hands, step):
-    columns = []
-    for k in range(NUM_PARAMETERS):
-        move = np.zeros((len(hands.shape), NUM_PARAMETERS))
-        move[:, k] = step
-        columns.append((function(hands.moved(move)) - function(hands.moved(-move))) / (2 * step))
-    return np.stack(columns, axis=-1)
 
 
 def test_derivatives_of_the_mesh(hand, hands, rng):
@@ -89,7 +68,7 @@ def test_derivatives_of_the_mesh(hand, hands, rng):
 
 def test_derivatives_of_the_distance_to_a_mask(hand, hands, rng):
     """Of the residuals that neither begin nor end within a step."""
-    evidence = evidence_of(hand, hands, silhouettes(hand, hands))
+    evidence = masked_evidence(hand, hands, silhouettes(hand, hands))
     moved = hands.moved(rng.normal(0, 0.02, (len(GESTURES), NUM_PARAMETERS)))
     error, found = residuals_of(hand, evidence, moved)
     expected = numeric(lambda h: residuals_of(hand, evidence, h)[0], moved, 1e-4)
@@ -100,7 +79,7 @@ def test_derivatives_of_the_distance_to_a_mask(hand, hands, rng):
 
 
 def test_the_true_hand_has_no_residuals(hand, hands):
-    evidence = evidence_of(hand, hands, silhouettes(hand, hands))
+    evidence = masked_evidence(hand, hands, silhouettes(hand, hands))
     error, _ = residuals_of(hand, evidence, hands)
     pixels = error * 0.03 * evidence.box[:, np.newaxis]
     assert pixels.max() < 3
@@ -110,7 +89,7 @@ def test_the_true_hand_has_no_residuals(hand, hands):
 def test_masks_correct_joints_that_are_labelled_beside_the_bones(hand, hands, rng):
     """As trackers do for hands seen from the side."""
     masks = silhouettes(hand, hands)
-    evidence, residuals = evidence_of(hand, hands, masks), Residuals(hand)
+    evidence, residuals = masked_evidence(hand, hands, masks), Residuals(hand)
     beside = 0.03 * evidence.box[:, np.newaxis, np.newaxis] * rng.choice([-1, 1], (len(GESTURES), 1, 2))
     evidence = replace(evidence, joints_2d=evidence.joints_2d + beside)
     without, _ = refine(residuals, replace(evidence, outlines=None), hands)
@@ -122,7 +101,7 @@ def test_masks_correct_joints_that_are_labelled_beside_the_bones(hand, hands, rn
 
 def test_a_mask_moves_a_hand_whose_joints_are_unknown(hand, hands):
     masks = silhouettes(hand, hands)
-    evidence = evidence_of(hand, hands, masks)
+    evidence = masked_evidence(hand, hands, masks)
     evidence = replace(evidence, joints_2d_weight=np.zeros_like(evidence.joints_2d_weight))
     start = replace(hands, translation=hands.translation + [0.012, -0.008, 0])
     found, _ = refine(Residuals(hand), evidence, start)
@@ -143,8 +122,8 @@ def test_arm_and_edge_are_no_evidence(hand, hands, what):
         changed[row:] |= np.abs(np.arange(SIZE) - joints[0, 0]) < 20
         ends = mask & (np.arange(SIZE)[:, np.newaxis] < row)
         masks.append({"arm": changed, "no arm": ends, "picture's edge": mask[: row - 5]}[what])
-    found, _ = refine(Residuals(hand), evidence_of(hand, hands, masks), hands)
-    same, _ = refine(Residuals(hand), evidence_of(hand, hands, whole), hands)
+    found, _ = refine(Residuals(hand), masked_evidence(hand, hands, masks), hands)
+    same, _ = refine(Residuals(hand), masked_evidence(hand, hands, whole), hands)
     drawn = [project(Skin(hand)(h), CAMERA) for h in (found, same)]
     assert np.linalg.norm(drawn[0] - drawn[1], axis=-1).mean(axis=1).max() < 1  # pixels
 
@@ -175,7 +154,7 @@ def test_left_hands_are_mirrored(hand, hands):
 
 def test_hands_without_a_mask_are_left_alone(hand, hands):
     masks = silhouettes(hand, hands)
-    evidence = evidence_of(hand, hands, [None, *masks[1:]])
+    evidence = masked_evidence(hand, hands, [None, *masks[1:]])
     error, moves = residuals_of(hand, evidence, replace(hands, translation=hands.translation + 0.02))
     assert not error[0].any() and not moves[0].any()
     assert error[1:].any(axis=1).all()
