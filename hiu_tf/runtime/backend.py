@@ -105,8 +105,10 @@ def load_file(path: Path, threads: int = 2, kind: str = "hand") -> tuple[Network
 
 
 def _filled(crops, batch):
-    """Pads crops with black ones to the file's batch size."""
-    return np.pad(crops, [(0, batch - len(crops)), (0, 0), (0, 0), (0, 0)]).astype(np.float32)
+    """Pads crops with black ones to the file's batch size. Crops that need no padding are not copied."""
+    missing = batch - len(crops)
+    padded = np.pad(crops, [(0, missing), (0, 0), (0, 0), (0, 0)]) if missing else crops
+    return np.ascontiguousarray(padded, np.float32)
 
 
 def _load_saved_model(path):

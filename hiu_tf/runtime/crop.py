@@ -10,6 +10,8 @@ from hiu_tf.geometry.window import Window
 _SHRINK_AT, _MOST_SHRINK = 1.5, 16
 #: Larger factors are multiples of 4, by which pictures shrink fast.
 _FINE_UP_TO = 7
+#: Of each byte; twice as fast as a division.
+_FLOATS = (np.arange(256, dtype=np.float32) / 255.0).reshape(1, 256, 1)
 
 
 def cut(picture: np.ndarray, window: Window) -> np.ndarray:
@@ -24,7 +26,12 @@ def cut(picture: np.ndarray, window: Window) -> np.ndarray:
         middle = 0.5 * (factor - 1)  # of a block
         affine = affine @ np.array([[factor, 0, left + middle], [0, factor, top + middle], [0, 0, 1]])
     crop = cv2.warpAffine(picture, affine, (window.size, window.size), flags=cv2.INTER_LINEAR)
-    return crop.astype(np.float32) / 255.0
+    return to_float(crop)
+
+
+def to_float(pixels: np.ndarray) -> np.ndarray:
+    """Bytes [H, W, C] -> float32 in [0, 1]."""
+    return cv2.LUT(pixels, _FLOATS)
 
 
 def shrink_factor(window: Window) -> int:

@@ -10,6 +10,7 @@ from hiu_tf.codecs.centres import SAME_HAND, Found, decode, found_in_picture, ov
 from hiu_tf.geometry.letterbox import letterbox
 from hiu_tf.runtime.backend import load_file
 from hiu_tf.runtime.card import FILES, ModelError
+from hiu_tf.runtime.crop import to_float
 
 #: Name of the network's output.
 MAPS = "hands"
@@ -79,7 +80,7 @@ class Detector:
 
     def _look(self, picture, least, most):
         square, where = letterbox(picture, self.size)
-        maps = self._network(square[np.newaxis].astype(np.float32) / 255.0)[MAPS][0]
+        maps = self._network(to_float(square)[np.newaxis])[MAPS][0]
         return [found_in_picture(hand, where) for hand in decode(maps, least, most)]
 
     def _look_at(self, picture, part, least, most):
