@@ -29,7 +29,7 @@ _MOBILE = replace(
     decoder_convolutions=1,
     predict_kernel=1,
     regressor_channels=(48, 96, 160, 256),
-    regressor_extra=("encoder", "joints"),
+    regressor_extra=("encoder", "joints", "joint_features"),
 )
 _EDGE = replace(
     _MOBILE,
@@ -37,6 +37,7 @@ _EDGE = replace(
     encoder_stages=5,
     feature_channels=32,
     regressor_channels=(32, 64, 128, 192),
+    regressor_extra=("encoder", "joints"),
 )
 
 _SMALL_64 = replace(_SMALL, image_size=64)
