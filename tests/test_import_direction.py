@@ -18,12 +18,13 @@ ALLOWED = {
     "quiet": set(),
     "tables": set(),
     "html": {"atomic", "pictures"},
+    "compiled": {"atomic"},
     "config": BASE,
     "geometry": BASE,
     "codecs": BASE | {"geometry"},
     "hand": BASE | {"geometry"},
     "fit": BASE | {"geometry", "hand"},
-    "render": BASE | {"geometry"},
+    "render": BASE | {"compiled", "geometry"},
     "metrics": BASE | {"geometry"},
     "tasks": BASE | {"config", "geometry", "codecs", "hand", "metrics", "runtime"},
     "models": BASE | {"config", "geometry", "codecs", "hand", "render", "tasks"},
@@ -39,7 +40,7 @@ ALLOWED = {
     "cli": BASE | {"commands", "programs"},
     "__main__": {"cli"},
 }
-PIPELINES_MAY_IMPORT = BASE | {"config", "geometry", "codecs", "hand", "fit", "render", "tasks"}
+PIPELINES_MAY_IMPORT = BASE | {"compiled", "config", "geometry", "codecs", "hand", "fit", "render", "tasks"}
 
 
 def imported_modules(path):
