@@ -15,7 +15,7 @@ from hiu_tf.hand.model import HandModel
 
 #: Joints of the heat maps are accurate; the regressor's directions of bones are right but less accurate.
 DEVIATIONS = Deviations(joints_2d=0.02, directions=0.2, pose=0.15)
-STEPS = 3
+STEPS = 2
 #: Hands with fewer joints above the minimum peak keep the regressor's prediction. (The second number equals READABLE
 #: of codecs/heatmap.py, which needs TensorFlow.)
 FEWEST, READABLE = 8, 0.2

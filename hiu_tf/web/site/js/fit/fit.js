@@ -5,7 +5,7 @@ import { axisAngleOf, rotationMatrix } from "./rotation.js";
 import { Skin } from "./skin.js";
 import { refine } from "./solve.js";
 
-export const STEPS = 3;
+export const STEPS = 2;
 /** A hand fewer joints of which can be read is left as the regressor says it. */
 export const FEWEST = 8;
 export const READABLE = 0.2;
