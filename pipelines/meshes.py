@@ -11,7 +11,6 @@ import numpy as np
 from hiu_tf.fit.chain import Hands
 from hiu_tf.fit.evidence import Deviations, Evidence, Residuals, directions_of
 from hiu_tf.fit.outline import outlines_of
-from hiu_tf.fit.skin import Skin
 from hiu_tf.fit.solve import fit, refine
 from hiu_tf.geometry.camera import project
 from hiu_tf.geometry.mesh import covered
@@ -132,7 +131,7 @@ def _outlines(samples, joints_2d):
 
 
 def _judged_all(samples, evidence, residuals, hands, hand):
-    joints, meshes = residuals.chain.joints(hands), Skin(hand)(hands)
+    joints, meshes = residuals.chain.joints(hands), residuals.skin(hands)
     each = zip(samples, joints, meshes)
     return [
         _judged(sample, evidence.part([n]), hands.part([n]), *found, hand.closed_faces)

@@ -6,6 +6,7 @@ Every residual is divided by its expected standard deviation, so that the sum of
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -84,7 +85,7 @@ class Residuals:
         self.chain, self.deviations = Chain(hand), deviations
         self.prior, self.prior_mean = _prior(hand, deviations)
         self.limits, self.low, self.high = _limits(deviations.limits)
-        self._outline = OutlineResiduals(Skin(hand), deviations.outline)
+        self._hand = hand
 
     def __call__(self, evidence: Evidence, hands: Hands) -> tuple[np.ndarray, np.ndarray]:
         """Residuals [N, M] and their derivatives [N, M, 61] with respect to the parameters of `Chain.derivatives`."""
@@ -93,9 +94,15 @@ class Residuals:
         if evidence.joints_3d_weight.any():
             parts.append(self._joints_3d(evidence, joints, table))
         if evidence.outlines is not None:
-            parts.append(self._outline(evidence.outlines, evidence.intrinsics, evidence.box, hands))
+            outline = OutlineResiduals(self.skin, self.deviations.outline)
+            parts.append(outline(evidence.outlines, evidence.intrinsics, evidence.box, hands))
         parts += [self._naturalness(hands), self._beyond_limits(hands)]
         return np.concatenate([r for r, _ in parts], axis=1), np.concatenate([j for _, j in parts], axis=1)
+
+    @cached_property
+    def skin(self) -> Skin:
+        """The surface of the hand model, made when it is first needed."""
+        return Skin(self._hand)
 
     def _joints_2d(self, known, joints, table):
         depth = np.maximum(joints[..., 2:], MIN_DEPTH)

@@ -7,7 +7,6 @@ import numpy as np
 from hiu_tf.conventions import keys
 from hiu_tf.fit.chain import Hands
 from hiu_tf.fit.evidence import Deviations, Evidence, Residuals, directions_of
-from hiu_tf.fit.skin import Skin
 from hiu_tf.fit.solve import refine
 from hiu_tf.geometry.camera import project
 from hiu_tf.geometry.rotation import axis_angle, rotation_matrix
@@ -30,7 +29,8 @@ class EvidenceFit:
     """
 
     def __init__(self, hand: HandModel, camera: np.ndarray):
-        self._residuals, self._skin, self._camera = Residuals(hand, DEVIATIONS), Skin(hand), camera
+        self._residuals, self._camera = Residuals(hand, DEVIATIONS), camera
+        self._skin = self._residuals.skin  # made at the start, not at the first hand
 
     def __call__(self, raw: dict[str, np.ndarray], shape: np.ndarray | None = None) -> dict[str, np.ndarray]:
         """Returns the outputs of one crop with fitted parameters, mesh, 3D joints and projected joints.
