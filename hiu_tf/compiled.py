@@ -15,6 +15,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from hiu_tf.atomic import written_whole
+from hiu_tf.cache import cache_folder
 
 _LOG = logging.getLogger(__name__)
 
@@ -31,12 +32,6 @@ def load_operations(name: str, what: str, sources: list[Path]):
     target = cache_folder() / f"{name}-tf{tf.__version__}-{digest}.so"
     library = target if target.exists() else _build(target, what, sources)
     return library and tf.load_op_library(str(library))
-
-
-def cache_folder() -> Path:
-    """HIU_TF_CACHE, or hiu_tf in the user's cache folder."""
-    default = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "hiu_tf"
-    return Path(os.environ.get("HIU_TF_CACHE", default))
 
 
 def _build(target, what, sources):

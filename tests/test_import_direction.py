@@ -9,16 +9,17 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 #: Each part may import itself and the parts named here.
-BASE = {"conventions", "errors", "atomic", "html", "pictures", "quiet", "tables"}
+BASE = {"conventions", "errors", "atomic", "cache", "html", "pictures", "quiet", "tables"}
 ALLOWED = {
     "conventions": {"errors"},
     "errors": set(),
     "atomic": {"errors"},
+    "cache": set(),
     "pictures": {"errors"},
     "quiet": set(),
     "tables": set(),
     "html": {"atomic", "pictures"},
-    "compiled": {"atomic"},
+    "compiled": {"atomic", "cache"},
     "config": BASE,
     "geometry": BASE,
     "codecs": BASE | {"geometry"},

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import subprocess
 from pathlib import Path
 
 from hiu_tf.atomic import written_whole
+from hiu_tf.cache import cache_folder
 from hiu_tf.errors import UserError
 
 LOCK = "package-lock.json"
@@ -29,7 +29,7 @@ def fetched_packages() -> Path:
       UserError: npm is missing or fails.
     """
     digest = hashlib.sha256((_SOURCES / LOCK).read_bytes()).hexdigest()[:16]
-    folder = _cache() / f"page-{digest}"
+    folder = cache_folder() / f"page-{digest}"
     if not folder.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -71,8 +71,3 @@ def _fetch(folder):
 
 def _version(package):
     return json.loads((package / "package.json").read_text())["version"]
-
-
-def _cache():
-    default = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "hiu_tf"
-    return Path(os.environ.get("HIU_TF_CACHE", default))
