@@ -39,3 +39,23 @@ def test_the_layer_computes_what_keras_does(rng, size):
     for training in (True, False):
         for found, expected in zip(results(ours, training=training), results(theirs)):
             np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("size", [3, 5])
+def test_bfloat16_is_near_float32(rng, size, stride):
+    """bfloat16 keeps 8 bits: gradients of input and kernel within 2% of the largest."""
+    x = tf.constant(rng.normal(size=[2, 9, 12, 4]), tf.float32)
+    layer = DepthwiseConv2D(size, strides=stride, padding="same", use_bias=False, dtype="mixed_bfloat16")
+    upstream = tf.constant(rng.normal(size=layer(x, training=True).shape), tf.float32)
+    kernel = layer.depthwise_kernel
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(x)
+        found = layer(x, training=True)
+        expected = tf.nn.depthwise_conv2d(x, tf.convert_to_tensor(kernel), [1, stride, stride, 1], "SAME")
+    assert found.dtype == tf.bfloat16
+    for target in (x, kernel):
+        exact = tape.gradient(expected, target, upstream)
+        near = tape.gradient(found, target, tf.cast(upstream, tf.bfloat16))
+        assert near.dtype == tf.float32
+        np.testing.assert_allclose(near, exact, atol=0.02 * np.abs(exact).max())
