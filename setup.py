@@ -114,6 +114,7 @@ setup(
     package_data={
         "hiu_tf.hand": ["*.npz", "*.png"],
         "hiu_tf.exporting": ["*.json"],
+        "hiu_tf.render": ["*.cc"],
         "hiu_tf.evaluation": ["*.yaml"],
         "hiu_tf.web": ["package.json", "package-lock.json", "*.txt", "site/*", "site/js/*", "site/js/fit/*"],
         "hiu_tf.savedmodels": ["*/*_float16.tflite", "*/model.json", "*/card.md"],

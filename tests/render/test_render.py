@@ -10,9 +10,11 @@ from hiu_tf.geometry.tensor.camera import project
 from hiu_tf.hand.layer import pose_hand
 from hiu_tf.hand.poses import sample_pose
 from hiu_tf.programs.timed.render import splat_silhouette
+from hiu_tf.render import splat as splat_module
 from hiu_tf.render.kernel import rasterizer_backend
-from hiu_tf.render.rasterizer import rasterize
+from hiu_tf.render.rasterizer import nearest_surface, rasterize
 from hiu_tf.render.silhouette import mask_pyramid, silhouette
+from hiu_tf.render.splat import splat
 
 SIZE = 96
 needs_kernel = pytest.mark.skipif(rasterizer_backend() is None, reason="no C++ compiler")
@@ -74,6 +76,37 @@ def test_kernel_and_tensor_agree(hand, posed):
     assert np.mean(kernel.foreground_mask != tensor.foreground_mask) < 1e-3
     both = (kernel.foreground_mask * tensor.foreground_mask)[..., 0].numpy() > 0
     assert np.mean((kernel.triangle_id != tensor.triangle_id).numpy()[..., 0][both]) < 1e-2
+
+
+@needs_kernel
+def test_the_splat_in_c_equals_its_twin(hand, posed):
+    """Values and gradients, of the same surface; at the picture's edge too."""
+    assert splat_module._operations() is not None
+    vertices = posed + [[[0.0, 0.0, 0.0]], [[0.12, 0.0, 0.0]], [[0.0, -0.1, -0.3]]]
+    points, faces = project(vertices, virtual_intrinsics(SIZE)), tf.constant(hand.faces)
+    surface = nearest_surface(points, vertices[..., 2], faces, SIZE)
+    upstream = tf.random.stateless_normal([3, SIZE, SIZE], [1, 2])
+    found = {}
+    for backend in ("auto", "tensor"):
+        with tf.GradientTape() as tape:
+            tape.watch(points)
+            mask = splat(points, surface, faces, backend)
+        found[backend] = mask, tape.gradient(mask, points, output_gradients=upstream)
+    for one, other in zip(found["auto"], found["tensor"]):
+        np.testing.assert_allclose(one, other, atol=2e-6 * max(1.0, np.abs(other).max()))
+
+
+@needs_kernel
+def test_the_splat_in_c_refuses_a_vertex_that_is_none():
+    """An error instead of memory that is not its own."""
+    picture = tf.zeros([1, 4, 4])
+    surface = tf.zeros([1, 4, 4], tf.int32), tf.zeros([1, 4, 4, 3]), picture
+    points = tf.zeros([1, 3, 2])
+    with tf.GradientTape() as tape:
+        tape.watch(points)
+        mask = splat(points, surface, tf.constant([[0, 1, 3]]))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="face 0 has vertex 3 of 3"):
+        tape.gradient(mask, points)
 
 
 def test_the_area_drawn_for_a_picture_is_the_silhouette(hand, posed):
