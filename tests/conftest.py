@@ -1,6 +1,7 @@
 """Shared fixtures: the hand, a tiny network, its exported files, a folder with a few rendered records."""
 
 import fcntl
+import gc
 import os
 import shutil
 
@@ -8,6 +9,10 @@ import numpy as np
 import pytest
 
 import hiu_tf  # noqa: F401  (before tensorflow: selects tf_keras)
+
+# The collector looks through all objects of TensorFlow again and again while graphs are traced: a twentieth of the suite.
+gc.freeze()
+gc.set_threshold(100_000, 20, 100)
 
 #: Seconds that a slow test may take; pyproject.toml has the limit of the others.
 SLOW_TIMEOUT = 6 * 3600

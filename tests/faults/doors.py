@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
+from hiu_tf.errors import UserError
 from tests.faults import mutators
 from tests.faults.answers import Wrong, check_finite, check_found, check_prediction, predict, run, run_cli
-from tests.faults.material import card_of, scene, served_answers, tiny_file, tiny_saved
+from tests.faults.material import card_of, scene, tiny_file, tiny_saved
 from tests.faults.mutators import mutate, mutate_tree
+from tests.faults.servers import grpc, rest, signature
 from tests.places import RECIPES
 
 Attempt = Callable[[np.random.Generator], None]
@@ -226,6 +226,49 @@ def records(folder: Path) -> Iterator[Attempt]:
     yield attempt
 
 
+def fit(folder: Path) -> Iterator[Attempt]:
+    """Samples with odd labels, as `hiu fit` gets them: a mesh that is kept lies on the hand, other samples stay as they are."""
+    from hiu_tf.hand.procedural import procedural_hand
+    from pipelines.datasets import open_split
+    from pipelines.meshes import MOST_2D_ERROR, fit_samples
+
+    hand = procedural_hand()
+    good = [
+        replace(sample, vertices=sample.vertices[:0]) for _, sample in open_split("synthetic", "3", "val").outcomes()
+    ]
+
+    def attempt(rng):
+        sample = replace(good[rng.integers(len(good))])
+        for _ in range(int(rng.integers(1, 4)) if mutators.damages else 0):
+            _change_a_label(sample, rng)
+        labels = sample.validate()
+        found = fit_samples([labels], hand, measured=bool(rng.random() < 0.3))[0]
+        found.sample.validate()
+        if found.refused:
+            raise UserError(found.refused)
+        if not (len(found.sample.vertices) and found.error_2d <= MOST_2D_ERROR):
+            raise Wrong(f"a mesh that is {found.error_2d} off was kept")
+
+    yield attempt
+
+
+def _change_a_label(sample, rng):
+    """Spoils the mask's file, or some numbers of an array, or all of them."""
+    names = ("joints_2d", "joints_3d", "intrinsics", "joints_2d_weight", "joints_3d_weight", "mask", "side", "width")
+    name = names[rng.integers(len(names))]
+    value = getattr(sample, name)
+    if name == "mask":
+        changed = [b"", mutate(value, rng), mutate(sample.image, rng)][rng.integers(3)]
+    elif name in ("side", "width"):
+        changed = int(rng.integers(-1, 300 if name == "width" else 2))
+    else:
+        odd = (0.0, 1.0, -1.0, 1e-6, 1e6, 1e30, np.nan, np.inf)[rng.integers(8)]
+        by_factor, somewhere = rng.random() < 0.5, rng.random(value.shape) < (0.2, 1.0)[rng.integers(2)]
+        with np.errstate(all="ignore"):
+            changed = np.where(somewhere, value * odd if by_factor else odd, value).astype(np.float32)
+    setattr(sample, name, changed)
+
+
 def reader(name: str, split: str, make: Callable) -> Callable:
     """The files of one data set."""
 
@@ -296,101 +339,6 @@ def evaluation(folder: Path) -> Iterator[Attempt]:
     yield attempt
 
 
-def rest(folder: Path) -> Iterator[Attempt]:
-    """Replies of a REST server."""
-    from hiu_tf.serving import client
-    from hiu_tf.serving.network import ServedNetwork
-
-    client._WAIT_S = 0.001
-    answers = {name: json.dumps(tree) for name, tree in served_answers(folder).items()}
-    state = {}
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
-            request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            rng, content = state["rng"], answers[request["signature_name"]].encode()
-            if rng.random() < 0.5:
-                content = json.dumps(mutate_tree(json.loads(content), rng)).encode()
-            else:
-                content = mutate(content, rng)
-            self.send_response(200 if not mutators.damages else [200, 200, 200, 404, 500][rng.integers(5)])
-            self.send_header("Content-Length", str([len(content), len(content) + 5, 10**11][rng.choice(3, p=[0.9, 0.05, 0.05]) if mutators.damages else 0]))  # fmt: skip
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *_):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    address, details = f"127.0.0.1:{server.server_address[1]}", card_of(folder)
-
-    def attempt(rng):
-        state["rng"] = rng
-        network = ServedNetwork(address, "hiu", details)
-        network._client._timeout = 0.2
-        check_finite(network(np.full((1, 64, 64, 3), 0.5)))
-
-    yield attempt
-    server.shutdown()
-
-
-def grpc(folder: Path) -> Iterator[Attempt]:
-    """Replies of a gRPC server."""
-    import grpc as library
-    import tensorflow as tf
-    from tensorflow_serving.apis import predict_pb2
-
-    from hiu_tf.serving import client
-    from hiu_tf.serving.network import ServedNetwork
-
-    client._WAIT_S = 0.001
-    answers, state = {}, {}
-    for name, tree in served_answers(folder, as_json=False).items():
-        message = predict_pb2.PredictResponse()
-        for output, array in tree.items():
-            message.outputs[output].CopyFrom(tf.make_tensor_proto(array))
-        answers[name] = message.SerializeToString()
-
-    def answer(request, _):
-        signature = predict_pb2.PredictRequest.FromString(request).model_spec.signature_name
-        return mutate(answers[signature], state["rng"])
-
-    handler = library.method_handlers_generic_handler(
-        "tensorflow.serving.PredictionService", {"Predict": library.unary_unary_rpc_method_handler(answer)}
-    )
-    server = library.server(ThreadPoolExecutor(2))
-    server.add_generic_rpc_handlers((handler,))
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    network = ServedNetwork(f"grpc://127.0.0.1:{port}", "hiu", card_of(folder))
-
-    def attempt(rng):
-        state["rng"] = rng
-        check_finite(network(np.full((1, 64, 64, 3), 0.5)))
-
-    yield attempt
-    server.stop(None)
-
-
-def signature(folder: Path) -> Iterator[Attempt]:
-    """Encoded pictures for a server's signatures: outputs are finite, unreadable pictures are reported as invalid."""
-    import cv2
-    import tensorflow as tf
-
-    model = tf.saved_model.load(str(tiny_saved(folder)))
-    good = [cv2.imencode(s, scene())[1].tobytes() for s in (".jpg", ".png", ".bmp")]
-
-    def attempt(rng):
-        batch = [good[0], mutate(good[rng.integers(len(good))], rng)]
-        found = model.signatures["mesh"](image_bytes=tf.constant(batch))
-        check_finite({name: value.numpy() for name, value in found.items()})
-        if not found["image_valid"].numpy()[0]:
-            raise Wrong("a damaged picture spoils its neighbour")
-
-    yield attempt
-
-
 def _doors():
     from tests.pipelines.datasets import formats
     from tests.pipelines.test_own_data import write_set
@@ -419,6 +367,7 @@ def _doors():
         saved_model,
         recipe,
         records,
+        fit,
         evaluation,
         rest,
         grpc,
