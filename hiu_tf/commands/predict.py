@@ -44,6 +44,11 @@ def add_predict(commands) -> None:
     predict.add_argument("--min-score", type=float, help="a hand that is found must score it (default: the card's)")
     predict.add_argument("--no-fit", action="store_true", help="leave the mesh where the regressor puts it")
     predict.add_argument(
+        "--fit-mask",
+        action="store_true",
+        help="fit the mesh to the mask too: it covers the hand better, but takes longer",
+    )
+    predict.add_argument(
         "--hand", default="procedural", help="hand model (.npz) that a --model of your own poses (default: procedural)"
     )
     predict.add_argument("--detector", help=".tflite or .onnx file that finds hands (default: the one that ships)")
@@ -92,8 +97,10 @@ def run_predict(args) -> int:
         "compact": args.compact,
     }
     model = args.model or shipped_model()
+    if args.no_fit and args.fit_mask:
+        raise UserError("--no-fit and --fit-mask exclude each other")
     predictor = Predictor(
-        model, args.threads, args.server, args.server_model, not args.no_fit, args.hand, args.detector
+        model, args.threads, args.server, args.server_model, not args.no_fit, args.hand, args.detector, args.fit_mask
     )
     if options["box"] is None or options["side"] is None:
         predictor.detector  # noqa: B018  fail once now, not for each picture

@@ -177,6 +177,7 @@ class AugmentConfig:
         for name in ("crop_scale", "gamma", "blur_factor", "cutout_side", "edge_share"):
             low, high = getattr(self, name)
             require(0 < low <= high < 100, f"augment.{name}", "two numbers, 0 < low <= high", (low, high))
+        require(self.cutout_side[1] <= 1, "augment.cutout_side", "at most 1", self.cutout_side)
         require(self.edge_share[1] < 1, "augment.edge_share", "below 1", self.edge_share)
 
 

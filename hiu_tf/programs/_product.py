@@ -157,19 +157,16 @@ def pictures_of(folder, part):
         )
 
 
-def measure_product(
-    path: str, part, metrics, fit: bool = True, turns: bool = False, write=no_rows
-) -> tuple[dict, dict]:
-    """Evaluates the product with one predictor for each of ROWS, with `turns` for each of TURNED too.
+def measure_product(predictor, part, metrics, turns: bool = False, write=no_rows) -> tuple[dict, dict]:
+    """Evaluates the product, a `Predictor`, in each of ROWS, with `turns` in each of TURNED too.
 
     Returns:
       The results, as `_measure.measure_sets` returns them, and {set: {row: share of correctly predicted sides}}.
     """
     from hiu_tf.evaluation.evaluate import measure
-    from hiu_tf.runtime.predictor import Predictor
     from pipelines.mixing import data_folder
 
-    predictor, found, sides = Predictor(path, fit=fit), {}, {}
+    found, sides = {}, {}
     rows = ROWS | TURNED if turns else ROWS
     for name in part.sets:
         folder = data_folder(part.root, name)

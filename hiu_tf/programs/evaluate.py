@@ -152,6 +152,7 @@ def parse_args(argv):
     add("--through", choices=("predict",), help="with --model: measure the product on whole pictures, not on crops")
     add("--turned", action="store_true", help="with --through: also on the pictures turned by random angles")
     add("--no-fit", action="store_true", help="with --through: leave the mesh where the regressor puts it")
+    add("--fit-mask", action="store_true", help="with --through: fit the mesh to the mask too")
     add("--weights", choices=("last", "best"), default="last", help="with --run: of its end, or best in validation")
     add("--every-stack", action="store_true", help="with --run: the answer of every stack, not the last alone")
     add("--json", help="write the metrics there")
@@ -191,7 +192,7 @@ def _check(parser, args):
         parser.error("one of --run, --model, --compare is needed with --data, or --protocol")
     if args.through and (not args.model or args.corrupt):
         parser.error("--through predict needs --model, and takes no --corrupt")
-    for option, given in (("--no-fit", args.no_fit), ("--turned", args.turned)):
+    for option, given in (("--no-fit", args.no_fit), ("--fit-mask", args.fit_mask), ("--turned", args.turned)):
         if given and not args.through:
             parser.error(f"{option} needs --through predict")
     if args.none and args.through:
@@ -246,6 +247,7 @@ def _predict_freihand(args) -> int:
 def _measure_models(args) -> int:
     from hiu_tf.evaluation.metrics import metrics_of, named_metrics, with_range
     from hiu_tf.evaluation.summary import as_json, markdown
+    from hiu_tf.runtime.predictor import Predictor
     from hiu_tf.runtime.results import write_json
     from hiu_tf.tasks import PAPER
 
@@ -255,7 +257,8 @@ def _measure_models(args) -> int:
     part, sides = Part(args.data, args.sets, args.split, args.fold, args.limit, "", args.skip_damaged), {}
     with sample_rows(args.csv, metrics) as write:
         if args.through:
-            measured, sides = measure_product(args.model, part, metrics, not args.no_fit, args.turned, write)
+            predictor = Predictor(args.model, fit=not args.no_fit, fit_mask=args.fit_mask)
+            measured, sides = measure_product(predictor, part, metrics, args.turned, write)
         else:
             measured = measure_sets(predictors, size, part, metrics, bool(args.run), write)
     if args.corrupt:

@@ -48,6 +48,13 @@ def _part(window, factor, height, width):
     return *(factor * first), *(factor * last)
 
 
+def shown(window: Window, height: int, width: int) -> np.ndarray:
+    """Whether each pixel of a crop lies in the picture, [size, size] bool."""
+    grid = np.stack(np.meshgrid(np.arange(window.size), np.arange(window.size)), axis=-1)
+    places = window.to_picture(grid.reshape(-1, 2))
+    return ((places >= 0) & (places <= (width - 1, height - 1))).all(axis=1).reshape(window.size, window.size)
+
+
 def mask_to_picture(mask: np.ndarray, window: Window, height: int, width: int) -> np.ndarray:
     """Maps a crop's mask [size, size] in [0, 1] to its place in the picture, [height, width] float32."""
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP

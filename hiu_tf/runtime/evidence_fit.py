@@ -1,12 +1,16 @@
-"""Fits the predicted hand model to the joints of the heat maps of the same prediction. NumPy."""
+"""Fits the predicted hand model to the joints of the heat maps of the same prediction, and to its mask. NumPy."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 
 from hiu_tf.conventions import keys
+from hiu_tf.errors import UserError
 from hiu_tf.fit.chain import Hands
 from hiu_tf.fit.evidence import Deviations, Evidence, Residuals, directions_of
+from hiu_tf.fit.outline import outlines_of
 from hiu_tf.fit.solve import refine
 from hiu_tf.geometry.camera import project
 from hiu_tf.geometry.rotation import axis_angle, rotation_matrix
@@ -15,29 +19,39 @@ from hiu_tf.hand.model import HandModel
 #: Joints of the heat maps are accurate; the regressor's directions of bones are right but less accurate.
 DEVIATIONS = Deviations(joints_2d=0.02, directions=0.2, pose=0.15)
 STEPS = 2
+#: Further steps that go on with the mask. Their result counts if the joints move away from those of the heat maps by less
+#: than this share of the hand's box on average; otherwise the mask is that of something else too.
+MASK_STEPS, MOST_MOVED = 3, 0.01
 #: Hands with fewer joints above the minimum peak keep the regressor's prediction. (The second number equals READABLE
 #: of codecs/heatmap.py, which needs TensorFlow.)
 FEWEST, READABLE = 8, 0.2
 
 
 class EvidenceFit:
-    """Fits the regressor's hand to the joints of the heat maps.
+    """Fits the regressor's hand to the joints of the heat maps, and then to the mask if that is wanted.
 
     Args:
       hand: the right hand model that the network poses.
       camera: K [3, 3] of the crop.
+      to_mask: whether to fit to the mask too.
     """
 
-    def __init__(self, hand: HandModel, camera: np.ndarray):
-        self._residuals, self._camera = Residuals(hand, DEVIATIONS), camera
+    def __init__(self, hand: HandModel, camera: np.ndarray, to_mask: bool = False):
+        self._residuals, self._camera, self._to_mask = Residuals(hand, DEVIATIONS), camera, to_mask
         self._skin = self._residuals.skin  # made at the start, not at the first hand
 
-    def __call__(self, raw: dict[str, np.ndarray], shape: np.ndarray | None = None) -> dict[str, np.ndarray]:
+    def __call__(
+        self, raw: dict[str, np.ndarray], shape: np.ndarray | None = None, shown: np.ndarray | None = None
+    ) -> dict[str, np.ndarray]:
         """Returns the outputs of one crop with fitted parameters, mesh, 3D joints and projected joints.
 
         Args:
           raw: the network's outputs for one crop.
           shape: [10], beta if it is known; None: it is fitted too.
+          shown: [S, S], whether each pixel of the crop lies in the picture; elsewhere the mask is no evidence. None: all.
+
+        Raises:
+          UserError: the hand is to be fitted to the mask, but there is none.
         """
         if (raw[keys.SCORES] > READABLE).sum() < FEWEST:
             return raw
@@ -47,7 +61,12 @@ class EvidenceFit:
             rotation_matrix(raw[keys.ROTATION].astype(float))[np.newaxis],
             raw[keys.TRANSLATION][np.newaxis].astype(float),
         )
-        hands, _ = refine(self._residuals, self._evidence(raw), start, STEPS, shape is not None)
+        evidence, hold_shape = self._evidence(raw), shape is not None
+        hands, _ = refine(self._residuals, evidence, start, STEPS, hold_shape)
+        if self._to_mask:
+            if keys.MASK not in raw:
+                raise UserError("the model gives no mask to fit to: leave --fit-mask, or export it with masks")
+            hands = self._fitted_to_mask(hands, evidence, raw[keys.MASK], shown, hold_shape)
         joints = self._residuals.chain.joints(hands)[0]
         return raw | {
             keys.SHAPE: hands.shape[0],
@@ -58,6 +77,18 @@ class EvidenceFit:
             keys.VERTICES: self._skin(hands)[0],
             keys.JOINTS_2D_PROJECTED: project(joints, self._camera),
         }
+
+    def _fitted_to_mask(self, hands, evidence, mask, shown, hold_shape):
+        outlines = outlines_of([mask.reshape(mask.shape[:2]) > 0.5], evidence.joints_2d, np.ones(1), [shown])
+        tried, _ = refine(self._residuals, replace(evidence, outlines=outlines), hands, MASK_STEPS, hold_shape)
+        before, after = (self._distance(found, evidence) for found in (hands, tried))
+        return tried if after - before < MOST_MOVED else hands
+
+    def _distance(self, hands, evidence):
+        """Mean distance of the projected joints from those of the heat maps, weighted by their scores; share of the box."""
+        flat = project(self._residuals.chain.joints(hands)[0], self._camera)
+        distance = np.linalg.norm(flat - evidence.joints_2d[0], axis=1) / max(evidence.box[0], 1e-6)
+        return np.average(distance, weights=evidence.joints_2d_weight[0])
 
     def _evidence(self, raw):
         joints_2d, joints_3d = (raw[name][np.newaxis].astype(float) for name in (keys.JOINTS_2D, keys.JOINTS_3D))

@@ -18,7 +18,7 @@ from hiu_tf.hand.load import load_hand
 from hiu_tf.runtime.arguments import MIRRORED, checked_box, checked_camera, checked_picture, checked_sides
 from hiu_tf.runtime.backend import load_network, model_card
 from hiu_tf.runtime.clips import opened
-from hiu_tf.runtime.crop import cut
+from hiu_tf.runtime.crop import cut, shown
 from hiu_tf.runtime.detector import Detector
 from hiu_tf.runtime.evidence_fit import EvidenceFit
 from hiu_tf.runtime.looks import MOST_HANDS, Candidate, Look, different, left_odds, together
@@ -49,6 +49,7 @@ class Predictor:
       detector: .tflite or .onnx file of the hand detector (hiu detector); None: the shipped one. It is loaded at the first
         picture without a box or without a side.
       fit: whether to fit the mesh to the joints of the heat maps (runtime/evidence_fit.py).
+      fit_mask: whether to fit it to the mask too, so that it covers the hand better; takes longer.
       hand: the hand model that the network poses: "procedural" or an .npz. Without a matching model nothing is fitted.
     """
 
@@ -61,6 +62,7 @@ class Predictor:
         fit: bool = True,
         hand: str = "procedural",
         detector: str | Path | None = None,
+        fit_mask: bool = False,
     ):
         self._detector_file, self._threads = detector, threads
         path = path or shipped_model()
@@ -78,7 +80,7 @@ class Predictor:
         self.scale = float(self.card["window_scale"])
         model = load_hand(hand)
         self.hand = model if model.name == self.card["hand"]["name"] else None
-        self._fit = EvidenceFit(self.hand, self.camera) if fit and self.hand is not None else lambda raw, shape: raw
+        self._fit = EvidenceFit(self.hand, self.camera, fit_mask) if fit and self.hand is not None else None
 
     @cached_property
     def detector(self) -> Detector:
@@ -243,11 +245,15 @@ class Predictor:
         again_at = [looks[k].candidate._replace(windows=[closer[k]]) for k in second]
         better = dict(zip(second, self._looks(again_at)))
         looks = [better.get(k, look) for k, look in enumerate(looks)]
-        shapes = [shape(look.raw[keys.SHAPE], look.score) if shape else None for look in looks]
+        fitted = [self._fitted(look, shape) if self._fit else look.raw for look in looks]
         return [
-            self._in_picture(look.candidate.picture, look.window, self._fit(look.raw, beta), K, look.candidate.detected)
-            for look, beta in zip(looks, shapes)
+            self._in_picture(look.candidate.picture, look.window, raw, K, look.candidate.detected)
+            for look, raw in zip(looks, fitted)
         ]
+
+    def _fitted(self, look, shape):
+        beta = shape(look.raw[keys.SHAPE], look.score) if shape else None
+        return self._fit(look.raw, beta, shown(look.window, *look.candidate.picture.shape[:2]))
 
     def _looks(self, candidates):
         """Looks at each candidate as its likelier side, and as the other one where that does not convince."""

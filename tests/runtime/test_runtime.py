@@ -12,9 +12,7 @@ from hiu_tf.conventions import keys
 from hiu_tf.errors import UserError
 from hiu_tf.geometry.camera import virtual_intrinsics
 from hiu_tf.geometry.window import Window
-from hiu_tf.hand.layer import pose_hand
 from hiu_tf.runtime.crop import cut
-from hiu_tf.runtime.evidence_fit import EvidenceFit
 from hiu_tf.runtime.predictor import Predictor
 from hiu_tf.runtime.shipped import model_path, shipped_model
 
@@ -222,54 +220,6 @@ def test_threads_may_share_a_predictor(model, rng):
     with ThreadPoolExecutor(4) as pool:
         for k, found in enumerate(pool.map(answer, range(200))):
             np.testing.assert_array_equal(found, alone[k % 10])
-
-
-@pytest.fixture
-def seen(hand, rng):
-    """Simulated outputs of a network: a slightly wrong regressor, correct heat maps."""
-    from hiu_tf.fit.chain import Chain, Hands
-    from hiu_tf.fit.skin import Skin
-    from hiu_tf.geometry.camera import project
-    from hiu_tf.geometry.rotation import axis_angle, rotation_matrix
-    from hiu_tf.hand.poses import gesture_pose
-
-    camera = virtual_intrinsics(64).astype(float)
-    pose = gesture_pose("relaxed")[np.newaxis]
-    truth = Hands(np.zeros((1, 10)), pose, rotation_matrix(np.array([[1.5, 1.8, 0.2]])), np.array([[0, 0.05, 0.6]]))
-    said = truth.moved(rng.normal(0, 0.04, (1, 61)))
-    joints, flat = Chain(hand).joints(said)[0], project(Chain(hand).joints(truth)[0], camera)
-    return Chain(hand).joints(truth)[0], {
-        keys.JOINTS_2D: flat,
-        keys.SCORES: np.full(21, 0.9),
-        keys.MASK: np.zeros((64, 64)),
-        keys.JOINTS_3D: joints,
-        keys.VERTICES: Skin(hand)(said)[0],
-        keys.JOINTS_2D_PROJECTED: project(joints, camera),
-        keys.SHAPE: said.shape[0],
-        keys.POSE: said.pose[0],
-        keys.ROTATION: axis_angle(said.rotation[0]),
-        keys.TRANSLATION: said.translation[0],
-    }
-
-
-def test_the_fit_moves_the_mesh_onto_the_heat_maps(hand, seen):
-    truth, raw = seen
-    found = EvidenceFit(hand, virtual_intrinsics(64))(raw)
-    gap = lambda answer: np.linalg.norm(answer[keys.JOINTS_2D_PROJECTED] - raw[keys.JOINTS_2D], axis=1).mean()
-    error = lambda answer: np.linalg.norm(
-        answer[keys.JOINTS_3D] - answer[keys.JOINTS_3D][0] - (truth - truth[0]), axis=1
-    ).mean()
-    assert gap(found) < 0.2 * gap(raw)
-    assert error(found) < error(raw)
-    # Parameters, joints and mesh are still consistent.
-    posed = pose_hand(hand, *(found[k][np.newaxis] for k in (keys.SHAPE, keys.POSE, keys.ROTATION, keys.TRANSLATION)))
-    np.testing.assert_allclose(posed[keys.VERTICES][0], found[keys.VERTICES], atol=1e-5)
-    np.testing.assert_allclose(posed[keys.JOINTS_3D][0], found[keys.JOINTS_3D], atol=1e-5)
-
-
-def test_what_cannot_be_read_is_not_fitted(hand, seen):
-    raw = seen[1] | {keys.SCORES: np.full(21, 0.1)}
-    assert EvidenceFit(hand, virtual_intrinsics(64))(raw) is raw
 
 
 def test_shipped_models_are_known_by_name(tmp_path, monkeypatch):
