@@ -33,11 +33,10 @@ _MOBILE = replace(
 )
 _EDGE = replace(
     _MOBILE,
-    image_size=112,
+    image_size=128,
     encoder_stages=5,
     feature_channels=32,
     regressor_channels=(32, 64, 128, 192),
-    regressor_extra=("encoder", "joints"),
 )
 
 _SMALL_64 = replace(_SMALL, image_size=64)

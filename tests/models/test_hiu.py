@@ -266,7 +266,7 @@ def test_unknown_preset_and_bad_sizes():
         ModelConfig(image_size=100)
     with pytest.raises(ConfigError, match="multiple of 32"):
         ModelConfig(image_size=112)
-    assert model_config("hiu_edge").image_size == 112  # its encoder ends at a sixteenth
+    assert model_config("hiu_edge", {"image_size": 112}).image_size == 112  # its encoder ends at a sixteenth
     with pytest.raises(ConfigError, match="multiple of 16"):
         model_config("hiu_edge", {"image_size": 120})
 
