@@ -151,7 +151,7 @@ class OutlineResiduals:
         pick = lambda values: np.take_along_axis(values, chosen[..., np.newaxis], axis=1)
         focal = along * camera[:, np.newaxis, [0, 1], [0, 1]] / np.maximum(pick(mesh)[..., 2:], MIN_DEPTH)
         across = np.concatenate([focal, -(focal * pick(flat)).sum(axis=-1, keepdims=True)], axis=-1)
-        return (across[..., np.newaxis, :] @ self._skin.derivatives(hands, chosen))[..., 0, :]
+        return self._skin.derivatives(hands, chosen, across)
 
 
 def _sampled(known, pixels):

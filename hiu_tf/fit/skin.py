@@ -3,8 +3,8 @@
 import numpy as np
 
 from hiu_tf.conventions.skeleton import MODEL_TO_KEYPOINTS, NUM_MODEL_JOINTS
-from hiu_tf.fit.chain import FINGERS, NUM_PARAMETERS, ROTATION, SHAPE, THETA, TRANSLATION, Chain, Hands, cross
-from hiu_tf.geometry.rotation import cross_matrix, rotation_and_jacobian, rotation_matrix
+from hiu_tf.fit.chain import FINGERS, NUM_PARAMETERS, ROTATION, SHAPE, THETA, TRANSLATION, Chain, Hands
+from hiu_tf.geometry.rotation import rotation_and_jacobian, rotation_matrix
 from hiu_tf.hand.model import NUM_SHAPE, HandModel
 
 #: Joints of the hand model for the first three key points of each finger, [5, 3].
@@ -31,8 +31,8 @@ class Skin:
         moved = np.einsum("nvab,nvb->nva", blended[..., :3], bent) + blended[..., 3]
         return moved + hands.translation[:, np.newaxis].astype(np.float32)
 
-    def derivatives(self, hands: Hands, chosen: np.ndarray) -> np.ndarray:
-        """Derivatives [N, K, 3, 61] of the vertices `chosen` [N, K] with respect to the parameters of `Chain.derivatives`.
+    def derivatives(self, hands: Hands, chosen: np.ndarray, along: np.ndarray) -> np.ndarray:
+        """Derivatives [N, K, 61] of the vertices `chosen` [N, K] along directions [N, K, 3], by the parameters of `Chain`.
 
         The pose blend shapes move with the bones, and are otherwise taken as constant.
         """
@@ -43,17 +43,17 @@ class Skin:
         points = np.take_along_axis(self._bent(hands), chosen[..., np.newaxis], axis=1)
         by_bone = np.einsum("njab,nkb->nkja", bones[..., :3], points) + bones[:, np.newaxis, ..., 3]
         by_bone *= weights[..., np.newaxis]  # each bone's share of the vertices, relative to T
-        table = np.zeros((*chosen.shape, 3, NUM_PARAMETERS))
-        table[..., SHAPE] = self._moved_by_shape(bones[..., :3], moves, weights, chosen)
-        table[..., ROTATION] = -cross_matrix(by_bone.sum(axis=2))
-        table[..., TRANSLATION] = np.eye(3)
+        table = np.empty((*chosen.shape, NUM_PARAMETERS))
+        table[..., SHAPE] = self._moved_by_shape(bones[..., :3], moves, weights, chosen, along)
+        table[..., ROTATION] = _turned(by_bone.sum(axis=2), along)
+        table[..., TRANSLATION] = along
         # Each joint of a finger rotates the shares of its own bone and of those after it.
         after = lambda x: np.cumsum(x[:, :, _TURNING][:, :, :, ::-1], axis=3)[:, :, :, ::-1]
         centres = (joints - hands.translation[:, np.newaxis])[:, np.newaxis, FINGERS[:, :3]]
         arms = after(by_bone) - after(weights)[..., np.newaxis] * centres
         axes = frames[:, :, :3] @ rotation_and_jacobian(hands.pose)[1][:, THETA]
-        turned = cross(axes[:, np.newaxis], arms[..., np.newaxis])  # [N, K, 5, 3, 3, 3]
-        table[..., _COLUMNS] = np.moveaxis(turned, -2, 2)
+        turned = _turned(arms, along[:, :, np.newaxis, np.newaxis])  # [N, K, 5, 3, 3], about the camera's axes
+        table[..., _COLUMNS] = (turned[..., np.newaxis, :] @ axes[:, np.newaxis])[..., 0, :]
         return table
 
     def _bones(self, joints, frames, hands):
@@ -75,10 +75,17 @@ class Skin:
         features = np.concatenate([hands.shape, (rotation_matrix(hands.pose) - np.eye(3)).reshape(count, -1)], axis=1)
         return self._hand.vertices + (features.astype(np.float32) @ self._directions).reshape(count, -1, 3)
 
-    def _moved_by_shape(self, rotations, moves, weights, chosen):
-        """Derivatives of vertices with respect to beta, [N, K, 3, 10]."""
+    def _moved_by_shape(self, rotations, moves, weights, chosen, along):
+        """Derivatives of vertices along directions with respect to beta, [N, K, 10]."""
         joints = np.empty((*rotations.shape[:3], NUM_SHAPE))
         joints[:, 0], joints[:, _TURNING] = moves[:, 0, :, SHAPE], moves[:, FINGERS[:, :3], :, SHAPE]
         offsets = joints - rotations @ self._joint_moves.transpose(1, 2, 0)
-        blended = np.einsum("nkj,njab->nkab", weights, rotations)
-        return blended @ self._hand.shape_directions[chosen] + np.einsum("nkj,njcs->nkcs", weights, offsets)
+        share = weights[..., np.newaxis] * along[:, :, np.newaxis]  # [N, K, 16, 3]
+        at_rest = np.einsum("nkja,njab->nkb", share, rotations)[..., np.newaxis, :]
+        return (at_rest @ self._hand.shape_directions[chosen])[..., 0, :] + np.einsum("nkjc,njcs->nks", share, offsets)
+
+
+def _turned(arms, along):
+    """Derivatives along directions [..., 3] of points at the end of arms [..., 3], by a rotation about each axis: [..., 3]."""
+    (ax, ay, az), (bx, by, bz) = np.moveaxis(arms, -1, 0), np.moveaxis(along, -1, 0)
+    return np.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], axis=-1)

@@ -293,6 +293,13 @@ def test_steps_that_are_no_whole_epochs(rendered_records, tmp_path, capsys):
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.skipif(bool(tf.config.list_physical_devices("GPU")), reason="the compiler for GPUs can")
+def test_what_the_compiler_for_cpus_cannot_do_is_refused(rendered_records, tmp_path):
+    with pytest.raises(ConfigError, match="train.xla does not compile train.precision mixed_bfloat16 for CPUs"):
+        run(small(1, xla=True, precision="mixed_bfloat16"), rendered_records, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_batch_that_cannot_be_shared_is_refused(rendered_records, tmp_path):
     with pytest.raises(ConfigError, match="accumulate must be a divisor of the batch 4, got 3"):
         recipe(2, accumulate=3)
