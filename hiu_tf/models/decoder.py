@@ -25,7 +25,7 @@ def decoder(levels, out_channels: int, out_size: int, config: ModelConfig, name:
     x = layers.Conv2D(
         out_channels, config.predict_kernel, padding="same", kernel_initializer=start, name=f"{name}_predict"
     )(x)
-    return features, _enlarge(x, out_size // x.shape[1], name, dtype="float32")
+    return features, _enlarge(x, out_size // x.shape[1], name)
 
 
 def _top_down(levels, config, name):
@@ -42,5 +42,6 @@ def _top_down(levels, config, name):
     return x
 
 
-def _enlarge(x, factor, name, **kwargs):
-    return layers.UpSampling2D(factor, interpolation="bilinear", name=name, **kwargs)(x)
+def _enlarge(x, factor, name):
+    """Up-samples in float32: TensorFlow gives float32 anyway, and XLA's gradient of 16 bit has the wrong type (2.15)."""
+    return layers.UpSampling2D(factor, interpolation="bilinear", dtype="float32", name=name)(x)

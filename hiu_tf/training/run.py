@@ -65,12 +65,10 @@ def train(
     Call it inside the scope of a distribution strategy. The initial weights depend on train.seed.
 
     Raises:
-      UserError: the folder contains another run, the training diverged, the batch cannot be divided among devices, or
-        XLA cannot compile the precision for them.
+      UserError: the folder contains another run, the training diverged, or the batch cannot be divided among devices.
     """
     settings, (number, workers) = recipe.train, worker()
     _check_shares(settings)
-    _check_compiler(settings)
     hand = load_hand(recipe.hand)
     # Reading some values needs all workers. So all run the same code; only the first worker's files are kept.
     own = folder if number == 0 else Path(tempfile.mkdtemp(prefix="hiu_worker"))
@@ -181,14 +179,6 @@ def _check_shares(settings):
         raise ConfigError(
             f"train.batch_size {settings.batch_size} cannot be shared by {replicas} device(s) in "
             f"{settings.accumulate} part(s): it must be a multiple of {replicas * settings.accumulate}"
-        )
-
-
-def _check_compiler(settings):
-    """Raises ConfigError for bfloat16 with XLA on CPUs, whose compiler ends in an internal error (TensorFlow 2.15)."""
-    if settings.xla and settings.precision == "mixed_bfloat16" and not tf.config.list_logical_devices("GPU"):
-        raise ConfigError(
-            "train.xla does not compile train.precision mixed_bfloat16 for CPUs: leave train.xla, which is slow there anyway"
         )
 
 
