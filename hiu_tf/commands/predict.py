@@ -97,8 +97,6 @@ def run_predict(args) -> int:
         "compact": args.compact,
     }
     model = args.model or shipped_model()
-    if args.no_fit and args.fit_mask:
-        raise UserError("--no-fit and --fit-mask exclude each other")
     predictor = Predictor(
         model, args.threads, args.server, args.server_model, not args.no_fit, args.hand, args.detector, args.fit_mask
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import hiu_tf
@@ -22,6 +23,7 @@ def model_card(
     metrics: dict | None,
     min_score: float = 0.0,
     tasks: tuple[str, ...] = ModelConfig.tasks,
+    network: ModelConfig | None = None,
 ) -> dict:
     """The card as plain data.
 
@@ -30,6 +32,7 @@ def model_card(
       hand: the hand model.
       metrics: measured metrics.
       min_score: minimum score of a hand; a lower one counts as no hand (docs/evaluation.md).
+      network: its settings, so that a training can start from the model even when the preset has changed.
     """
     signatures = contract(find_tasks(tasks))
     return {
@@ -40,6 +43,7 @@ def model_card(
         "min_score": min_score,
         "input": f"image [B, {image_size}, {image_size}, 3] float32, RGB in [0, 1], one right hand at 1 / {SCALE} of the side",
         "tasks": list(tasks),
+        "network": asdict(network) if network else {},
         # Fields that the runtime reads.
         "outputs": {
             name: f"[{', '.join(map(str, output['shape']))}] {output['is']}"

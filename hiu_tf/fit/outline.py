@@ -49,7 +49,7 @@ def outlines_of(
     masks: list[np.ndarray | None],
     joints_2d: np.ndarray,
     flips: np.ndarray,
-    shown: list[np.ndarray | None] | None = None,
+    known: list[np.ndarray | None] | None = None,
 ) -> Outlines:
     """Makes evidence from masks.
 
@@ -57,13 +57,13 @@ def outlines_of(
       masks: of N hands, [height, width] bool, or None.
       joints_2d: [N, 21, 2] pixels, as right hands (x negated for left ones).
       flips: [N], -1 for left hands, whose masks are mirrored likewise.
-      shown: [height, width] bool for each hand, False where its mask is no evidence; None: it is evidence everywhere.
+      known: [height, width] bool for each hand, False where its mask is no evidence; None: it is evidence everywhere.
     """
-    each = [_outline(*known) for known in zip(masks, joints_2d, flips, shown or [None] * len(masks))]
+    each = [_outline(*of_hand) for of_hand in zip(masks, joints_2d, flips, known or [None] * len(masks))]
     return Outlines(*(np.stack(values) for values in zip(*each)))
 
 
-def _outline(mask, joints, flip, shown=None):
+def _outline(mask, joints, flip, known):
     low, high = joints.min(axis=0), joints.max(axis=0)
     cell = max(float((high - low).max()), 1.0) * MARGIN / (CELLS - 1)
     corner = (low + high) / 2 - cell * (CELLS - 1) / 2
@@ -78,8 +78,8 @@ def _outline(mask, joints, flip, shown=None):
         flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP,
         borderValue=beyond,
     )
-    shown = np.ones_like(mask) if shown is None else shown
-    inside, picture = sample(mask | ~shown, 1), sample(shown, 0)
+    known = np.ones_like(mask) if known is None else known
+    inside, picture = sample(mask | ~known, 1), sample(known, 0)
     if not (inside & picture).any():
         return nothing, corner, cell, points, normals
     grid = corner + cell * np.stack(np.meshgrid(np.arange(CELLS), np.arange(CELLS)), axis=-1)

@@ -4,6 +4,7 @@ import tf_keras as keras
 from tf_keras import layers
 
 from hiu_tf.config.schema import ModelConfig
+from hiu_tf.models.depthwise import DepthwiseConv2D
 
 
 def batch_norm(x, config: ModelConfig, name: str, epsilon: float = 1e-5, silent: bool = False):
@@ -79,7 +80,7 @@ def residual_groups(x, channels, repetitions, config: ModelConfig, name: str):
 
 
 def _depthwise(x, config, name, stride):
-    x = layers.DepthwiseConv2D(
+    x = DepthwiseConv2D(
         3, strides=stride, padding="same", use_bias=False, depthwise_initializer="he_normal", name=f"{name}_conv"
     )(x)
     return layers.ReLU(name=f"{name}_relu")(batch_norm(x, config, f"{name}_bn"))

@@ -56,14 +56,16 @@ class SplatOp : public OpKernel {
     const int64_t size = covered.dim_size(1), area = size * size;
     const float* in = covered.flat<float>().data();
     float* out = spread->flat<float>().data();
-    ForEachPicture(context, covered.dim_size(0), 4 * area, [&](int64_t b) { Splat(in + b * area, size, out + b * area); });
+    const auto work = [&](int64_t b) { Splat(in + b * area, size, out + b * area); };
+    ForEachPicture(context, covered.dim_size(0), 4 * area, work);
   }
 
  private:
   void Splat(const float* covered, int64_t size, float* spread) const {
     Bordered down(size);  // weighted sum of three rows
     for (int64_t y = 0; y < size; ++y) {
-      const float *row = covered + y * size, *above = y > 0 ? row - size : nullptr, *below = y + 1 < size ? row + size : nullptr;
+      const float* row = covered + y * size;
+      const float *above = y > 0 ? row - size : nullptr, *below = y + 1 < size ? row + size : nullptr;
       float* sum = down.Row(y);
       for (int64_t x = 0; x < size; ++x) sum[x] = row[x];
       if (above) for (int64_t x = 0; x < size; ++x) sum[x] += side_ * above[x];
@@ -81,7 +83,6 @@ class SplatGradientOp : public OpKernel {
   explicit SplatGradientOp(OpKernelConstruction* context) : OpKernel(context) {
     OP_REQUIRES_OK(context, context->GetAttr("side", &side_));
     OP_REQUIRES_OK(context, context->GetAttr("scale", &scale_));
-    OP_REQUIRES_OK(context, context->GetAttr("vertices", &vertices_));
   }
 
   void Compute(OpKernelContext* context) override {
@@ -95,21 +96,24 @@ class SplatGradientOp : public OpKernel {
     OP_REQUIRES(context, barycentrics.NumElements() == 3 * upstream.NumElements(),
                 InvalidArgument("barycentrics must be [B, S, S, 3]"));
     OP_REQUIRES(context, faces.dims() == 2 && faces.dim_size(1) == 3, InvalidArgument("faces must be [F, 3]"));
+    OP_REQUIRES(context, context->input(6).NumElements() == 1 && context->input(6).flat<int32>()(0) >= 0,
+                InvalidArgument("vertices must be one number >= 0"));
+    const int64_t vertices = context->input(6).flat<int32>()(0);
     const auto corners = faces.flat<int32>();
     for (int64_t i = 0; i < corners.size(); ++i) {
-      OP_REQUIRES(context, corners(i) >= 0 && corners(i) < vertices_,
-                  InvalidArgument("face ", i / 3, " has vertex ", corners(i), " of ", vertices_));
+      OP_REQUIRES(context, corners(i) >= 0 && corners(i) < vertices,
+                  InvalidArgument("face ", i / 3, " has vertex ", corners(i), " of ", vertices));
     }
     const int64_t batch = upstream.dim_size(0), size = upstream.dim_size(1), area = size * size;
     Tensor* gradient = nullptr;
-    OP_REQUIRES_OK(context, context->allocate_output(0, {batch, vertices_, 2}, &gradient));
+    OP_REQUIRES_OK(context, context->allocate_output(0, {batch, vertices, 2}, &gradient));
     float* out = gradient->flat<float>().data();
     ForEachPicture(context, batch, 16 * area, [&](int64_t b) {
       const int64_t at = b * area;
       const Picture picture = {upstream.flat<float>().data() + at, spread.flat<float>().data() + at,
                                covered.flat<float>().data() + at, triangle.flat<int32>().data() + at,
                                barycentrics.flat<float>().data() + 3 * at};
-      Distribute(picture, size, corners.data(), faces.dim_size(0), out + b * vertices_ * 2);
+      Distribute(picture, size, corners.data(), faces.dim_size(0), out + b * vertices * 2, vertices);
     });
   }
 
@@ -120,8 +124,9 @@ class SplatGradientOp : public OpKernel {
     const float* barycentrics;
   };
 
-  void Distribute(const Picture& picture, int64_t size, const int32* faces, int64_t count, float* gradient) const {
-    std::fill(gradient, gradient + 2 * vertices_, 0.0f);
+  void Distribute(const Picture& picture, int64_t size, const int32* faces, int64_t count, float* gradient,
+                  int64_t vertices) const {
+    std::fill(gradient, gradient + 2 * vertices, 0.0f);
     Bordered felt(size);  // upstream where the splat is not clipped
     for (int64_t y = 0; y < size; ++y) {
       const float *upstream = picture.upstream + y * size, *spread = picture.spread + y * size;
@@ -136,7 +141,8 @@ class SplatGradientOp : public OpKernel {
         if (picture.covered[pixel] == 0.0f) continue;
         const auto column = [&](int64_t i) { return row[i] + side_ * (above[i] + below[i]); };
         const auto across = [&](const float* line) { return line[x] + side_ * (line[x - 1] + line[x + 1]); };
-        const float along_x = slope * (column(x + 1) - column(x - 1)), along_y = slope * (across(below) - across(above));
+        const float along_x = slope * (column(x + 1) - column(x - 1));
+        const float along_y = slope * (across(below) - across(above));
         const int32 face = picture.triangle[pixel];
         if ((along_x == 0.0f && along_y == 0.0f) || face < 0 || face >= count) continue;
         for (int k = 0; k < 3; ++k) {
@@ -150,7 +156,6 @@ class SplatGradientOp : public OpKernel {
   }
 
   float side_, scale_;
-  int64_t vertices_;
 };
 
 }  // namespace
@@ -169,14 +174,16 @@ REGISTER_OP("HiuSplatGradient")
     .Input("triangle: int32")
     .Input("barycentrics: float")
     .Input("faces: int32")
+    .Input("vertices: int32")
     .Attr("side: float")
     .Attr("scale: float")
-    .Attr("vertices: int >= 1")
     .Output("gradient: float")
     .SetShapeFn([](tensorflow::shape_inference::InferenceContext* context) {
-      int64_t vertices;
-      TF_RETURN_IF_ERROR(context->GetAttr("vertices", &vertices));
-      context->set_output(0, context->MakeShape({context->Dim(context->input(0), 0), vertices, 2}));
+      tensorflow::shape_inference::ShapeHandle upstream;
+      TF_RETURN_IF_ERROR(context->WithRank(context->input(0), 3, &upstream));
+      tensorflow::shape_inference::DimensionHandle vertices;
+      TF_RETURN_IF_ERROR(context->MakeDimForScalarInput(6, &vertices));
+      context->set_output(0, context->MakeShape({context->Dim(upstream, 0), vertices, 2}));
       return tensorflow::OkStatus();
     });
 

@@ -31,12 +31,17 @@ def splat(points: tf.Tensor, surface: tuple, faces: tf.Tensor, backend: str = "a
       surface: triangle [B, S, S] int32, barycentrics [B, S, S, 3] and covered [B, S, S] of each pixel
         (`rasterizer.nearest_surface`).
       faces: [F, 3] int32.
-      backend: "tensor" for the twins, otherwise C++ where it can be built.
+      backend: "kernel" (C++), "tensor" (TensorFlow operations) or "auto".
 
     Returns:
-      [B, S, S] float32 in [0, 1]. Only covered pixels next to one below 1 have a gradient.
+      [B, S, S] float32 in [0, 1]. Only covered pixels next to one below 1 have a gradient; there is no second derivative.
+
+    Raises:
+      ValueError: the kernel was requested and cannot be built.
     """
     operations = None if backend == "tensor" else _operations()
+    if backend == "kernel" and operations is None:
+        raise ValueError("the kernel of the splat cannot be built here: is there a C++ compiler?")
     triangle, barycentrics, covered = surface
     if operations is None:
         spread = _SCALE * three_by_three(covered, _SIDE)
@@ -44,16 +49,18 @@ def splat(points: tf.Tensor, surface: tuple, faces: tf.Tensor, backend: str = "a
         spread = operations.hiu_splat(covered, side=_SIDE, scale=_SCALE)
 
     @tf.custom_gradient
-    def splat(points):
+    def of_points(points):
         def gradient(upstream):
             if operations is None:
                 return _gradient(upstream, spread, surface, faces, tf.shape(points))
-            weights = {"side": _SIDE, "scale": _SCALE, "vertices": points.shape[1]}
-            return operations.hiu_splat_gradient(upstream, spread, covered, triangle, barycentrics, faces, **weights)
+            count = tf.shape(points)[1]
+            return operations.hiu_splat_gradient(
+                upstream, spread, covered, triangle, barycentrics, faces, count, side=_SIDE, scale=_SCALE
+            )
 
         return tf.minimum(spread, 1.0), gradient
 
-    return splat(points)
+    return of_points(points)
 
 
 def three_by_three(image, side):
@@ -67,7 +74,7 @@ def three_by_three(image, side):
 @lru_cache(maxsize=1)
 def _operations():
     """The module of splat.cc, or None where it cannot be built."""
-    return compiled.load_operations("splat", "the gradient of masks", [Path(__file__).with_suffix(".cc")])
+    return compiled.load_operations("splat", "the splat of masks", [Path(__file__).with_suffix(".cc")])
 
 
 def _gradient(upstream, spread, surface, faces, shape):

@@ -108,7 +108,13 @@ def checked(content: bytes, where: Path, kind: str = "hand") -> dict:
         raise ModelError(f"{where} is no model card: {error}") from error
     if not isinstance(card, dict):
         raise ModelError(f"{where} is no model card: it holds a {type(card).__name__}, not names and values")
-    card = {"window_scale": _OLD_SCALE, "min_score": 0.0, "tasks": list(_PAPER_TASKS), "files": {}} | card
+    card = {
+        "window_scale": _OLD_SCALE,
+        "min_score": 0.0,
+        "tasks": list(_PAPER_TASKS),
+        "network": {},
+        "files": {},
+    } | card
     if "sha256" in card and not card["files"]:  # earlier cards knew the graph alone
         card["files"] = {SAVED_GRAPH: card["sha256"]}
     missing = [name for name in FIELDS[kind] if name not in card]
@@ -157,6 +163,7 @@ _EVERY = {
 }
 _HAND = {
     "tasks": (lambda v: isinstance(v, list) and all(map(_is_text, v)), "a list of texts"),
+    "network": (lambda v: isinstance(v, dict), "names with values"),
     "window_scale": (_is_number(0.5, 10), "a number from 0.5 to 10"),
     "camera": (
         lambda v: _is_array(3, float, 3)(v) and min(v[0][0], v[1][1]) > 0,

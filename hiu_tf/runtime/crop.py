@@ -48,7 +48,7 @@ def _part(window, factor, height, width):
     return *(factor * first), *(factor * last)
 
 
-def shown(window: Window, height: int, width: int) -> np.ndarray:
+def in_picture(window: Window, height: int, width: int) -> np.ndarray:
     """Whether each pixel of a crop lies in the picture, [size, size] bool."""
     grid = np.stack(np.meshgrid(np.arange(window.size), np.arange(window.size)), axis=-1)
     places = window.to_picture(grid.reshape(-1, 2))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -19,8 +20,8 @@ from hiu_tf.hand.model import HandModel
 #: Joints of the heat maps are accurate; the regressor's directions of bones are right but less accurate.
 DEVIATIONS = Deviations(joints_2d=0.02, directions=0.2, pose=0.15)
 STEPS = 2
-#: Further steps that go on with the mask. Their result counts if the joints move away from those of the heat maps by less
-#: than this share of the hand's box on average; otherwise the mask is that of something else too.
+#: Further steps that go on with the mask. Their result counts if the mean distance of the joints from those of the heat maps
+#: grows by less than this share of the hand's box; otherwise the mask shows something else.
 MASK_STEPS, MOST_MOVED = 3, 0.01
 #: Hands with fewer joints above the minimum peak keep the regressor's prediction. (The second number equals READABLE
 #: of codecs/heatmap.py, which needs TensorFlow.)
@@ -41,14 +42,18 @@ class EvidenceFit:
         self._skin = self._residuals.skin  # made at the start, not at the first hand
 
     def __call__(
-        self, raw: dict[str, np.ndarray], shape: np.ndarray | None = None, shown: np.ndarray | None = None
+        self,
+        raw: dict[str, np.ndarray],
+        shape: np.ndarray | None = None,
+        in_picture: Callable[[], np.ndarray] | None = None,
     ) -> dict[str, np.ndarray]:
         """Returns the outputs of one crop with fitted parameters, mesh, 3D joints and projected joints.
 
         Args:
           raw: the network's outputs for one crop.
           shape: [10], beta if it is known; None: it is fitted too.
-          shown: [S, S], whether each pixel of the crop lies in the picture; elsewhere the mask is no evidence. None: all.
+          in_picture: gives [S, S], whether each pixel of the crop lies in the picture; elsewhere the mask is no evidence.
+            None: all do.
 
         Raises:
           UserError: the hand is to be fitted to the mask, but there is none.
@@ -65,8 +70,11 @@ class EvidenceFit:
         hands, _ = refine(self._residuals, evidence, start, STEPS, hold_shape)
         if self._to_mask:
             if keys.MASK not in raw:
-                raise UserError("the model gives no mask to fit to: leave --fit-mask, or export it with masks")
-            hands = self._fitted_to_mask(hands, evidence, raw[keys.MASK], shown, hold_shape)
+                raise UserError(
+                    "the model gives no mask to fit to: export it with masks, or omit --fit-mask (fit_mask)"
+                )
+            known = in_picture and in_picture()
+            hands = self._fitted_to_mask(hands, evidence, raw[keys.MASK], known, hold_shape)
         joints = self._residuals.chain.joints(hands)[0]
         return raw | {
             keys.SHAPE: hands.shape[0],
@@ -78,8 +86,8 @@ class EvidenceFit:
             keys.JOINTS_2D_PROJECTED: project(joints, self._camera),
         }
 
-    def _fitted_to_mask(self, hands, evidence, mask, shown, hold_shape):
-        outlines = outlines_of([mask.reshape(mask.shape[:2]) > 0.5], evidence.joints_2d, np.ones(1), [shown])
+    def _fitted_to_mask(self, hands, evidence, mask, known, hold_shape):
+        outlines = outlines_of([mask.reshape(mask.shape[:2]) > 0.5], evidence.joints_2d, np.ones(1), [known])
         tried, _ = refine(self._residuals, replace(evidence, outlines=outlines), hands, MASK_STEPS, hold_shape)
         before, after = (self._distance(found, evidence) for found in (hands, tried))
         return tried if after - before < MOST_MOVED else hands

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from hiu_tf.hand.load import load_hand
 from hiu_tf.runtime.arguments import MIRRORED, checked_box, checked_camera, checked_picture, checked_sides
 from hiu_tf.runtime.backend import load_network, model_card
 from hiu_tf.runtime.clips import opened
-from hiu_tf.runtime.crop import cut, shown
+from hiu_tf.runtime.crop import cut, in_picture
 from hiu_tf.runtime.detector import Detector
 from hiu_tf.runtime.evidence_fit import EvidenceFit
 from hiu_tf.runtime.looks import MOST_HANDS, Candidate, Look, different, left_odds, together
@@ -49,8 +49,11 @@ class Predictor:
       detector: .tflite or .onnx file of the hand detector (hiu detector); None: the shipped one. It is loaded at the first
         picture without a box or without a side.
       fit: whether to fit the mesh to the joints of the heat maps (runtime/evidence_fit.py).
-      fit_mask: whether to fit it to the mask too, so that it covers the hand better; takes longer.
+      fit_mask: whether to fit it to the mask too, so that it covers the hand better (docs/hand.md: what it gains and costs).
       hand: the hand model that the network poses: "procedural" or an .npz. Without a matching model nothing is fitted.
+
+    Raises:
+      UserError: the model cannot be loaded, or `fit_mask` without `fit` or without a matching hand.
     """
 
     def __init__(
@@ -80,6 +83,12 @@ class Predictor:
         self.scale = float(self.card["window_scale"])
         model = load_hand(hand)
         self.hand = model if model.name == self.card["hand"]["name"] else None
+        if fit_mask and (not fit or self.hand is None):
+            raise UserError(
+                "fit_mask needs fit"
+                if not fit
+                else f"fit_mask needs the hand {self.card['hand']['name']}: give it as hand"
+            )
         self._fit = EvidenceFit(self.hand, self.camera, fit_mask) if fit and self.hand is not None else None
 
     @cached_property
@@ -253,7 +262,7 @@ class Predictor:
 
     def _fitted(self, look, shape):
         beta = shape(look.raw[keys.SHAPE], look.score) if shape else None
-        return self._fit(look.raw, beta, shown(look.window, *look.candidate.picture.shape[:2]))
+        return self._fit(look.raw, beta, partial(in_picture, look.window, *look.candidate.picture.shape[:2]))
 
     def _looks(self, candidates):
         """Looks at each candidate as its likelier side, and as the other one where that does not convince."""

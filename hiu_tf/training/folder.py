@@ -95,7 +95,7 @@ def _settings_of_card(folder):
     foreign = [name for name in card["tasks"] if name not in TASKS]
     if foreign:  # a card is not trusted to name modules to import
         raise UserError(f"{folder} has the task {foreign[0]}, which is not of this package: start from the run itself")
-    network = {"image_size": card["image_size"], "tasks": card["tasks"]}
+    network = {"image_size": card["image_size"], "tasks": card["tasks"]} | card["network"]
     return {"model": card["name"], "network": network, "hand": "procedural"}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,10 @@ from hiu_tf.errors import UserError
 from tests.faults.material import scene
 
 _TRACEBACK = re.compile(r"Traceback|error: .*: \w+(Error|Exception|Exit)\(")
+
+
+#: Damages an input at random and processes it (doors.py).
+Attempt = Callable[[np.random.Generator], None]
 
 
 class Wrong(Exception):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -12,11 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from tests.faults import mutators
-from tests.faults.answers import Wrong, check_finite
+from tests.faults.answers import Attempt, Wrong, check_finite
 from tests.faults.material import card_of, scene, served_answers, tiny_saved
 from tests.faults.mutators import mutate, mutate_tree
-
-Attempt = Callable[[np.random.Generator], None]
 
 
 def rest(folder: Path) -> Iterator[Attempt]:

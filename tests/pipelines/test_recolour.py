@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from hiu_tf.config.schema import AugmentConfig
+from hiu_tf.config.schema import AugmentConfig, ConfigError
 from hiu_tf.conventions import keys
 from pipelines import recolour as ops
 
@@ -145,3 +145,8 @@ def test_grey_pictures_stay_grey(grey):
     same = tf.fill([4, 8, 8, 3], 0.25 * (grey + 1))
     found = ops.change_colours(same, only(hue=0.3, saturation=0.5, contrast=0.3, brightness=0.1), SEED)
     assert np.ptp(found, axis=-1).max() < 1e-5
+
+
+def test_a_cut_out_square_fits_into_the_crop():
+    with pytest.raises(ConfigError, match=r"augment.cutout_side must be at most 1, got \(0.5, 2.0\)"):
+        AugmentConfig(cutout_side=(0.5, 2.0))

@@ -97,6 +97,18 @@ def test_the_splat_in_c_equals_its_twin(hand, posed):
 
 
 @needs_kernel
+def test_the_splat_in_c_takes_meshes_of_any_number_of_vertices(hand, posed):
+    @tf.function(input_signature=[tf.TensorSpec([None, None, 3])], autograph=False)
+    def slope(vertices):
+        return tf.gradients(silhouette(vertices, hand.faces, virtual_intrinsics(SIZE), SIZE), vertices)[0]
+
+    with tf.GradientTape() as tape:
+        tape.watch(posed)
+        mask = silhouette(posed, hand.faces, virtual_intrinsics(SIZE), SIZE)
+    np.testing.assert_allclose(slope(posed), tape.gradient(mask, posed), atol=1e-3)
+
+
+@needs_kernel
 def test_the_splat_in_c_refuses_a_vertex_that_is_none():
     """An error instead of memory that is not its own."""
     picture = tf.zeros([1, 4, 4])

@@ -1,8 +1,12 @@
 """The fit of one predicted hand to its heat maps and its mask."""
 
+from dataclasses import replace
+
+import cv2
 import numpy as np
 import pytest
 
+from hiu_tf.cli import main
 from hiu_tf.conventions import keys
 from hiu_tf.errors import UserError
 from hiu_tf.fit.chain import Chain, Hands
@@ -10,9 +14,13 @@ from hiu_tf.fit.skin import Skin
 from hiu_tf.geometry.camera import project, virtual_intrinsics
 from hiu_tf.geometry.mesh import covered
 from hiu_tf.geometry.rotation import axis_angle, rotation_matrix
+from hiu_tf.geometry.window import Window
 from hiu_tf.hand.layer import pose_hand
+from hiu_tf.hand.model import save_hand_model
 from hiu_tf.hand.poses import gesture_pose
+from hiu_tf.runtime.crop import cut, in_picture
 from hiu_tf.runtime.evidence_fit import EvidenceFit
+from hiu_tf.runtime.predictor import Predictor
 
 SIZE = 64
 CAMERA = virtual_intrinsics(SIZE).astype(float)
@@ -108,17 +116,29 @@ def test_a_mask_of_something_else_moves_no_mesh(hand, masked):
 
 
 def test_the_mask_is_no_evidence_beyond_the_picture(hand, masked):
-    """A hand cut off by the picture's edge keeps what lies beyond it."""
-    fit = EvidenceFit(hand, CAMERA, to_mask=True)
+    """A hand that the picture's edge cuts off covers its visible part better, and keeps what lies beyond the edge."""
+    alone, both = [], []
     for mask, raw in masked:
-        shown = np.ones((SIZE, SIZE), bool)
-        shown[: int(np.quantile(np.nonzero(mask)[0], 0.3))] = False
-        beyond = mask & ~shown
-        found = fit(raw | {keys.MASK: raw[keys.MASK] * shown[..., None]}, shown=shown)
-        assert (area(hand, found[keys.VERTICES]) & beyond).sum() > 0.8 * beyond.sum()
-    np.testing.assert_allclose(
-        fit(raw)[keys.VERTICES], fit(raw, shown=np.ones((SIZE, SIZE), bool))[keys.VERTICES], atol=1e-9
-    )
+        known = np.ones((SIZE, SIZE), bool)
+        known[: int(np.quantile(np.nonzero(mask)[0], 0.3))] = False
+        cut_off = raw | {keys.MASK: raw[keys.MASK] * known[..., None]}
+        found = [area(hand, EvidenceFit(hand, CAMERA, m)(cut_off, None, lambda: known)[keys.VERTICES]) for m in (0, 1)]  # noqa: B023
+        for visible, drawn in zip((alone, both), found):
+            visible.append(overlap(drawn & known, mask & known))
+        assert (found[1] & mask & ~known).sum() > 0.8 * (mask & ~known).sum()
+    assert np.mean(both) > np.mean(alone) + 0.005, (alone, both)
+
+
+def test_a_crop_lies_in_the_picture_where_it_is_not_black(rng):
+    """But for its border, where the crop is sampled between the picture and black."""
+    white = np.full((70, 90, 3), 255, np.uint8)
+    for _ in range(50):
+        centre, side = tuple(rng.uniform(0, 80, 2)), rng.uniform(20, 150)
+        window = Window(centre, side, SIZE, bool(rng.random() < 0.5), rng.uniform(-3, 3))
+        inside, seen = in_picture(window, 70, 90), cut(white, window)[..., 0]
+        kernel = np.ones((9, 9), np.uint8)  # a pixel of the picture may be three of the crop
+        assert (seen[cv2.erode(inside.astype(np.uint8), kernel, borderValue=1) > 0] > 0.99).all()
+        assert (seen[cv2.dilate(inside.astype(np.uint8), kernel, borderValue=0) == 0] < 0.01).all()
 
 
 def test_without_a_mask_nothing_can_be_fitted_to_it(hand, masked):
@@ -126,3 +146,27 @@ def test_without_a_mask_nothing_can_be_fitted_to_it(hand, masked):
     EvidenceFit(hand, CAMERA)(raw)
     with pytest.raises(UserError, match="gives no mask to fit to"):
         EvidenceFit(hand, CAMERA, to_mask=True)(raw)
+
+
+def test_a_predictor_fits_to_the_mask(tiny_model, rng, monkeypatch):
+    """Of right and left hands; the mask's part beyond the picture is left out."""
+    picture, known = rng.integers(0, 255, (64, 64, 3), dtype=np.uint8), []
+    fitted = EvidenceFit._fitted_to_mask
+    monkeypatch.setattr(EvidenceFit, "_fitted_to_mask", lambda *args: known.append(args[4]) or fitted(*args))
+    monkeypatch.setattr("hiu_tf.runtime.evidence_fit.READABLE", -1.0)  # the tiny network is sure of nothing
+    predictor = Predictor(tiny_model / "tiny.tflite", threads=1, fit_mask=True)
+    for side in ("right", "left"):
+        found = predictor.predict(picture, (40, 8, 20, 20), side, upright=False)[0]
+        assert np.isfinite(found.vertices).all()
+        assert not known[-1][:, 0 if side == "left" else -1].any() and known[-1][SIZE // 2, SIZE // 2]
+
+
+def test_what_cannot_be_fitted_to_the_mask_is_refused(tiny_model, hand, tmp_path, capsys):
+    with pytest.raises(UserError, match="fit_mask needs fit"):
+        Predictor(tiny_model / "tiny.tflite", fit=False, fit_mask=True)
+    save_hand_model(tmp_path / "other.npz", replace(hand, name="another"))
+    with pytest.raises(UserError, match="fit_mask needs the hand hiu-tf procedural hand"):
+        Predictor(tiny_model / "tiny.tflite", hand=str(tmp_path / "other.npz"), fit_mask=True)
+    (tmp_path / "a.png").write_bytes(cv2.imencode(".png", np.zeros((9, 9, 3), np.uint8))[1].tobytes())
+    assert main(["predict", str(tmp_path / "a.png"), "--out", str(tmp_path / "out"), "--no-fit", "--fit-mask"]) == 1
+    assert "fit_mask needs fit" in capsys.readouterr().err
