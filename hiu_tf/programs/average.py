@@ -16,6 +16,7 @@ import hashlib
 import json
 import shutil
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -60,8 +61,13 @@ def average(runs: list[Path], out: Path) -> None:
 
     networks = [_network(run / RECIPE, run / WEIGHTS) for run in runs]
     for run, network in zip(runs, networks):
-        if network != networks[0]:
-            raise UserError(f"{run} has another network than {runs[0]}: {network} instead of {networks[0]}")
+        differing = [
+            f"{name} {network.get(name)} instead of {networks[0].get(name)}"
+            for name in networks[0] | network
+            if network.get(name) != networks[0].get(name)
+        ]
+        if differing:
+            raise UserError(f"{run} has another network than {runs[0]}: {', '.join(differing)}")
     arrays = [_weights(run / WEIGHTS) for run in runs]
     for run, found in zip(runs, arrays):
         if {name: a.shape for name, a in found.items()} != {name: a.shape for name, a in arrays[0].items()}:
@@ -77,12 +83,16 @@ def average(runs: list[Path], out: Path) -> None:
 
 
 def _network(recipe, weights):
-    """Preset and settings of a run's network."""
+    """All settings of a run's network, those of its preset too."""
+    from hiu_tf.config.presets import model_config
+
     if not recipe.is_file() or not weights.is_file():
         raise UserError(f"{recipe.parent} is no finished run: it lacks {recipe.name} or {weights.name}")
     try:
         content = json.loads(recipe.read_text())
-        return {"preset": content.get("model", "detector"), "settings": content["network"]}
+        if "model" not in content:  # a detector's recipe has all of them
+            return content["network"]
+        return asdict(model_config(content["model"], content["network"]))
     except (ValueError, KeyError, AttributeError) as error:
         raise UserError(f"{recipe} is no recipe of a run: {error!r}") from error
 

@@ -48,6 +48,15 @@ def test_a_run_with_itself_stays(runs, tmp_path):
         np.testing.assert_array_equal(found, before)
 
 
+def test_networks_are_compared_by_all_their_settings(runs, tmp_path):
+    """A setting that is the preset's own may be said or not."""
+    other = shutil.copytree(runs / "1", tmp_path / "other")
+    recipe = json.loads((other / RECIPE).read_text())
+    recipe["network"] |= {"image_size": model_config("tiny").image_size}
+    (other / RECIPE).write_text(json.dumps(recipe))
+    assert main(["average", str(runs / "0"), str(other), "--out", str(tmp_path / "mean")]) == 0
+
+
 def test_what_cannot_be_averaged_is_named(runs, tmp_path, capsys):
     def refused(words, *folders):
         assert main(["average", *map(str, folders), "--out", str(tmp_path / "mean")]) == 1
@@ -57,7 +66,7 @@ def test_what_cannot_be_averaged_is_named(runs, tmp_path, capsys):
     refused("is no finished run", runs / "0", tmp_path)
     other = shutil.copytree(runs / "0", tmp_path / "other")
     (other / RECIPE).write_text(json.dumps({"model": "tiny", "network": {"tasks": ["mask"]}}))
-    refused("has another network", runs / "0", other)
+    refused("tasks ('mask',) instead of ", runs / "0", other)
     shutil.copy(runs / "0" / RECIPE, other)
     build_hiu(model_config("tiny", {"tasks": ["mask"]})).save_weights(other / WEIGHTS)
     refused("does not hold the arrays", runs / "0", other)

@@ -1,14 +1,18 @@
 """Networks that start from another one's weights."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tensorflow as tf
+import tf_keras as keras
 
-from hiu_tf.config.presets import model_config
+from hiu_tf.config.presets import PRESETS, model_config
 from hiu_tf.config.schema import ConfigError
 from hiu_tf.errors import UserError
+from hiu_tf.exporting.run import export
 from hiu_tf.models.hiu import build_hiu
-from hiu_tf.training.folder import load_run
+from hiu_tf.training.folder import Run, load_run
 from hiu_tf.training.pretrained import copy_layers, start_encoder
 from tests.places import SHIPPED
 
@@ -28,6 +32,20 @@ def test_the_smaller_network_starts_from_the_encoder_that_ships(capsys):
     for layer, weights in zip(others, before):
         for mine, old in zip(layer.get_weights(), weights):
             np.testing.assert_array_equal(mine, old)
+
+
+def test_a_model_is_trained_on_although_its_preset_has_changed(tmp_path, hand, monkeypatch):
+    """The card has all settings of the network; the smaller model that ships has them, too."""
+    config = model_config("tiny", {"feature_channels": 16, "tasks": ["heatmaps", "mask", "hand"]})
+    keras.utils.set_random_seed(4)
+    run = Run(build_hiu(config), "tiny", config, hand)
+    export(run, tmp_path, targets=[])
+    monkeypatch.setitem(PRESETS, "tiny", replace(PRESETS["tiny"], decoder_convolutions=2, stem_channels=(4, 8)))
+    found = load_run(tmp_path)
+    assert found.config == config
+    image = tf.random.stateless_uniform([1, 64, 64, 3], [1, 2])
+    np.testing.assert_allclose(found.network(image)[-1]["mask"], run.network(image)[-1]["mask"], atol=1e-6)
+    assert load_run(SHIPPED.parent / "hiu_edge").preset == "hiu_edge"
 
 
 def test_weights_of_another_encoder_are_refused(tmp_path):
