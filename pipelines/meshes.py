@@ -141,6 +141,7 @@ def _judged_all(samples, evidence, residuals, hands, hand):
 
 def _judged(sample, evidence, hands: Hands, joints, vertices, faces):
     """Decides whether one fit is kept. Returns it in the sample's own camera frame."""
+    joints, vertices = joints.astype(np.float32), vertices.astype(np.float32)  # as they are stored
     drawn = project(joints, evidence.intrinsics[0])
     error = float(np.linalg.norm(drawn - evidence.joints_2d[0], axis=1).mean() / evidence.box[0])
     cosines = (directions_of(joints[np.newaxis]) * evidence.directions).sum(axis=-1)

@@ -89,6 +89,8 @@ class Sample:
             self._refuse("weights", "must be >= 0")
         if self.intrinsics.any() and min(self.intrinsics[0, 0], self.intrinsics[1, 1]) <= 0:
             self._refuse("intrinsics", f"have focal lengths {self.intrinsics[0, 0]:g}, {self.intrinsics[1, 1]:g}")
+        if self.intrinsics.any() and self.intrinsics[2].tolist() != [0, 0, 1]:
+            self._refuse("intrinsics", f"have the last row {self.intrinsics[2].tolist()}, expected 0, 0, 1")
         if self.joints_3d_weight.any() and self.intrinsics[0, 0] <= 0:
             self._refuse("intrinsics", "are needed where there are 3D joints")
         labelled = self.joints_2d[self.joints_2d_weight > 0]

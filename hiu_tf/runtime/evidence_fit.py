@@ -22,7 +22,7 @@ DEVIATIONS = Deviations(joints_2d=0.02, directions=0.2, pose=0.15)
 STEPS = 2
 #: Further steps that go on with the mask. Their result counts if the mean distance of the joints from those of the heat maps
 #: grows by less than this share of the hand's box; otherwise the mask shows something else.
-MASK_STEPS, MOST_MOVED = 3, 0.01
+MASK_STEPS, MOST_MOVED = 2, 0.01
 #: Hands with fewer joints above the minimum peak keep the regressor's prediction. (The second number equals READABLE
 #: of codecs/heatmap.py, which needs TensorFlow.)
 FEWEST, READABLE = 8, 0.2

@@ -74,6 +74,7 @@ def test_the_mask_covers_the_hand(samples):
         ({"image": b""}, "image is empty"),
         ({"side": 5}, "side is 5"),
         ({"joints_3d_weight": np.ones(21)}, "intrinsics are needed"),
+        ({"intrinsics": np.diag([100.0, 100, 1e6])}, r"intrinsics have the last row \[0.0, 0.0, 1000000.0\]"),
         ({"joints_2d_weight": np.zeros(21)}, "labels no joint"),
     ],
 )
