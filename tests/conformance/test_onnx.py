@@ -255,10 +255,12 @@ def test_the_shipped_hand_network(rendered_records, tmp_path):
     from hiu_tf.training.folder import load_run
 
     shipped = SAVED_MODELS / "hiu_mobile"
-    with export_program.example_source(128, str(rendered_records), ["synthetic"], 6) as examples:
-        paths = export(load_run(shipped), tmp_path, ("onnx",), examples)
+    run = load_run(shipped)
+    size = run.config.image_size
+    with export_program.example_source(size, str(rendered_records), ["synthetic"], 6) as examples:
+        paths = export(run, tmp_path, ("onnx",), examples)
     assert [path.name for path in paths] == ["1", "hiu_mobile.onnx"]
-    noise = np.random.default_rng(1).random((4, 128, 128, 3), np.float32)
+    noise = np.random.default_rng(1).random((4, size, size, 3), np.float32)
     network, card, _ = load_network(paths[1])
     assert_same(network(noise), load_network(shipped)[0](noise), card["outputs"])
 
