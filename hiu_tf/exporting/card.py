@@ -22,18 +22,19 @@ def model_card(
     hand: HandModel,
     metrics: dict | None,
     min_score: float = 0.0,
-    tasks: tuple[str, ...] = ModelConfig.tasks,
     network: ModelConfig | None = None,
 ) -> dict:
     """The card as plain data.
 
     Args:
-      preset, image_size, tasks: of the network.
+      preset, image_size: of the network.
       hand: the hand model.
       metrics: measured metrics.
       min_score: minimum score of a hand; a lower one counts as no hand (docs/evaluation.md).
-      network: its settings, so that a training can start from the model even when the preset has changed.
+      network: its settings, so that a training can start from the model even when the preset has changed. None: a
+        network with the paper's tasks, whose settings are those of the preset.
     """
+    tasks = network.tasks if network else ModelConfig.tasks
     signatures = contract(find_tasks(tasks))
     return {
         "name": preset,

@@ -54,7 +54,7 @@ def export(
     out, names, options = Path(out), list(dict.fromkeys([SAVED, *targets])), options or Options()
     module = HIUModule(run.network, run.hand, run.tasks, fits)
     results = (metrics or {}).get("results")
-    card = model_card(run.preset, module.size, module.hand, results, min_score, run.config.tasks, run.config)
+    card = model_card(run.preset, module.size, module.hand, results, min_score, run.config)
     if any(TARGETS[name].needs_crops for name in names):
         options = options._replace(crops=_crops(examples))
     out.mkdir(parents=True, exist_ok=True)

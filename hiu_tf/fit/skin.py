@@ -3,7 +3,7 @@
 import numpy as np
 
 from hiu_tf.conventions.skeleton import MODEL_TO_KEYPOINTS, NUM_MODEL_JOINTS
-from hiu_tf.fit.chain import FINGERS, NUM_PARAMETERS, ROTATION, SHAPE, THETA, TRANSLATION, Chain, Hands
+from hiu_tf.fit.chain import FINGERS, NUM_PARAMETERS, ROTATION, SHAPE, THETA, TRANSLATION, Chain, Hands, cross
 from hiu_tf.geometry.rotation import rotation_and_jacobian, rotation_matrix
 from hiu_tf.hand.model import NUM_SHAPE, HandModel
 
@@ -45,15 +45,15 @@ class Skin:
         by_bone *= weights[..., np.newaxis]  # each bone's share of the vertices, relative to T
         table = np.empty((*chosen.shape, NUM_PARAMETERS))
         table[..., SHAPE] = self._moved_by_shape(bones[..., :3], moves, weights, chosen, along)
-        table[..., ROTATION] = _turned(by_bone.sum(axis=2), along)
+        table[..., ROTATION] = cross(by_bone.sum(axis=2)[..., np.newaxis], along[..., np.newaxis])[..., 0]
         table[..., TRANSLATION] = along
         # Each joint of a finger rotates the shares of its own bone and of those after it.
         after = lambda x: np.cumsum(x[:, :, _TURNING][:, :, :, ::-1], axis=3)[:, :, :, ::-1]
         centres = (joints - hands.translation[:, np.newaxis])[:, np.newaxis, FINGERS[:, :3]]
         arms = after(by_bone) - after(weights)[..., np.newaxis] * centres
         axes = frames[:, :, :3] @ rotation_and_jacobian(hands.pose)[1][:, THETA]
-        turned = _turned(arms, along[:, :, np.newaxis, np.newaxis])  # [N, K, 5, 3, 3], about the camera's axes
-        table[..., _COLUMNS] = (turned[..., np.newaxis, :] @ axes[:, np.newaxis])[..., 0, :]
+        turned = cross(arms[..., np.newaxis], along[:, :, np.newaxis, np.newaxis, :, np.newaxis])  # [N, K, 5, 3, 3, 1]
+        table[..., _COLUMNS] = (np.swapaxes(turned, -1, -2) @ axes[:, np.newaxis])[..., 0, :]
         return table
 
     def _bones(self, joints, frames, hands):
@@ -83,9 +83,3 @@ class Skin:
         share = weights[..., np.newaxis] * along[:, :, np.newaxis]  # [N, K, 16, 3]
         at_rest = np.einsum("nkja,njab->nkb", share, rotations)[..., np.newaxis, :]
         return (at_rest @ self._hand.shape_directions[chosen])[..., 0, :] + np.einsum("nkjc,njcs->nks", share, offsets)
-
-
-def _turned(arms, along):
-    """Derivatives along directions [..., 3] of points at the end of arms [..., 3], by a rotation about each axis: [..., 3]."""
-    (ax, ay, az), (bx, by, bz) = np.moveaxis(arms, -1, 0), np.moveaxis(along, -1, 0)
-    return np.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], axis=-1)

@@ -83,12 +83,10 @@ class Predictor:
         self.scale = float(self.card["window_scale"])
         model = load_hand(hand)
         self.hand = model if model.name == self.card["hand"]["name"] else None
-        if fit_mask and (not fit or self.hand is None):
-            raise UserError(
-                "fit_mask needs fit"
-                if not fit
-                else f"fit_mask needs the hand {self.card['hand']['name']}: give it as hand"
-            )
+        if fit_mask and not fit:
+            raise UserError("fit_mask needs fit")
+        if fit_mask and self.hand is None:
+            raise UserError(f"fit_mask needs the hand {self.card['hand']['name']}: give it as hand")
         self._fit = EvidenceFit(self.hand, self.camera, fit_mask) if fit and self.hand is not None else None
 
     @cached_property

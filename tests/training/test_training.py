@@ -332,8 +332,9 @@ def test_a_stage_without_report_is_finished_all_the_same(rendered_records, tmp_p
 
 
 def test_which_epochs_are_validated_does_not_depend_on_interruptions(rendered_records, tmp_path):
-    """Every second epoch and the last one, in spite of an interruption after the third."""
+    """Every second epoch and the last one, with or without an interruption after the third."""
     made = small(10, validate=("synthetic",), validate_every=2)
+    run(made, rendered_records, tmp_path / "whole")
 
     class Stop(SaveState):
         def on_epoch_end(self, epoch, logs=None):
@@ -344,9 +345,11 @@ def test_which_epochs_are_validated_does_not_depend_on_interruptions(rendered_re
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(run_module, "SaveState", Stop)
         with pytest.raises(KeyboardInterrupt):
-            run(made, rendered_records, tmp_path)
-    run(made, rendered_records, tmp_path)
-    assert [record["step"] for record in read_journal(tmp_path) if "val_loss" in record] == [4, 8, 10]
+            run(made, rendered_records, tmp_path / "stopped")
+    run(made, rendered_records, tmp_path / "stopped")
+    for name in ("whole", "stopped"):
+        found = [record["step"] for record in read_journal(tmp_path / name) if "val_loss" in record]
+        assert found == [4, 8, 10], name
 
 
 def test_another_metric_starts_with_no_best(rendered_records, tmp_path):
