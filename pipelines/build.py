@@ -14,13 +14,13 @@ from pathlib import Path
 import tensorflow as tf
 
 from hiu_tf.config.presets import model_config
-from hiu_tf.config.schema import ConfigError, Recipe
+from hiu_tf.config.schema import AugmentConfig, ConfigError, Recipe
 from hiu_tf.conventions import keys
 from hiu_tf.geometry.window import SCALE
 from hiu_tf.hand.load import load_hand
 from hiu_tf.tasks import active_losses, find_tasks, losses_of
 from pipelines.crop import AFFINE, FRAME, cut_pictures, inside, place, to_float
-from pipelines.mixing import data_folder, in_fold, mixed_records
+from pipelines.mixing import background_records, data_folder, in_fold, mixed_records
 from pipelines.recolour import recolour
 from pipelines.records import parse, read_index
 from pipelines.targets import targets
@@ -32,6 +32,10 @@ _TRAINING_KEYS = (
 )  # fmt: skip
 _MESH_KEYS = (keys.VERTICES, keys.HAS_MESH, keys.SHAPE, keys.POSE, keys.ROTATION, keys.HAS_PARAMETERS)
 _NAME_BYTES = 96
+#: One new background is cut for so many pictures; each picture takes one of its batch's.
+_PICTURES_A_BACKGROUND = 4
+#: Size of its crop relative to a hand's box, which is the window by 1.5 (datasets/no_hand): at any angle it ends inside the window.
+_BACKGROUND_SCALE = (0.7, 1.06)
 
 
 def training_data(
@@ -67,7 +71,7 @@ def training_data(
     mesh_size = _mesh_size(recipe)
     wanted = (*_wanted(recipe, mesh_size), AFFINE, FRAME, keys.PICTURE_SIZE)
 
-    def prepare(records, seed):
+    def prepare(records, seed, *backgrounds):
         serialized, numbers = records
         batch = place(_read(serialized, mesh_size), size, recipe.augment, seed[0])
         batch = _supervise(batch, tf.gather(supervision, numbers))
@@ -75,9 +79,15 @@ def training_data(
         batch = {name: batch[name] for name in wanted}
         batch = cut_pictures(batch, size) | {keys.SEED: tf.repeat(seed[1:], tf.size(numbers), axis=0)}
         del batch[keys.PICTURE_SIZE]
+        if backgrounds:
+            batch[keys.BACKGROUND] = _cut_backgrounds(*backgrounds, tf.size(numbers), size, seed)
         return batch
 
-    data = _parallel(tf.data.Dataset.zip((records, seeds)), prepare)
+    parts = [records, seeds]
+    if recipe.augment.backgrounds:
+        fewer = -(-batch_size // _PICTURES_A_BACKGROUND)
+        parts.append(background_records(recipe, root, worker, workers).skip(start * fewer).batch(fewer))
+    data = _parallel(tf.data.Dataset.zip(tuple(parts)), prepare)
     if recipe.train.input_service:
         _require_service(recipe.train.input_service)
         data = data.apply(
@@ -180,6 +190,15 @@ def validation_data(recipe: Recipe, root: str | Path, size: int) -> tf.data.Data
     # Every worker evaluates all samples: with shares of unequal length, workers would wait for each other forever.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     return data.with_options(options)
+
+
+def _cut_backgrounds(serialized, count, size, seed):
+    """One of the pictures for each of `count` hands: a part of it at any angle, [count, S, S, 3] uint8."""
+    place_seed, choice_seed = (tf.random.experimental.stateless_fold_in(seed[0], number) for number in (6, 7))
+    config = AugmentConfig(crop_scale=_BACKGROUND_SCALE, any_rotation_probability=1.0, translation=0.0)
+    pictures = cut_pictures(place(parse(serialized), size, config, place_seed), size)[keys.IMAGE]
+    chosen = tf.random.stateless_uniform([count], choice_seed, 0, tf.shape(pictures)[0], tf.int32)
+    return tf.gather(pictures, chosen)
 
 
 def _own(seed):

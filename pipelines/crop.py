@@ -81,8 +81,9 @@ def inside(batch: dict, size: int) -> tf.Tensor:
 
 
 def to_float(batch: dict) -> dict:
-    """Converts pictures and masks of crops to float32 in [0, 1]."""
-    return batch | {name: tf.cast(batch[name], tf.float32) / 255.0 for name in (keys.IMAGE, keys.MASK)}
+    """Converts pictures, masks and backgrounds of crops to float32 in [0, 1]."""
+    names = [name for name in (keys.IMAGE, keys.MASK, keys.BACKGROUND) if name in batch]
+    return batch | {name: tf.cast(batch[name], tf.float32) / 255.0 for name in names}
 
 
 def boxes(batch: dict) -> tf.Tensor:

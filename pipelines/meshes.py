@@ -10,7 +10,7 @@ import numpy as np
 
 from hiu_tf.fit.chain import Hands
 from hiu_tf.fit.evidence import Deviations, Evidence, Residuals, directions_of
-from hiu_tf.fit.outline import outlines_of
+from hiu_tf.fit.outline import of_hand, outlines_of
 from hiu_tf.fit.solve import fit, refine
 from hiu_tf.geometry.camera import project
 from hiu_tf.geometry.mesh import covered
@@ -22,6 +22,8 @@ from pipelines.store import encode_mask
 MOST_2D_ERROR = 0.03
 #: ... and the mean angle between its bones and those of the 3D labels is below this (degrees).
 MOST_ANGLE_DEG = 20.0
+#: A predicted mask counts if its IoU with the mesh, beyond the wrist, is at least this.
+LEAST_CONFIRMED = 0.8
 #: Steps of a fit that go on with the masks.
 _OUTLINE_STEPS = 10
 #: Expected deviations of measured labels.
@@ -34,10 +36,10 @@ class Fit:
 
     Attributes:
       sample: with mesh, parameters and fitted 3D joints if the fit is kept, else unchanged. A sample without a mask
-        gets the silhouette of the mesh, which ignores objects in front of the hand.
+        gets the predicted one if the mesh confirms it, else the silhouette of the mesh, which ignores objects in front of the hand.
       error_2d: mean distance of projected joints to their labels, share of the box's longer side.
       angle_deg: mean angle between fitted and labelled bones in 3D.
-      mask_iou: IoU of the mesh's silhouette and the sample's mask; NaN without one.
+      mask_iou: IoU of the mesh's silhouette and the sample's mask, given or predicted; NaN without one.
       refused: reason why there is no mesh; empty if there is one.
     """
 
@@ -48,17 +50,21 @@ class Fit:
     refused: str = ""
 
 
-def fit_samples(samples: Sequence[Sample], hand: HandModel, measured: bool = False) -> list[Fit]:
+def fit_samples(
+    samples: Sequence[Sample], hand: HandModel, measured: bool = False, predicted: Sequence[bytes] | None = None
+) -> list[Fit]:
     """Fits a right hand model to samples; for left hands to their mirror image.
 
-    A sample with a mask is fitted to its joints first, then to the mask too. If the second fit is refused, the first one counts.
+    A sample with a mask is fitted to its joints first, then to the mask too. If the second fit is refused, or does not
+    confirm a predicted mask, the first one counts.
 
     Args:
       samples: samples with any labels; those without 2D joints, 3D joints or a side are refused.
       hand: a right hand.
       measured: whether 3D labels are measured, so that lengths are used too. Otherwise only directions of bones are.
+      predicted: for each sample an encoded mask that a network predicts, or b""; used where the sample has none.
     """
-    fits = [Fit(sample, refused=_lacking(sample)) for sample in samples]
+    fits = [Fit(sample, refused=lacking(sample)) for sample in samples]
     rows = [row for row, fit in enumerate(fits) if not fit.refused]
     if not rows:
         return fits
@@ -67,6 +73,8 @@ def fit_samples(samples: Sequence[Sample], hand: HandModel, measured: bool = Fal
     hands, _ = fit(residuals, evidence)
     for row, judged in zip(rows, _judged_all(known, evidence, residuals, hands, hand)):
         fits[row] = judged
+    if predicted is not None:
+        known = [replace(sample, mask=sample.mask or predicted[row]) for sample, row in zip(known, rows)]
     masked = [n for n, sample in enumerate(known) if sample.mask]
     if not masked:
         return fits
@@ -74,13 +82,15 @@ def fit_samples(samples: Sequence[Sample], hand: HandModel, measured: bool = Fal
     evidence = replace(evidence, outlines=_outlines([known[n] for n in masked], evidence.joints_2d))
     hands, _ = refine(residuals, evidence, hands, _OUTLINE_STEPS)
     for n, judged in zip(masked, _judged_all([known[n] for n in masked], evidence, residuals, hands, hand)):
-        if not judged.refused:  # else the mask contradicts the joints: an object before the hand, another hand
+        if judged.refused:  # the mask contradicts the joints: an object before the hand, another hand
+            continue
+        if samples[rows[n]].mask or _confirms(judged.sample, hand.closed_faces):
             fits[rows[n]] = judged
     return fits
 
 
-def _lacking(sample):
-    """Why a sample cannot be fitted, or ""."""
+def lacking(sample):
+    """Returns why a sample cannot be fitted, or ""."""
     if sample.side == UNKNOWN:
         return "side is unknown"
     if not sample.joints_2d_weight.all():
@@ -163,6 +173,14 @@ def _judged(sample, evidence, hands: Hands, joints, vertices, faces):
         mask=sample.mask or encode_mask(mesh),
     )
     return Fit(fitted.validate(), *numbers)
+
+
+def _confirms(sample, faces):
+    """Whether mesh and mask of a fitted sample agree beyond the wrist: a mask may contain the arm or not."""
+    mesh = covered(project(sample.vertices, sample.intrinsics), faces, sample.height, sample.width)
+    pixels = np.stack(np.meshgrid(np.arange(sample.width), np.arange(sample.height)), axis=-1)
+    hand = of_hand(pixels, sample.joints_2d)
+    return _overlap(mesh & hand, _mask_of(sample) & hand) >= LEAST_CONFIRMED
 
 
 def _overlap(mask, other):

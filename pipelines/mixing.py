@@ -48,6 +48,15 @@ def mixed_records(recipe: Recipe, root: str | Path, worker: int = 0, workers: in
     return mixed.repeat() if by_epoch else mixed
 
 
+def background_records(recipe: Recipe, root: str | Path, worker: int = 0, workers: int = 1) -> tf.data.Dataset:
+    """Endless data set of the records of the folders in augment.backgrounds, shuffled; arguments as for `mixed_records`."""
+    seed = None if recipe.train.input_service else recipe.train.seed
+    sets = [DataConfig(path) for path in recipe.augment.backgrounds]
+    streams = [_pass_over(config, root, recipe.train.shuffle, seed, worker, workers).repeat() for config in sets]
+    weights = [float(_samples(config, root)) for config in sets]
+    return tf.data.Dataset.sample_from_datasets(streams, weights, seed=seed)
+
+
 def drawn_sets(recipe: Recipe) -> dict[str, DataConfig]:
     """The sets with a weight above 0 in the mix."""
     return {name: config for name, config in recipe.data.items() if getattr(config, DRAWN_BY[recipe.train.mix]) > 0}

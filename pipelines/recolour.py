@@ -17,14 +17,16 @@ _PERMUTATIONS = [[[float(c == p) for c in range(3)] for p in order] for order in
 
 
 def recolour(batch: dict, config: AugmentConfig, seed, inside=1.0) -> dict:
-    """Augments the colours of a batch: image [B, S, S, 3] in [0, 1]; equal seeds [2] give equal pictures.
+    """Augments the colours of a batch: image (and background, if there is one) [B, S, S, 3] in [0, 1]; equal seeds [2] give equal pictures.
 
     `inside` [B, S, S, 1] is 0 beyond the edges of the pictures, where new backgrounds end too.
     """
     seeds = iter(tf.unstack(tf.random.experimental.stateless_split(seed, 8)))
     image = batch[keys.IMAGE]
     behind = inside * (1 - batch[keys.MASK])
-    image = new_background(image, behind, batch[keys.MASK_WEIGHT], config.background_probability, next(seeds))
+    image = new_background(
+        image, behind, batch[keys.MASK_WEIGHT], config.background_probability, next(seeds), batch.get(keys.BACKGROUND)
+    )
     image = tf.clip_by_value(change_colours(image, config, next(seeds)), 1e-4, 1.0)
     image = change_gamma(image, config.gamma, next(seeds))
     image = blur(image, config.blur_probability, config.blur_factor, next(seeds))
@@ -59,18 +61,24 @@ def change_gamma(image, bounds, seed):
     return tf.exp(gamma * tf.math.log(image))
 
 
-def new_background(image, behind, mask_weight, probability, seed):
-    """Puts random clouds behind hands with a known mask: where `behind` [B, S, S, 1] is 1."""
+def new_background(image, behind, mask_weight, probability, seed, pictures=None):
+    """Puts `pictures` [B, S, S, 3], or random clouds, behind hands with a known mask: where `behind` [B, S, S, 1] is 1."""
     size, count = image.shape[1], tf.shape(image)[0]
-    seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 5))
-    clouds = 0.5 + 0.3 * tf.random.stateless_normal([count, 1, 1, 3], seeds[0])
-    for cells, amplitude, octave in ((3, 0.25, seeds[1]), (9, 0.15, seeds[2]), (33, 0.08, seeds[3])):
+    clouds_seed, chance_seed = tf.unstack(tf.random.experimental.stateless_split(seed, 2))
+    pictures = _clouds(count, size, clouds_seed) if pictures is None else pictures
+    replace = _chance(count, chance_seed, probability) & (mask_weight > 0)
+    share = tf.cast(replace, tf.float32)[:, None, None, None] * behind
+    return image + share * (pictures - image)
+
+
+def _clouds(count, size, seed):
+    """Random clouds of three sizes, [count, size, size, 3] in [0, 1]."""
+    colour_seed, *octaves = tf.unstack(tf.random.experimental.stateless_split(seed, 4))
+    clouds = 0.5 + 0.3 * tf.random.stateless_normal([count, 1, 1, 3], colour_seed)
+    for cells, amplitude, octave in zip((3, 9, 33), (0.25, 0.15, 0.08), octaves):
         grain = tf.random.stateless_normal([count, cells, cells, 3], octave, stddev=amplitude)
         clouds = grain + tf.image.resize(clouds, [cells, cells])
-    clouds = tf.clip_by_value(tf.image.resize(clouds, [size, size]), 0.0, 1.0)
-    replace = _chance(count, seeds[4], probability) & (mask_weight > 0)
-    share = tf.cast(replace, tf.float32)[:, None, None, None] * behind
-    return image + share * (clouds - image)
+    return tf.clip_by_value(tf.image.resize(clouds, [size, size]), 0.0, 1.0)
 
 
 def blur(image, probability, factors, seed):

@@ -140,6 +140,8 @@ class AugmentConfig:
     Hands are rotated by up to rotation_deg either way; a share of any_rotation_probability by any angle.
     Ranges are pairs (minimum, maximum): cutout_side, the side of the cut-out square relative to the crop's side,
     and blur_factor, the factor by which blurred pictures are shrunk before they are enlarged again. A share of
+    background_probability of the hands with a mask gets another background: parts of the pictures in backgrounds (folders of
+    records without hands below the data's root, as `hiu prepare no_hand` writes them), or without those random clouds. A share of
     wrong_side_probability of the hands is shown as the other side, to teach the task "side"; of their labels only side and mask count.
     A share of edge_probability is cut off by an edge of the picture, which hides a part of the hand: edge_share (a pair too) of its
     box's width or height. The hidden joints keep their labels; the hand takes no part in self-supervision.
@@ -162,6 +164,7 @@ class AugmentConfig:
     cutout_probability: float = 0.3
     cutout_side: tuple[float, float] = (0.125, 0.125)
     background_probability: float = 0.5
+    backgrounds: tuple[str, ...] = ()
     wrong_side_probability: float = 0.0
     edge_probability: float = 0.0
     edge_share: tuple[float, float] = (0.1, 0.5)

@@ -54,5 +54,6 @@ DATASET = "dataset"  # name of the set that the sample is from
 SAMPLE_ID = "sample_id"  # unique within its set
 GROUP = "group"  # samples of one group are always in the same fold
 SET_NUMBER = "set_number"  # [B] int32, index of the sample's set in the recipe
+BACKGROUND = "background"  # [B, S, S, 3] uint8, a picture without a hand for behind the hand (augment.backgrounds)
 SEED = "seed"  # [B, 2] int64, of the batch's colours: the same in every row
 SAMPLE_NAME = "sample_name"  # [B, 96] uint8, the first bytes of sample_id: strings cannot be copied to every device

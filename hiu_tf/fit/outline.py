@@ -83,7 +83,7 @@ def _outline(mask, joints, flip, known):
     if not (inside & picture).any():
         return nothing, corner, cell, points, normals
     grid = corner + cell * np.stack(np.meshgrid(np.arange(CELLS), np.arange(CELLS)), axis=-1)
-    outside = cell * cv2.distanceTransform(1 - inside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) * _of_hand(grid, joints)
+    outside = cell * cv2.distanceTransform(1 - inside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) * of_hand(grid, joints)
     # The outline where it is that of the hand in the picture: not the picture's edge, not the arm.
     blurred = cv2.GaussianBlur(inside.astype(np.float32), (0, 0), 2.0)
     contours, _ = cv2.findContours(inside & picture, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
@@ -94,7 +94,7 @@ def _outline(mask, joints, flip, known):
     steep = np.linalg.norm(slope, axis=1)
     within = cv2.erode(picture, np.ones((5, 5), np.uint8), borderValue=0)[cells[:, 1], cells[:, 0]] > 0
     found = corner + cell * cells
-    kept = np.flatnonzero(within & (steep > 1e-3) & _of_hand(found, joints))
+    kept = np.flatnonzero(within & (steep > 1e-3) & of_hand(found, joints))
     if len(kept):
         kept = kept[np.linspace(0, len(kept) - 1, min(POINTS, len(kept))).astype(int)]
         count = len(kept)
@@ -102,7 +102,7 @@ def _outline(mask, joints, flip, known):
     return outside.astype(np.float32), corner, cell, points, normals
 
 
-def _of_hand(points, joints):
+def of_hand(points, joints):
     """Whether points [..., 2] lie on the fingers' side of the wrist."""
     towards = joints[_ROOTS].mean(axis=0) - joints[0]
     return (points - joints[0]) @ towards > 0

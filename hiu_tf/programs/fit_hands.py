@@ -2,6 +2,7 @@
 
     hiu prepare own_data --source photos/ --split train --out data/photos
     hiu fit data/photos --split train --out data/photos_fitted
+    hiu fit data/photos --split train --out data/photos_fitted --predict-masks
     hiu fit data/freihand --split train --out data/freihand_fitted --measured --hand mano_right.npz
 
 Levenberg-Marquardt fits beta, theta, R and T of each hand so that its joints project to the 2D labels, its bones
@@ -27,8 +28,30 @@ from hiu_tf.programs._program import program
 _AT_ONCE = 64
 
 
-def fit_records(folder: Path, split: str, out: Path, hand, measured: bool) -> list:
+def predicted_masks(samples: list, predictor) -> list[bytes]:
+    """Predicts masks of the samples that have none but have what a fit needs; b"" for all others."""
+    import cv2
+
+    from hiu_tf.geometry.window import box_of
+    from pipelines.meshes import lacking
+    from pipelines.schema import SIDES
+    from pipelines.store import encode_mask
+
+    names, masks = {number: name for name, number in SIDES.items() if name}, []
+    for sample in samples:
+        if sample.mask or lacking(sample):
+            masks.append(b"")
+            continue
+        picture = cv2.imdecode(np.frombuffer(sample.image, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+        (hand,) = predictor.predict(picture, box_of(sample.joints_2d), names[sample.side])
+        masks.append(encode_mask(hand.mask > 0.5) if hand.mask is not None else b"")
+    return masks
+
+
+def fit_records(folder: Path, split: str, out: Path, hand, measured: bool, predictor=None) -> list:
     """Fits every sample of a split and writes records of all samples. Returns the fits.
+
+    With a `predictor` (runtime/predictor.py), samples without a mask get a predicted one where the fit confirms it.
 
     Raises:
       RecordError: the folder has no such split, or `out` is the folder itself.
@@ -48,10 +71,11 @@ def fit_records(folder: Path, split: str, out: Path, hand, measured: bool) -> li
             samples = [decode(record.numpy()) for record in tf.data.TFRecordDataset(str(shard))]
             some = []
             for start in range(0, len(samples), _AT_ONCE):
-                some += fit_samples(samples[start : start + _AT_ONCE], hand, measured)
-                bar.update(len(samples[start : start + _AT_ONCE]))
+                few = samples[start : start + _AT_ONCE]
+                some += fit_samples(few, hand, measured, predicted_masks(few, predictor) if predictor else None)
+                bar.update(len(few))
             refuse_other_set(out, samples[0].dataset)
-            made_from = f"fits of {shard.name}, {hand.name}, measured {measured}"
+            made_from = f"fits of {shard.name}, {hand.name}, measured {measured}, masks predicted {bool(predictor)}"
             outcomes = [(fit.sample.sample_id, fit.sample.validate()) for fit in some]
             (out / shard.with_suffix(".json").name).unlink(missing_ok=True)  # remove the note of older fits
             notes[shard.name] = write_shard(out / shard.name, outcomes, made_from)
@@ -172,6 +196,14 @@ def parse_args(argv):
     parser.add_argument(
         "--measured", action="store_true", help="3D labels are measured: their lengths count, not directions alone"
     )
+    parser.add_argument(
+        "--predict-masks",
+        action="store_true",
+        help="masks of hands without one: predicted, kept where the mesh confirms them",
+    )
+    parser.add_argument(
+        "--model", help="of --predict-masks: .tflite file or SavedModel folder (default: the one that ships)"
+    )
     parser.add_argument("--sheet", type=positive, default=48, help="how many fits fits.png shows (default 48)")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser.parse_args(argv)
@@ -182,12 +214,14 @@ def main(argv=None) -> int:
     args = parse_args(argv)
     from hiu_tf.atomic import locked
     from hiu_tf.hand.load import load_hand
+    from hiu_tf.runtime.predictor import Predictor
     from pipelines.datasets.synthetic.scene import POSES
 
     hand = load_hand(args.hand)
+    predictor = Predictor(args.model, fit=False) if args.predict_masks else None
     args.out.mkdir(parents=True, exist_ok=True)
     with locked(args.out, "hiu fit"):
-        fits = fit_records(args.records, args.split, args.out, hand, args.measured)
+        fits = fit_records(args.records, args.split, args.out, hand, args.measured, predictor)
         copied = copy_other_splits(args.records, args.split, args.out)
         write_table(fits, args.out / "fits.csv")
         write_poses(fits, args.out / POSES)

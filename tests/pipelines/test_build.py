@@ -3,6 +3,7 @@
 import dataclasses
 from collections import Counter
 
+import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -60,6 +61,47 @@ def test_a_later_start_goes_on_with_what_would_have_come(rendered_records):
         np.testing.assert_array_equal(image, image_again)
         for name, target in targets.items():
             np.testing.assert_array_equal(target, targets_again[name], err_msg=name)
+
+
+@pytest.fixture(scope="module")
+def with_backgrounds(rendered_records, tmp_path_factory):
+    """The data root of rendered hands with no_hand/train too: plain red windows, so that they are known again."""
+    root = tmp_path_factory.mktemp("backgrounds")
+    (root / "synthetic").symlink_to(rendered_records / "synthetic")
+    (root / "no_hand").mkdir()
+    split = open_split("no_hand", "none", "train", (("drawn", "6"),))
+    red = cv2.imencode(".png", np.full((256, 256, 3), (0, 0, 255), np.uint8))[1].tobytes()
+    windows = [(key, dataclasses.replace(sample, image=red)) for key, sample in split.outcomes()]
+    note = write_shard(root / "no_hand" / "train-00000-of-00001.tfrecord", windows)
+    write_index(root / "no_hand", "no_hand", "train", {"train-00000-of-00001.tfrecord": note})
+    return root
+
+
+def test_pictures_without_hands_become_backgrounds(with_backgrounds):
+    """Behind every hand the red of the windows, at any angle; on the hand none of it."""
+    config = AugmentConfig(**STILL | {"background_probability": 1.0}, backgrounds=("no_hand",))
+    made = dataclasses.replace(recipe(), augment=config)
+    for image, targets in finished_data(made, with_backgrounds, 64).take(4):
+        red = np.all(np.abs(image - [1.0, 0, 0]) < 0.02, axis=-1)
+        mask = targets[keys.MASK][..., 0].numpy()
+        shown = np.any(image > 0.02, axis=-1)  # beyond its picture a crop is black
+        assert red[(mask == 0) & shown].mean() > 0.98 and (mask == 0).mean() > 0.3
+        assert not red[mask == 1].any()
+
+
+def test_backgrounds_too_go_on_where_they_were(with_backgrounds):
+    made = dataclasses.replace(recipe(), augment=AugmentConfig(background_probability=1.0, backgrounds=("no_hand",)))
+    whole = [batch for batch in training_data(made, with_backgrounds, 64).take(5).as_numpy_iterator()]
+    rest = [batch for batch in training_data(made, with_backgrounds, 64, start=3).take(2).as_numpy_iterator()]
+    for batch, again in zip(whole[3:], rest):
+        np.testing.assert_array_equal(batch[keys.BACKGROUND], again[keys.BACKGROUND])
+        np.testing.assert_array_equal(batch[keys.IMAGE], again[keys.IMAGE])
+
+
+def test_missing_backgrounds_are_named(rendered_records):
+    made = dataclasses.replace(recipe(), augment=AugmentConfig(backgrounds=("streets",)))
+    with pytest.raises(RecordError, match="streets does not exist"):
+        training_data(made, rendered_records, 64)
 
 
 def sample_ids(recipe, root, count, **worker):

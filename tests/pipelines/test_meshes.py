@@ -126,6 +126,28 @@ def test_a_mask_that_does_not_fit_does_no_harm(samples, what):
         assert error_of(fit, sample) < error_of(bare, sample) + 0.004
 
 
+def test_a_predicted_mask_counts_where_the_mesh_confirms_it(samples):
+    """A right one is kept and corrects the fit; one that lies elsewhere leaves the fit to the joints and its silhouette."""
+    hand = procedural_hand()
+    bare = [beside(without_mesh(sample)) for sample in samples[:3]]
+    right = [sample.mask for sample in samples[:3]]
+    elsewhere = [with_mask(sample, mask_of(sample)[::-1, ::-1]).mask for sample in samples[:3]]
+    joints_alone, corrected = fit_samples(bare, hand), fit_samples(bare, hand, predicted=right)
+    for fit, mask in zip(corrected, right):
+        assert fit.sample.mask == mask and fit.mask_iou > 0.85
+    for fit, spoiled in zip(
+        joints_alone, (*fit_samples(bare, hand, predicted=elsewhere), *fit_samples(bare, hand, predicted=[b""] * 3))
+    ):
+        np.testing.assert_allclose(spoiled.sample.vertices, fit.sample.vertices, atol=1e-6)
+        assert spoiled.sample.mask == fit.sample.mask and np.isnan(spoiled.mask_iou)
+
+
+def test_a_given_mask_goes_before_a_predicted_one(samples):
+    given = with_mask(samples[0], mask_of(samples[0]))
+    (fit,) = fit_samples([given], procedural_hand(), predicted=[b"never read"])
+    assert fit.sample.mask == given.mask
+
+
 def test_a_mask_that_cannot_be_used_is_said(samples):
     sample = without_mesh(samples[0])
     spoiled = {
@@ -194,3 +216,15 @@ def test_the_program_writes_records_table_sheet_and_poses(samples, tmp_path, cap
     split = open_split("synthetic", "20", "train", (("poses", str(tmp_path)),))
     like_real = [s for s in split.load_many(list(split.keys)) if np.abs(s.pose - fitted.pose).mean() < 0.1]
     assert len(like_real) > 5
+
+
+def test_the_program_predicts_masks(samples, tmp_path, capsys):
+    """With the model that ships: masks like the rendered ones, which the meshes confirm."""
+    (tmp_path / "in").mkdir()
+    write(tmp_path / "in", [without_mesh(sample) for sample in samples[:3]])
+    assert main([str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--predict-masks"]) == 0
+    assert "(3 masks)" in capsys.readouterr().out
+    found = [decode(r.numpy()) for r in tf.data.TFRecordDataset(str(tmp_path / "out" / "train-0.tfrecord"))]
+    for sample, truth in zip(found, samples):
+        predicted, true = mask_of(sample) > 127, mask_of(truth) > 127
+        assert (predicted & true).sum() > 0.85 * (predicted | true).sum()

@@ -104,6 +104,17 @@ def test_background_changes_only_behind_known_masks(batch):
     assert difference[3].max() == 0
 
 
+def test_a_given_picture_is_the_new_background(batch, rng):
+    """Behind the hand of a known mask the picture itself, which the other colours then change too; the hand stays."""
+    behind = rng.uniform(size=(4, 32, 32, 3)).astype(np.float32)
+    given = batch | {keys.BACKGROUND: tf.constant(behind)}
+    found = ops.recolour(given, only(background_probability=1.0), SEED)[keys.IMAGE]
+    inside = (
+        batch[keys.MASK] * np.float32([1, 1, 1, 0])[:, None, None, None] + np.float32([0, 0, 0, 1])[:, None, None, None]
+    )
+    np.testing.assert_allclose(found, inside * batch[keys.IMAGE] + (1 - inside) * behind, atol=1e-4)
+
+
 def test_a_new_background_ends_where_the_picture_ends(batch):
     half = np.ones([1, 32, 32, 1], np.float32)
     half[:, :, 16:] = 0
