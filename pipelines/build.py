@@ -34,7 +34,8 @@ _MESH_KEYS = (keys.VERTICES, keys.HAS_MESH, keys.SHAPE, keys.POSE, keys.ROTATION
 _NAME_BYTES = 96
 #: One new background is cut for so many pictures; each picture takes one of its batch's.
 _PICTURES_A_BACKGROUND = 4
-#: Size of its crop relative to a hand's box, which is the window by 1.5 (datasets/no_hand): at any angle it ends inside the window.
+#: Side of its crop relative to the window's box, of which the window has 1.5 times the side (datasets/no_hand): a crop of
+#: 1.06 / 1.5 of the window's side lies inside it at any angle.
 _BACKGROUND_SCALE = (0.7, 1.06)
 
 
@@ -44,7 +45,8 @@ def training_data(
     """Endless batches of crops of the recipe's mix, from which `finish` computes image and targets.
 
     A batch is a dictionary (keys.py): pictures uint8 [B, S, S, 3], masks uint8 [B, S, S, 1], labels and their
-    weights, at a random place, angle and scale, and a seed for the colours [B, 2] int64.
+    weights, at a random place, angle and scale, a seed for the colours [B, 2] int64, and with augment.backgrounds a
+    background for each picture, uint8 [B, S, S, 3].
 
     Args:
       recipe: mix of data sets, augmentation, batch size, seed.
@@ -71,7 +73,7 @@ def training_data(
     mesh_size = _mesh_size(recipe)
     wanted = (*_wanted(recipe, mesh_size), AFFINE, FRAME, keys.PICTURE_SIZE)
 
-    def prepare(records, seed, *backgrounds):
+    def prepare(records, seed, windows=None):
         serialized, numbers = records
         batch = place(_read(serialized, mesh_size), size, recipe.augment, seed[0])
         batch = _supervise(batch, tf.gather(supervision, numbers))
@@ -79,12 +81,12 @@ def training_data(
         batch = {name: batch[name] for name in wanted}
         batch = cut_pictures(batch, size) | {keys.SEED: tf.repeat(seed[1:], tf.size(numbers), axis=0)}
         del batch[keys.PICTURE_SIZE]
-        if backgrounds:
-            batch[keys.BACKGROUND] = _cut_backgrounds(*backgrounds, tf.size(numbers), size, seed)
+        if windows is not None:
+            batch[keys.BACKGROUND] = _cut_backgrounds(windows, tf.size(numbers), size, seed)
         return batch
 
     parts = [records, seeds]
-    if recipe.augment.backgrounds:
+    if recipe.augment.backgrounds and recipe.augment.background_probability:
         fewer = -(-batch_size // _PICTURES_A_BACKGROUND)
         parts.append(background_records(recipe, root, worker, workers).skip(start * fewer).batch(fewer))
     data = _parallel(tf.data.Dataset.zip(tuple(parts)), prepare)

@@ -36,10 +36,13 @@ class Fit:
 
     Attributes:
       sample: with mesh, parameters and fitted 3D joints if the fit is kept, else unchanged. A sample without a mask
-        gets the predicted one if the mesh confirms it, else the silhouette of the mesh, which ignores objects in front of the hand.
+        gets one (`mask_from`).
       error_2d: mean distance of projected joints to their labels, share of the box's longer side.
       angle_deg: mean angle between fitted and labelled bones in 3D.
       mask_iou: IoU of the mesh's silhouette and the sample's mask, given or predicted; NaN without one.
+      mask_from: where the sample's mask is from: "given"; "predicted" and confirmed by the mesh, which also says where the
+        hand ends towards the arm; "mesh": its silhouette, which ignores objects in front of the hand; "": there is no mask, because
+        the predicted one was not confirmed, or because there is no mesh.
       refused: reason why there is no mesh; empty if there is one.
     """
 
@@ -47,6 +50,7 @@ class Fit:
     error_2d: float = np.nan
     angle_deg: float = np.nan
     mask_iou: float = np.nan
+    mask_from: str = ""
     refused: str = ""
 
 
@@ -56,7 +60,7 @@ def fit_samples(
     """Fits a right hand model to samples; for left hands to their mirror image.
 
     A sample with a mask is fitted to its joints first, then to the mask too. If the second fit is refused, or does not
-    confirm a predicted mask, the first one counts.
+    confirm a predicted mask, the first one counts, in the latter case without a mask.
 
     Args:
       samples: samples with any labels; those without 2D joints, 3D joints or a side are refused.
@@ -82,14 +86,17 @@ def fit_samples(
     evidence = replace(evidence, outlines=_outlines([known[n] for n in masked], evidence.joints_2d))
     hands, _ = refine(residuals, evidence, hands, _OUTLINE_STEPS)
     for n, judged in zip(masked, _judged_all([known[n] for n in masked], evidence, residuals, hands, hand)):
-        if judged.refused:  # the mask contradicts the joints: an object before the hand, another hand
-            continue
-        if samples[rows[n]].mask or _confirms(judged.sample, hand.closed_faces):
-            fits[rows[n]] = judged
+        first = fits[rows[n]]
+        if samples[rows[n]].mask:
+            # Otherwise the mask contradicts the joints: an object before the hand, another hand.
+            fits[rows[n]] = first if judged.refused else judged
+        elif not first.refused:
+            without = replace(first, sample=replace(first.sample, mask=b""), mask_from="")
+            fits[rows[n]] = (None if judged.refused else _confirmed(judged, hand.closed_faces)) or without
     return fits
 
 
-def lacking(sample):
+def lacking(sample: Sample) -> str:
     """Returns why a sample cannot be fitted, or ""."""
     if sample.side == UNKNOWN:
         return "side is unknown"
@@ -160,9 +167,9 @@ def _judged(sample, evidence, hands: Hands, joints, vertices, faces):
     mesh = covered(project(vertices @ flip, sample.intrinsics), faces, sample.height, sample.width)
     numbers = error, angle, _overlap(mesh, _mask_of(sample)) if sample.mask else np.nan
     if not error <= MOST_2D_ERROR:
-        return Fit(sample, *numbers, f"projected joints are {error:.3f} of the box from their labels")
+        return Fit(sample, *numbers, refused=f"projected joints are {error:.3f} of the box from their labels")
     if not angle <= MOST_ANGLE_DEG:
-        return Fit(sample, *numbers, f"bones are {angle:.0f} degrees from their labels")
+        return Fit(sample, *numbers, refused=f"bones are {angle:.0f} degrees from their labels")
     fitted = replace(
         sample,
         joints_3d=joints @ flip,
@@ -172,15 +179,22 @@ def _judged(sample, evidence, hands: Hands, joints, vertices, faces):
         rotation=flip @ hands.rotation[0],
         mask=sample.mask or encode_mask(mesh),
     )
-    return Fit(fitted.validate(), *numbers)
+    return Fit(fitted.validate(), *numbers, mask_from="given" if sample.mask else "mesh")
 
 
-def _confirms(sample, faces):
-    """Whether mesh and mask of a fitted sample agree beyond the wrist: a mask may contain the arm or not."""
+def _confirmed(fit, faces):
+    """The fit with the predicted mask that it was made with, ended by the mesh at the wrist; None if they do not agree.
+
+    A predicted mask may contain the arm or not, and ends where the network's window does.
+    """
+    sample = fit.sample
+    mask = _mask_of(sample)
     mesh = covered(project(sample.vertices, sample.intrinsics), faces, sample.height, sample.width)
     pixels = np.stack(np.meshgrid(np.arange(sample.width), np.arange(sample.height)), axis=-1)
     hand = of_hand(pixels, sample.joints_2d)
-    return _overlap(mesh & hand, _mask_of(sample) & hand) >= LEAST_CONFIRMED
+    if _overlap(mesh & hand, mask & hand) < LEAST_CONFIRMED:
+        return None
+    return replace(fit, sample=replace(sample, mask=encode_mask(np.where(hand, mask, mesh))), mask_from="predicted")
 
 
 def _overlap(mask, other):

@@ -49,12 +49,29 @@ def mixed_records(recipe: Recipe, root: str | Path, worker: int = 0, workers: in
 
 
 def background_records(recipe: Recipe, root: str | Path, worker: int = 0, workers: int = 1) -> tf.data.Dataset:
-    """Endless data set of the records of the folders in augment.backgrounds, shuffled; arguments as for `mixed_records`."""
+    """Endless data set of the records of the folders in augment.backgrounds, shuffled; arguments as for `mixed_records`.
+
+    Raises:
+      RecordError: as `mixed_records`, or a folder has hands.
+    """
     seed = None if recipe.train.input_service else recipe.train.seed
-    sets = [DataConfig(path) for path in recipe.augment.backgrounds]
-    streams = [_pass_over(config, root, recipe.train.shuffle, seed, worker, workers).repeat() for config in sets]
-    weights = [float(_samples(config, root)) for config in sets]
-    return tf.data.Dataset.sample_from_datasets(streams, weights, seed=seed)
+    streams, weights = [], []
+    for number, path in enumerate(recipe.augment.backgrounds, start=len(recipe.data)):
+        stream = _pass_over(DataConfig(path), root, recipe.train.shuffle, _add(seed, 1000 * number), worker, workers)
+        streams.append(stream.repeat())
+        weights.append(float(_windows(path, root)))
+    return tf.data.Dataset.sample_from_datasets(streams, weights, seed=_add(seed, 500))
+
+
+def _windows(path, root):
+    """Number of records of a folder of backgrounds."""
+    _, counts = read_index(data_folder(root, path), "train")
+    hands = counts["samples"] - counts.get("no_hand", 0)
+    if hands:
+        raise RecordError(
+            f"augment.backgrounds: {data_folder(root, path)} has {hands} hands, but takes records without (hiu prepare no_hand)"
+        )
+    return counts["samples"]
 
 
 def drawn_sets(recipe: Recipe) -> dict[str, DataConfig]:
@@ -79,6 +96,7 @@ def describe(recipe: Recipe, root: str | Path, steps: int) -> str:
         passes = steps * recipe.train.batch_size * part / samples if samples else 0
         labels = ", ".join(f for f in ("joints_2d", "joints_3d", "mask", "ssl") if getattr(config, f)) or "none"
         lines.append(f"  {name}: {samples} samples, {part:.0%} of the pictures, {passes:.1f} passes; labels: {labels}")
+    lines += [f"  {path}: {_windows(path, root)} backgrounds" for path in recipe.augment.backgrounds]
     return "\n".join(lines)
 
 

@@ -64,16 +64,16 @@ def change_gamma(image, bounds, seed):
 def new_background(image, behind, mask_weight, probability, seed, pictures=None):
     """Puts `pictures` [B, S, S, 3], or random clouds, behind hands with a known mask: where `behind` [B, S, S, 1] is 1."""
     size, count = image.shape[1], tf.shape(image)[0]
-    clouds_seed, chance_seed = tf.unstack(tf.random.experimental.stateless_split(seed, 2))
-    pictures = _clouds(count, size, clouds_seed) if pictures is None else pictures
+    *clouds_seeds, chance_seed = tf.unstack(tf.random.experimental.stateless_split(seed, 5))
+    pictures = _clouds(count, size, clouds_seeds) if pictures is None else pictures
     replace = _chance(count, chance_seed, probability) & (mask_weight > 0)
     share = tf.cast(replace, tf.float32)[:, None, None, None] * behind
     return image + share * (pictures - image)
 
 
-def _clouds(count, size, seed):
-    """Random clouds of three sizes, [count, size, size, 3] in [0, 1]."""
-    colour_seed, *octaves = tf.unstack(tf.random.experimental.stateless_split(seed, 4))
+def _clouds(count, size, seeds):
+    """Random clouds of three sizes, [count, size, size, 3] in [0, 1], from four seeds."""
+    colour_seed, *octaves = seeds
     clouds = 0.5 + 0.3 * tf.random.stateless_normal([count, 1, 1, 3], colour_seed)
     for cells, amplitude, octave in zip((3, 9, 33), (0.25, 0.15, 0.08), octaves):
         grain = tf.random.stateless_normal([count, cells, cells, 3], octave, stddev=amplitude)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
+from typing import get_origin, get_type_hints
 
 import dacite
 import yaml
@@ -116,12 +117,32 @@ def _with_weights(tree):
 
 
 def _checked(kind, tree, where):
+    tree = _with_lists(kind, tree)
     try:
         return dacite.from_dict(kind, tree, dacite.Config(strict=True, cast=[tuple, float]))
     except dacite.UnexpectedDataError as error:
         raise ConfigError(f"{where}: {'; '.join(map(_unknown, sorted(map(str, error.keys))))}") from error
     except (dacite.DaciteError, TypeError, ValueError) as error:
         raise error if isinstance(error, ConfigError) else ConfigError(f"{where}: {error}") from error
+
+
+def _with_lists(kind, tree, above=""):
+    """The tree of a dataclass, where a setting that is a list and has no text, as in `validate=`, is an empty list.
+
+    Raises:
+      ConfigError: such a setting has another text, of which dacite would take each letter.
+    """
+    if not isinstance(tree, dict):
+        return tree
+    tree, types = dict(tree), get_type_hints(kind)
+    for name, value in tree.items():
+        if is_dataclass(types.get(name)):
+            tree[name] = _with_lists(types[name], value, f"{above}{name}.")
+        elif get_origin(types.get(name)) is tuple and isinstance(value, str):
+            if value:
+                raise ConfigError(f"{above}{name} takes a list, such as [{value}], got {value!r}")
+            tree[name] = []
+    return tree
 
 
 def parse_setting(setting: str) -> tuple[str, object]:

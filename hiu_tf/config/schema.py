@@ -141,7 +141,7 @@ class AugmentConfig:
     Ranges are pairs (minimum, maximum): cutout_side, the side of the cut-out square relative to the crop's side,
     and blur_factor, the factor by which blurred pictures are shrunk before they are enlarged again. A share of
     background_probability of the hands with a mask gets another background: parts of the pictures in backgrounds (folders of
-    records without hands below the data's root, as `hiu prepare no_hand` writes them), or without those random clouds. A share of
+    records without hands below the data's root, as `hiu prepare no_hand` writes them), or, if there are none, random clouds. A share of
     wrong_side_probability of the hands is shown as the other side, to teach the task "side"; of their labels only side and mask count.
     A share of edge_probability is cut off by an edge of the picture, which hides a part of the hand: edge_share (a pair too) of its
     box's width or height. The hidden joints keep their labels; the hand takes no part in self-supervision.
@@ -180,6 +180,7 @@ class AugmentConfig:
         for name in ("crop_scale", "gamma", "blur_factor", "cutout_side", "edge_share"):
             low, high = getattr(self, name)
             require(0 < low <= high < 100, f"augment.{name}", "two numbers, 0 < low <= high", (low, high))
+        require(all(self.backgrounds), "augment.backgrounds", "names of folders", self.backgrounds)
         require(self.cutout_side[1] <= 1, "augment.cutout_side", "at most 1", self.cutout_side)
         require(self.edge_share[1] < 1, "augment.edge_share", "below 1", self.edge_share)
 

@@ -6,6 +6,7 @@ Units: metres, radians, pixels of the S x S crop unless the name says otherwise.
 
 # --- input and raw outputs of the network ------------------------------------------------------
 IMAGE = "image"  # [B, S, S, 3] float32 in [0, 1], RGB
+BACKGROUND = "background"  # [B, S, S, 3], a picture without a hand, to be seen behind the hand (augment.backgrounds)
 HEATMAPS = "heatmaps"  # [B, S/2, S/2, 21] float32, peak 1
 MASK_LOGITS = "mask_logits"  # [B, S, S, 1]
 POF = "pof"  # [B, S/2, S/2, 60] float32, 20 bones x (x, y, z)
@@ -54,6 +55,5 @@ DATASET = "dataset"  # name of the set that the sample is from
 SAMPLE_ID = "sample_id"  # unique within its set
 GROUP = "group"  # samples of one group are always in the same fold
 SET_NUMBER = "set_number"  # [B] int32, index of the sample's set in the recipe
-BACKGROUND = "background"  # [B, S, S, 3] uint8, a picture without a hand for behind the hand (augment.backgrounds)
 SEED = "seed"  # [B, 2] int64, of the batch's colours: the same in every row
 SAMPLE_NAME = "sample_name"  # [B, 96] uint8, the first bytes of sample_id: strings cannot be copied to every device

@@ -59,7 +59,7 @@ def outlines_of(
       flips: [N], -1 for left hands, whose masks are mirrored likewise.
       known: [height, width] bool for each hand, False where its mask is no evidence; None: it is evidence everywhere.
     """
-    each = [_outline(*of_hand) for of_hand in zip(masks, joints_2d, flips, known or [None] * len(masks))]
+    each = [_outline(*one) for one in zip(masks, joints_2d, flips, known or [None] * len(masks))]
     return Outlines(*(np.stack(values) for values in zip(*each)))
 
 

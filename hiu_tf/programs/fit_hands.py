@@ -7,9 +7,13 @@
 
 Levenberg-Marquardt fits beta, theta, R and T of each hand so that its joints project to the 2D labels, its bones
 have the directions of the 3D labels, and its mesh covers the mask (if there is one), within anatomical limits. A sample with a good fit gets mesh, parameters and
-fitted 3D joints; the others keep their labels. Other splits are copied unchanged. Beside the records it writes
-fits.csv (each sample: error, angle, IoU of mesh and mask, why it has no mesh), fits.png (good fits, then the worst of the kept ones), and
-poses.npz with poses and views alone, in which `hiu prepare synthetic --option poses=data/` renders hands.
+fitted 3D joints; the others keep their labels. A sample with a mesh and without a mask gets the mesh's silhouette. With --predict-masks it
+gets the mask that a hand network predicts, if the mesh can be fitted to it, and none otherwise: silhouettes ignore what lies before a hand.
+(Records that hiu fit has written have masks already: give it those of hiu prepare.)
+
+Other splits are copied unchanged. Beside the records it writes fits.csv (each sample: error, angle, IoU of mesh and mask, where the mask
+is from, why it has no mesh), fits.png (good fits, then the worst of the kept ones), and poses.npz with poses and views alone, in
+which `hiu prepare synthetic --option poses=data/` renders hands.
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ import argparse
 import csv
 import shutil
 import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -28,30 +33,42 @@ from hiu_tf.programs._program import program
 _AT_ONCE = 64
 
 
-def predicted_masks(samples: list, predictor) -> list[bytes]:
-    """Predicts masks of the samples that have none but have what a fit needs; b"" for all others."""
+def predicted_masks(samples: list, predictor) -> tuple[list[bytes], list[str]]:
+    """Predicts masks of the samples that have none but have what a fit needs; b"" for all others.
+
+    Returns them, and why there is none where the prediction failed.
+    """
     import cv2
 
+    from hiu_tf.errors import UserError
     from hiu_tf.geometry.window import box_of
     from pipelines.meshes import lacking
     from pipelines.schema import SIDES
     from pipelines.store import encode_mask
 
-    names, masks = {number: name for name, number in SIDES.items() if name}, []
+    names, masks, failed = {number: name for name, number in SIDES.items() if name}, [], []
     for sample in samples:
+        masks.append(b"")
         if sample.mask or lacking(sample):
-            masks.append(b"")
             continue
-        picture = cv2.imdecode(np.frombuffer(sample.image, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
-        (hand,) = predictor.predict(picture, box_of(sample.joints_2d), names[sample.side])
-        masks.append(encode_mask(hand.mask > 0.5) if hand.mask is not None else b"")
-    return masks
+        picture = cv2.imdecode(np.frombuffer(sample.image, np.uint8), cv2.IMREAD_COLOR)
+        if picture is None or picture.shape[:2] != (sample.height, sample.width):
+            failed.append(f"{sample.sample_id}: OpenCV cannot read its picture, or reads another size")
+            continue
+        try:
+            (hand,) = predictor.predict(picture[..., ::-1], box_of(sample.joints_2d), names[sample.side])
+        except UserError as error:
+            failed.append(f"{sample.sample_id}: {error}")
+        else:
+            masks[-1] = encode_mask(hand.mask > 0.5)
+    return masks, failed
 
 
 def fit_records(folder: Path, split: str, out: Path, hand, measured: bool, predictor=None) -> list:
     """Fits every sample of a split and writes records of all samples. Returns the fits.
 
-    With a `predictor` (runtime/predictor.py), samples without a mask get a predicted one where the fit confirms it.
+    With a `predictor` (runtime/predictor.py), samples without a mask get a predicted one where the fit confirms it; those that
+    cannot be predicted are listed on stderr.
 
     Raises:
       RecordError: the folder has no such split, or `out` is the folder itself.
@@ -72,10 +89,14 @@ def fit_records(folder: Path, split: str, out: Path, hand, measured: bool, predi
             some = []
             for start in range(0, len(samples), _AT_ONCE):
                 few = samples[start : start + _AT_ONCE]
-                some += fit_samples(few, hand, measured, predicted_masks(few, predictor) if predictor else None)
+                masks, failed = predicted_masks(few, predictor) if predictor else (None, [])
+                for words in failed:
+                    bar.write(f"no mask predicted: {words}", file=sys.stderr)
+                some += fit_samples(few, hand, measured, masks)
                 bar.update(len(few))
             refuse_other_set(out, samples[0].dataset)
-            made_from = f"fits of {shard.name}, {hand.name}, measured {measured}, masks predicted {bool(predictor)}"
+            made_from = f"fits of {shard.name}, {hand.name}, measured {measured}"
+            made_from += f", masks predicted by {predictor.card['name']}" if predictor else ""
             outcomes = [(fit.sample.sample_id, fit.sample.validate()) for fit in some]
             (out / shard.with_suffix(".json").name).unlink(missing_ok=True)  # remove the note of older fits
             notes[shard.name] = write_shard(out / shard.name, outcomes, made_from)
@@ -105,15 +126,15 @@ def copy_other_splits(folder: Path, split: str, out: Path) -> list[str]:
 
 
 def write_table(fits: list, path: Path) -> None:
-    """Writes a line per sample: error, angle, IoU of mesh and mask, why it has no mesh."""
+    """Writes a line per sample: error, angle, IoU of mesh and mask, where the mask is from, why it has no mesh."""
     from hiu_tf.atomic import written_whole
 
     with written_whole(path) as scratch, scratch.open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(("sample", "error_2d", "angle_deg", "mask_iou", "refused"))
+        writer.writerow(("sample", "error_2d", "angle_deg", "mask_iou", "mask_from", "refused"))
         for fit in fits:
             numbers = f"{fit.error_2d:.4f}", f"{fit.angle_deg:.1f}", f"{fit.mask_iou:.3f}"
-            writer.writerow((fit.sample.sample_id, *numbers, fit.refused))
+            writer.writerow((fit.sample.sample_id, *numbers, fit.mask_from, fit.refused))
 
 
 def write_poses(fits: list, path: Path) -> None:
@@ -177,6 +198,14 @@ def print_summary(fits: list) -> None:
             print(
                 f"  IoU of mesh and mask: mean {masks.mean():.3f}, 90 % above {np.quantile(masks, 0.1):.3f} ({len(masks)} masks)"
             )
+    sources = Counter(fit.mask_from for fit in fits if not fit.refused)
+    words = {
+        "given": "given",
+        "predicted": "predicted",
+        "mesh": "silhouettes of the mesh",
+        "": "none: the mesh does not confirm the predicted one",
+    }
+    print(f"  masks: {', '.join(f'{sources[key]} {words[key]}' for key in words if sources[key]) or 'none'}")
     reasons = {}
     for fit in fits:
         words = "".join(c for c in fit.refused if not (c.isdigit() or c == "."))
@@ -199,26 +228,33 @@ def parse_args(argv):
     parser.add_argument(
         "--predict-masks",
         action="store_true",
-        help="masks of hands without one: predicted, kept where the mesh confirms them",
+        help="predict the masks of hands without one; kept where the mesh confirms them",
     )
     parser.add_argument(
-        "--model", help="of --predict-masks: .tflite file or SavedModel folder (default: the one that ships)"
+        "--model",
+        help="of --predict-masks: .tflite or .onnx file, SavedModel folder, or hiu_edge (default: hiu_mobile)",
     )
     parser.add_argument("--sheet", type=positive, default=48, help="how many fits fits.png shows (default 48)")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if args.model and not args.predict_masks:
+        parser.error("--model is the one of --predict-masks: give both or none")
+    return args
 
 
 def main(argv=None) -> int:
     """Runs the program; returns the exit code."""
     args = parse_args(argv)
     from hiu_tf.atomic import locked
+    from hiu_tf.errors import UserError
     from hiu_tf.hand.load import load_hand
     from hiu_tf.runtime.predictor import Predictor
     from pipelines.datasets.synthetic.scene import POSES
 
     hand = load_hand(args.hand)
     predictor = Predictor(args.model, fit=False) if args.predict_masks else None
+    if predictor and "mask" not in predictor.card["outputs"]:
+        raise UserError(f"--predict-masks: {args.model} predicts no masks, give a model with the task mask")
     args.out.mkdir(parents=True, exist_ok=True)
     with locked(args.out, "hiu fit"):
         fits = fit_records(args.records, args.split, args.out, hand, args.measured, predictor)

@@ -65,7 +65,8 @@ def _explained(error, recipe, root):
         )
     if isinstance(error, (tf.errors.UnavailableError, tf.errors.DeadlineExceededError, tf.errors.AbortedError)):
         return LostWorker("another worker is gone: start all workers again, they go on from the last checkpoint")
-    wrong = [problem for data in recipe.data.values() for problem in verify(data_folder(root, data.path))]
+    paths = dict.fromkeys([*(data.path for data in recipe.data.values()), *recipe.augment.backgrounds])
+    wrong = [problem for path in paths for problem in verify(data_folder(root, path))]
     return RecordError("records are damaged, prepare them again: " + "; ".join(wrong)) if wrong else error
 
 

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from hiu_tf.config.schema import AugmentConfig, DataConfig, LossConfig, Recipe, TrainConfig
+from hiu_tf.config.schema import AugmentConfig, ConfigError, DataConfig, LossConfig, Recipe, TrainConfig
 from hiu_tf.conventions import keys
 from hiu_tf.tasks.agreement import AGREEMENTS
 from hiu_tf.training.trainer import HIUTrainer
-from pipelines.build import evaluation_data, finished_data, training_data
+from pipelines.build import evaluation_data, finish, finished_data, training_data
+from pipelines.crop import inside
 from pipelines.datasets import open_split
-from pipelines.mixing import mixed_records
+from pipelines.mixing import background_records, mixed_records
 from pipelines.records import RecordError, parse, write_index, write_shard
 from tests.conformance.test_losses import batch_values
 
@@ -65,43 +66,66 @@ def test_a_later_start_goes_on_with_what_would_have_come(rendered_records):
 
 @pytest.fixture(scope="module")
 def with_backgrounds(rendered_records, tmp_path_factory):
-    """The data root of rendered hands with no_hand/train too: plain red windows, so that they are known again."""
+    """The data root of rendered hands with two folders of windows too, plain red and plain blue, so that they are known again."""
     root = tmp_path_factory.mktemp("backgrounds")
     (root / "synthetic").symlink_to(rendered_records / "synthetic")
-    (root / "no_hand").mkdir()
     split = open_split("no_hand", "none", "train", (("drawn", "6"),))
-    red = cv2.imencode(".png", np.full((256, 256, 3), (0, 0, 255), np.uint8))[1].tobytes()
-    windows = [(key, dataclasses.replace(sample, image=red)) for key, sample in split.outcomes()]
-    note = write_shard(root / "no_hand" / "train-00000-of-00001.tfrecord", windows)
-    write_index(root / "no_hand", "no_hand", "train", {"train-00000-of-00001.tfrecord": note})
+    for name, colour in (("red", (0, 0, 255)), ("blue", (255, 0, 0))):
+        (root / name).mkdir()
+        plain = cv2.imencode(".png", np.full((256, 256, 3), colour, np.uint8))[1].tobytes()
+        windows = [(key, dataclasses.replace(sample, image=plain)) for key, sample in split.outcomes()]
+        shards = {f"train-{n}.tfrecord": windows[3 * n : 3 * n + 3] for n in range(2)}
+        write_index(
+            root / name, "no_hand", "train", {s: write_shard(root / name / s, part) for s, part in shards.items()}
+        )
     return root
+
+
+def before(backgrounds, batch_size=4, **augment):
+    """A recipe whose hands all stand in front of these backgrounds."""
+    config = AugmentConfig(**STILL | {"background_probability": 1.0} | augment, backgrounds=backgrounds)
+    train = dataclasses.replace(TRAIN, batch_size=batch_size)
+    return dataclasses.replace(recipe(), augment=config, train=train)
 
 
 def test_pictures_without_hands_become_backgrounds(with_backgrounds):
     """Behind every hand the red of the windows, at any angle; on the hand none of it."""
-    config = AugmentConfig(**STILL | {"background_probability": 1.0}, backgrounds=("no_hand",))
-    made = dataclasses.replace(recipe(), augment=config)
-    for image, targets in finished_data(made, with_backgrounds, 64).take(4):
+    for batch in training_data(before(("red",)), with_backgrounds, 64).take(4):
+        assert np.all(batch[keys.BACKGROUND] == [255, 0, 0])
+        seen = inside(batch, 64)[..., 0].numpy() > 0
+        image, targets = finish(batch, before(("red",)), 64)
         red = np.all(np.abs(image - [1.0, 0, 0]) < 0.02, axis=-1)
         mask = targets[keys.MASK][..., 0].numpy()
-        shown = np.any(image > 0.02, axis=-1)  # beyond its picture a crop is black
-        assert red[(mask == 0) & shown].mean() > 0.98 and (mask == 0).mean() > 0.3
+        assert red[(mask == 0) & seen].all() and (mask == 0).mean() > 0.3
         assert not red[mask == 1].any()
 
 
+def test_every_folder_of_backgrounds_is_drawn(with_backgrounds):
+    drawn = [b[keys.BACKGROUND][:, 0, 0] for b in training_data(before(("red", "blue")), with_backgrounds, 64).take(12)]
+    assert 0.2 < np.concatenate(drawn)[:, 0].mean() / 255 < 0.8
+    unused = before(("red",), background_probability=0.0)
+    assert keys.BACKGROUND not in next(iter(training_data(unused, with_backgrounds, 64)))
+
+
 def test_backgrounds_too_go_on_where_they_were(with_backgrounds):
-    made = dataclasses.replace(recipe(), augment=AugmentConfig(background_probability=1.0, backgrounds=("no_hand",)))
-    whole = [batch for batch in training_data(made, with_backgrounds, 64).take(5).as_numpy_iterator()]
-    rest = [batch for batch in training_data(made, with_backgrounds, 64, start=3).take(2).as_numpy_iterator()]
+    """Batches of six, for which two windows are cut; two workers share none."""
+    made = before(("red", "blue"), batch_size=6)
+    whole = list(training_data(made, with_backgrounds, 64).take(5).as_numpy_iterator())
+    rest = list(training_data(made, with_backgrounds, 64, start=3).take(2).as_numpy_iterator())
     for batch, again in zip(whole[3:], rest):
-        np.testing.assert_array_equal(batch[keys.BACKGROUND], again[keys.BACKGROUND])
-        np.testing.assert_array_equal(batch[keys.IMAGE], again[keys.IMAGE])
+        for name, value in batch.items():
+            np.testing.assert_array_equal(value, again[name], err_msg=name)
+    windows = [background_records(made, with_backgrounds, worker, 2).take(12) for worker in (0, 1)]
+    first, second = ({record.numpy() for record in part} for part in windows)
+    assert first and second and not first & second
 
 
-def test_missing_backgrounds_are_named(rendered_records):
-    made = dataclasses.replace(recipe(), augment=AugmentConfig(backgrounds=("streets",)))
-    with pytest.raises(RecordError, match="streets does not exist"):
-        training_data(made, rendered_records, 64)
+def test_backgrounds_that_cannot_be_used_are_said(rendered_records):
+    for folder, words in (("streets", "streets does not exist"), ("synthetic", "synthetic has 12 hands, but takes")):
+        with pytest.raises(RecordError, match=words):
+            training_data(before((folder,)), rendered_records, 64)
+    with pytest.raises(ConfigError, match="augment.backgrounds must be names of folders"):
+        AugmentConfig(backgrounds=("",))
 
 
 def sample_ids(recipe, root, count, **worker):

@@ -8,10 +8,12 @@ import pytest
 import tensorflow as tf
 
 from hiu_tf.conventions import keys
+from hiu_tf.errors import UserError
 from hiu_tf.geometry.camera import project
 from hiu_tf.hand.layer import pose_hand
 from hiu_tf.hand.procedural import procedural_hand
 from hiu_tf.programs.fit_hands import main
+from hiu_tf.runtime.predictor import Predictor
 from pipelines.crop import place
 from pipelines.datasets import open_split
 from pipelines.meshes import fit_samples
@@ -126,26 +128,50 @@ def test_a_mask_that_does_not_fit_does_no_harm(samples, what):
         assert error_of(fit, sample) < error_of(bare, sample) + 0.004
 
 
-def test_a_predicted_mask_counts_where_the_mesh_confirms_it(samples):
-    """A right one is kept and corrects the fit; one that lies elsewhere leaves the fit to the joints and its silhouette."""
-    hand = procedural_hand()
-    bare = [beside(without_mesh(sample)) for sample in samples[:3]]
-    right = [sample.mask for sample in samples[:3]]
+def on_hand(sample):
+    """Which pixels lie on the fingers' side of the wrist."""
+    pixels = np.stack(np.meshgrid(np.arange(sample.width), np.arange(sample.height)), axis=-1)
+    return (pixels - sample.joints_2d[0]) @ (sample.joints_2d[[5, 9, 13, 17]].mean(axis=0) - sample.joints_2d[0]) > 0
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_a_predicted_mask_counts_where_the_mesh_confirms_it(samples, side):
+    """A right one corrects the fit, and is kept as far as the wrist, beyond which it may contain the arm or not."""
+    truths = [mirrored(sample) if side == "left" else sample for sample in samples[:3]]
+    masks = [mask_of(sample)[:, ::-1] if side == "left" else mask_of(sample) for sample in samples[:3]]
+    with_arms = [np.where(on_hand(truth), mask, 255).astype(np.uint8) for truth, mask in zip(truths, masks)]
+    bare = [beside(without_mesh(truth)) for truth in truths]
+    fits = fit_samples(bare, procedural_hand(), predicted=[with_mask(*both).mask for both in zip(truths, with_arms)])
+    for fit, before, mask, truth, sample in zip(fits, fit_samples(bare, procedural_hand()), masks, truths, bare):
+        assert (fit.mask_from, before.mask_from) == ("predicted", "mesh")
+        kept, hand = mask_of(fit.sample) > 127, on_hand(sample) & on_hand(truth)
+        np.testing.assert_array_equal(kept[hand], mask[hand] > 127)
+        assert kept[~hand].sum() < 0.2 * kept.sum(), "of the arm what the mesh covers"
+        flip = [-1 if side == "left" else 1, 1, 1]
+        true, corrected, alone = (
+            project(vertices, truth.intrinsics).mean(axis=0)[0]
+            for vertices in (truth.vertices * flip, fit.sample.vertices, before.sample.vertices)
+        )
+        assert abs(corrected - true) < abs(alone - true)
+
+
+def test_a_predicted_mask_that_the_mesh_does_not_confirm_leaves_none(samples):
+    """The fit is the one to the joints alone; its silhouette may show what lies before the hand, so it is no mask."""
+    bare = [without_mesh(sample) for sample in samples[:3]]
     elsewhere = [with_mask(sample, mask_of(sample)[::-1, ::-1]).mask for sample in samples[:3]]
-    joints_alone, corrected = fit_samples(bare, hand), fit_samples(bare, hand, predicted=right)
-    for fit, mask in zip(corrected, right):
-        assert fit.sample.mask == mask and fit.mask_iou > 0.85
-    for fit, spoiled in zip(
-        joints_alone, (*fit_samples(bare, hand, predicted=elsewhere), *fit_samples(bare, hand, predicted=[b""] * 3))
-    ):
-        np.testing.assert_allclose(spoiled.sample.vertices, fit.sample.vertices, atol=1e-6)
-        assert spoiled.sample.mask == fit.sample.mask and np.isnan(spoiled.mask_iou)
+    alone = fit_samples(bare, procedural_hand())
+    for fit, found in zip(alone, fit_samples(bare, procedural_hand(), predicted=elsewhere)):
+        np.testing.assert_allclose(found.sample.vertices, fit.sample.vertices, atol=1e-6)
+        assert not found.sample.mask and not found.mask_from and not found.refused
+    for fit, found in zip(alone, fit_samples(bare, procedural_hand(), predicted=[b""] * 3)):
+        assert found.sample.mask == fit.sample.mask and found.mask_from == "mesh"
 
 
 def test_a_given_mask_goes_before_a_predicted_one(samples):
+    """Beside a hand that has the predicted mask alone."""
     given = with_mask(samples[0], mask_of(samples[0]))
-    (fit,) = fit_samples([given], procedural_hand(), predicted=[b"never read"])
-    assert fit.sample.mask == given.mask
+    fits = fit_samples([given, without_mesh(samples[1])], procedural_hand(), predicted=[b"never read", samples[1].mask])
+    assert fits[0].sample.mask == given.mask and [fit.mask_from for fit in fits] == ["given", "predicted"]
 
 
 def test_a_mask_that_cannot_be_used_is_said(samples):
@@ -219,12 +245,30 @@ def test_the_program_writes_records_table_sheet_and_poses(samples, tmp_path, cap
 
 
 def test_the_program_predicts_masks(samples, tmp_path, capsys):
-    """With the model that ships: masks like the rendered ones, which the meshes confirm."""
+    """With the model that ships: masks like the rendered ones. A picture that cannot be read is said, and the others go on."""
     (tmp_path / "in").mkdir()
-    write(tmp_path / "in", [without_mesh(sample) for sample in samples[:3]])
-    assert main([str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--predict-masks"]) == 0
-    assert "(3 masks)" in capsys.readouterr().out
+    broken = replace(without_mesh(samples[3]), image=b"GIF89a", sample_id="broken")
+    write(tmp_path / "in", [*map(without_mesh, samples[:2]), without_mesh(mirrored(samples[2])), broken])
+    assert main([str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--predict-masks", "--sheet", "1"]) == 0
+    said = capsys.readouterr()
+    assert "masks: 3 predicted, 1 silhouettes of the mesh" in said.out and "no mask predicted: broken" in said.err
     found = [decode(r.numpy()) for r in tf.data.TFRecordDataset(str(tmp_path / "out" / "train-0.tfrecord"))]
-    for sample, truth in zip(found, samples):
-        predicted, true = mask_of(sample) > 127, mask_of(truth) > 127
+    for sample, truth in zip(found[:3], samples):
+        true = mask_of(truth) > 127 if sample.side != LEFT else mask_of(truth)[:, ::-1] > 127
+        predicted = mask_of(sample) > 127
         assert (predicted & true).sum() > 0.85 * (predicted | true).sum()
+    assert [line.split(",")[-2] for line in (tmp_path / "out" / "fits.csv").read_text().split()[1:]] == [
+        "predicted"
+    ] * 3 + ["mesh"]
+
+
+def test_a_model_without_masks_is_refused_before_any_fit(samples, tmp_path, monkeypatch):
+    (tmp_path / "in").mkdir()
+    write(tmp_path / "in", [without_mesh(samples[0])])
+    with pytest.raises(SystemExit):
+        main([str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--model", "hiu_edge"])
+    card = dict(Predictor("hiu_edge").card, outputs={"joints_2d": "x, y"})
+    monkeypatch.setattr(Predictor, "__init__", lambda self, *_, **__: setattr(self, "card", card))
+    with pytest.raises(UserError, match="hiu_edge predicts no masks"):
+        main([str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--predict-masks", "--model", "hiu_edge"])
+    assert not (tmp_path / "out").exists()

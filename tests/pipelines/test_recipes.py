@@ -99,6 +99,15 @@ def test_an_empty_value_is_the_empty_text(value):
     assert load_recipe(RECIPES / "hiu_mobile.yaml", [f"train.encoder_weights={value}"]).train.encoder_weights == ""
 
 
+def test_a_list_is_no_text():
+    """Of a text, each letter would be an element; none at all is an empty list."""
+    for setting in ("augment.backgrounds=streets", "train.validate=digits"):
+        with pytest.raises(ConfigError, match=f"{setting.partition('=')[0]} takes a list, such as .*, got"):
+            load_recipe(RECIPES / "hiu_mobile.yaml", [setting])
+    made = load_recipe(RECIPES / "hiu_mobile.yaml", ["augment.backgrounds=", "train.validate=[digits]"])
+    assert made.augment.backgrounds == () and made.train.validate == ("digits",)
+
+
 @pytest.mark.parametrize("path", DETECTORS, ids=lambda path: path.stem)
 def test_recipes_of_detectors_are_told_apart(path):
     build_detector(load_detector_recipe(path).network)

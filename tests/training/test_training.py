@@ -1,7 +1,9 @@
 import dataclasses
 import json
+import shutil
 import subprocess
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -68,6 +70,22 @@ def run(made, root, folder, **options):
     validation = validation_data(made, root, 64)
     finished = partial(finish, recipe=made, size=64)
     return train(made, data, folder, verbose=False, finish=finished, validation=validation, **options)
+
+
+@pytest.fixture(scope="module")
+def trained(rendered_records, tmp_path_factory):
+    """A finished run of small(2), which no test changes."""
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run_module, "_try_report", lambda *_: None)
+        run(small(2), rendered_records, folder)
+    return folder
+
+
+@pytest.fixture
+def finished(trained, tmp_path):
+    """A copy of a finished run of small(2)."""
+    return Path(shutil.copytree(trained, tmp_path / "finished"))
 
 
 def trainer_of(hand, losses=None, synchronized=False, **settings):
@@ -164,9 +182,9 @@ def test_a_gradient_that_overflows_is_placed(tmp_path):
     assert where_it_began(tmp_path) == f" at step 9, where {keys.SSL_WEIGHT} of sample 0 is not finite"
 
 
-def test_a_run_can_start_from_the_weights_of_another(rendered_records, tmp_path):
-    first = run(small(2), rendered_records, tmp_path / "first").network.get_weights()
-    still = {"start_from": str(tmp_path / "first"), "learning_rate": 1e-12}
+def test_a_run_can_start_from_the_weights_of_another(rendered_records, trained, tmp_path):
+    first = load_run(trained).network.get_weights()
+    still = {"start_from": str(trained), "learning_rate": 1e-12}
     second = run(small(2, **still), rendered_records, tmp_path / "second").network
     trained = {variable.name for variable in second.trainable_variables}
     for variable, before in zip(second.weights, first):
@@ -302,39 +320,35 @@ def test_a_batch_that_cannot_be_shared_is_refused(rendered_records, tmp_path):
         recipe(2, accumulate=3)
 
 
-def test_a_run_that_goes_on_has_no_result_until_it_ends(rendered_records, tmp_path):
-    run(small(2), rendered_records, tmp_path)
+def test_a_run_that_goes_on_has_no_result_until_it_ends(rendered_records, finished):
 
     def broken(start, worker=0, workers=1):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(small(4), broken, tmp_path, verbose=False)
+        train(small(4), broken, finished, verbose=False)
     with pytest.raises(UserError, match="no finished run"):
-        load_run(tmp_path)
-    run(small(4), rendered_records, tmp_path)
-    assert load_run(tmp_path).preset == "tiny"
+        load_run(finished)
+    run(small(4), rendered_records, finished)
+    assert load_run(finished).preset == "tiny"
 
 
-def test_the_recipe_of_a_finished_run_is_the_one_it_was_made_by(rendered_records, tmp_path, capsys):
-    run(small(2), rendered_records, tmp_path)
-    before = (tmp_path / RECIPE).read_text()
-    run(small(2, learning_rate=5e-3), rendered_records, tmp_path)
-    assert (tmp_path / RECIPE).read_text() == before
+def test_the_recipe_of_a_finished_run_is_the_one_it_was_made_by(rendered_records, finished, capsys):
+    before = (finished / RECIPE).read_text()
+    run(small(2, learning_rate=5e-3), rendered_records, finished)
+    assert (finished / RECIPE).read_text() == before
     assert "is finished; these settings were not used: train.learning_rate 0.001 -> 0.005" in capsys.readouterr().out
 
 
-def test_a_stage_without_report_is_finished_all_the_same(rendered_records, tmp_path):
-    run(small(2), rendered_records, tmp_path / "1_first")
-    assert not (tmp_path / "1_first" / REPORT).exists()
-    adopt(tmp_path / "1_first", tmp_path)
+def test_a_stage_without_report_is_finished_all_the_same(finished, tmp_path):
+    assert not (finished / REPORT).exists()
+    adopt(finished, tmp_path)
     assert load_run(tmp_path).preset == "tiny"
 
 
 def test_which_epochs_are_validated_does_not_depend_on_interruptions(rendered_records, tmp_path):
-    """Every second epoch and the last one, with or without an interruption after the third."""
+    """Every second epoch and the last one, in spite of an interruption after the third."""
     made = small(10, validate=("synthetic",), validate_every=2)
-    run(made, rendered_records, tmp_path / "whole")
 
     class Stop(SaveState):
         def on_epoch_end(self, epoch, logs=None):
@@ -345,11 +359,9 @@ def test_which_epochs_are_validated_does_not_depend_on_interruptions(rendered_re
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(run_module, "SaveState", Stop)
         with pytest.raises(KeyboardInterrupt):
-            run(made, rendered_records, tmp_path / "stopped")
-    run(made, rendered_records, tmp_path / "stopped")
-    for name in ("whole", "stopped"):
-        found = [record["step"] for record in read_journal(tmp_path / name) if "val_loss" in record]
-        assert found == [4, 8, 10], name
+            run(made, rendered_records, tmp_path)
+    run(made, rendered_records, tmp_path)
+    assert [record["step"] for record in read_journal(tmp_path) if "val_loss" in record] == [4, 8, 10]
 
 
 def test_another_metric_starts_with_no_best(rendered_records, tmp_path):
