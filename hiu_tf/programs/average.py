@@ -1,12 +1,13 @@
 """Averages the weights of finished runs of the same network ("model soup").
 
     hiu average runs/a runs/b --out runs/mean
+    hiu average savedmodels/hiu_mobile runs/continued --out runs/mean
     hiu evaluate --run runs/mean --data data
 
 Runs that started from the same weights, and differ in length, seed or data, often lie in one valley: their mean then
 measures better than each of them (Wortsman et al., ICML 2022). Runs from different random weights do not; measure the
-mean before you use it. Takes runs of hand networks and of detectors. The result is a finished run with the recipe of
-the last one; averaged.json names the runs.
+mean before you use it. Takes runs of hand networks and of detectors, and exported SavedModels of hand networks, such as the one that a run
+started from. The result is a finished run with the recipe of the last one, which must be a run; averaged.json names the sources.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import hashlib
 import json
 import shutil
 import sys
+import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
@@ -32,7 +34,9 @@ def parse_args(argv):
     parser = argparse.ArgumentParser(
         prog="hiu average", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("runs", type=Path, nargs="+", help="folders of two or more finished runs")
+    parser.add_argument(
+        "runs", type=Path, nargs="+", help="folders of two or more finished runs; SavedModels too, but for the last"
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder of the new run")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser.parse_args(argv)
@@ -53,30 +57,55 @@ def main(argv=None) -> int:
 def average(runs: list[Path], out: Path) -> None:
     """Writes a run with the mean of the weights of others.
 
+    Args:
+      runs: folders of runs or, before the last one, of exported SavedModels.
+      out: folder of the new run.
+
     Raises:
       UserError: a folder is no finished run, or has another network than the first.
     """
+    with tempfile.TemporaryDirectory() as scratch:
+        _average(
+            [_as_run(run, Path(scratch) / str(number)) for number, run in enumerate(runs[:-1])] + runs[-1:], runs, out
+        )
+
+
+def _as_run(folder, scratch):
+    """The folder itself, or if it is an exported SavedModel a run in `scratch` with its network."""
+    from hiu_tf.training.folder import RECIPE, WEIGHTS, is_exported, load_run
+
+    if (folder / RECIPE).is_file() or not is_exported(folder):
+        return folder
+    run = load_run(folder)
+    scratch.mkdir()
+    (scratch / RECIPE).write_text(json.dumps({"model": run.preset, "network": asdict(run.config)}))
+    run.network.save_weights(str(scratch / WEIGHTS))
+    return scratch
+
+
+def _average(runs, sources, out):
     from hiu_tf.atomic import written_whole
     from hiu_tf.training.folder import RECIPE, WEIGHTS
 
     networks = [_network(run / RECIPE, run / WEIGHTS) for run in runs]
-    for run, network in zip(runs, networks):
+    for run, network in zip(sources, networks):
         differing = [
             f"{name} {network.get(name)} instead of {networks[0].get(name)}"
             for name in networks[0] | network
             if network.get(name) != networks[0].get(name)
         ]
         if differing:
-            raise UserError(f"{run} has another network than {runs[0]}: {', '.join(differing)}")
+            raise UserError(f"{run} has another network than {sources[0]}: {', '.join(differing)}")
     arrays = [_weights(run / WEIGHTS) for run in runs]
-    for run, found in zip(runs, arrays):
+    for run, found in zip(sources, arrays):
         if {name: a.shape for name, a in found.items()} != {name: a.shape for name, a in arrays[0].items()}:
-            raise UserError(f"{run / WEIGHTS} does not hold the arrays of {runs[0] / WEIGHTS}")
+            raise UserError(f"{run} does not hold the arrays of {sources[0]}")
     mean = {name: np.mean([found[name] for found in arrays], axis=0, dtype=np.float64) for name in arrays[0]}
     out.mkdir(parents=True)
     shutil.copyfile(runs[-1] / RECIPE, out / RECIPE)
-    sources = [{"run": run.name, "sha256": hashlib.sha256((run / WEIGHTS).read_bytes()).hexdigest()} for run in runs]
-    (out / _SOURCES).write_text(json.dumps(sources, indent=1))
+    digests = [hashlib.sha256((run / WEIGHTS).read_bytes()).hexdigest() for run in runs]
+    named = [{"run": source.name, "sha256": digest} for source, digest in zip(sources, digests)]
+    (out / _SOURCES).write_text(json.dumps(named, indent=1))
     with written_whole(out / WEIGHTS) as scratch:
         shutil.copyfile(runs[-1] / WEIGHTS, scratch)
         _overwrite(scratch, mean)
