@@ -32,6 +32,7 @@ from hiu_tf.errors import UserError, missing_extra
 #: Commands for making a model: name -> (module in hiu_tf/programs, purpose). They need hiu-tf[train].
 PROGRAMS = {
     "prepare": ("prepare", "write a data set's records"),
+    "material": ("material", "make all records of the shipped recipe from your photographs"),
     "train": ("train", "train a network by a recipe"),
     "evaluate": ("evaluate", "measure networks, exported models or predictions"),
     "compare": ("compare", "put the curves and metrics of several trainings on one page"),

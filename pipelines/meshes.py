@@ -79,21 +79,31 @@ def fit_samples(
         fits[row] = judged
     if predicted is not None:
         known = [replace(sample, mask=sample.mask or predicted[row]) for sample, row in zip(known, rows)]
-    masked = [n for n, sample in enumerate(known) if sample.mask]
-    if not masked:
-        return fits
-    evidence, hands = evidence.part(masked), hands.part(masked)
-    evidence = replace(evidence, outlines=_outlines([known[n] for n in masked], evidence.joints_2d))
-    hands, _ = refine(residuals, evidence, hands, _OUTLINE_STEPS)
-    for n, judged in zip(masked, _judged_all([known[n] for n in masked], evidence, residuals, hands, hand)):
-        first = fits[rows[n]]
-        if samples[rows[n]].mask:
-            # Otherwise the mask contradicts the joints: an object before the hand, another hand.
-            fits[rows[n]] = first if judged.refused else judged
-        elif not first.refused:
-            without = replace(first, sample=replace(first.sample, mask=b""), mask_from="")
-            fits[rows[n]] = (None if judged.refused else _confirmed(judged, hand.closed_faces)) or without
+    for n, second in _fits_to_masks(known, evidence, residuals, hands, hand):
+        row = rows[n]
+        fits[row] = _chosen(fits[row], second, bool(samples[row].mask), hand.closed_faces)
     return fits
+
+
+def _fits_to_masks(samples, evidence, residuals, hands, hand):
+    """(number, fit) of the samples that have a mask, of fits that go on from `hands` with the masks."""
+    masked = [n for n, sample in enumerate(samples) if sample.mask]
+    if not masked:
+        return []
+    known, evidence = [samples[n] for n in masked], evidence.part(masked)
+    evidence = replace(evidence, outlines=_outlines(known, evidence.joints_2d))
+    hands, _ = refine(residuals, evidence, hands.part(masked), _OUTLINE_STEPS)
+    return zip(masked, _judged_all(known, evidence, residuals, hands, hand))
+
+
+def _chosen(first, second, given, faces):
+    """The fit to joints and mask, or that to the joints alone if both contradict each other: an object before the hand, another hand."""
+    if given:
+        return first if second.refused else second
+    if first.refused:
+        return first
+    confirmed = None if second.refused else _confirmed(second, faces)
+    return confirmed or replace(first, sample=replace(first.sample, mask=b""), mask_from="")
 
 
 def lacking(sample: Sample) -> str:

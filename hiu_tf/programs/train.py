@@ -23,6 +23,9 @@ from hiu_tf.programs._program import program
 #: Number of val samples of each set that the report measures.
 _IN_REPORT = 160
 
+#: 16 bit precision -> flags of CPUs that compute in it (x86 and ARM), as Linux lists them.
+_FLAGS = {"mixed_bfloat16": ("bf16",), "mixed_float16": ("fp16", "asimdhp")}
+
 
 def parse_args(argv):
     """Parses the command line."""
@@ -70,7 +73,22 @@ def _explained(error, recipe, root):
     return RecordError("records are damaged, prepare them again: " + "; ".join(wrong)) if wrong else error
 
 
-def _warning(recipe, root):
+def _precision_note(recipe, cpu: Path = Path("/proc/cpuinfo")) -> str:
+    """What to know before a training in 16 bit on a CPU that does not compute in it; "" if there is nothing."""
+    import tensorflow as tf
+
+    wanted = _FLAGS.get(recipe.train.precision)
+    if not wanted or tf.config.list_physical_devices("GPU") or not cpu.is_file():
+        return ""
+    if any(flag in cpu.read_text() for flag in wanted):
+        return ""
+    return (
+        f"note: this CPU does not compute in {recipe.train.precision.removeprefix('mixed_')}, and its emulation is slow: "
+        "--set train.precision=float32 is faster here"
+    )
+
+
+def _freihand_note(recipe, root) -> str:
     """What to know before a training on FreiHAND whose predictions its server would refuse; "" if there is nothing."""
     from hiu_tf.evaluation.freihand import NUM_VERTICES
     from hiu_tf.hand.load import load_hand
@@ -177,8 +195,8 @@ def main(argv=None) -> int:
             f"{recipe.train.batch_size} samples (picture, 2D, heat maps, POF, mask, as far as the tasks have them): {args.show}"
         )
         return 0
-    if warning := _warning(recipe, args.data):
-        print(warning)
+    for note in filter(None, (_precision_note(recipe), _freihand_note(recipe, args.data))):
+        print(note)
     start = time.time()
     with devices.scope():
         run_stages(recipe, args.data, Path(args.out))

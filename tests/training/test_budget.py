@@ -7,7 +7,7 @@ import pytest
 from hiu_tf.config.load import load_recipe
 from hiu_tf.config.presets import model_config
 from hiu_tf.models.hiu import build_hiu
-from hiu_tf.programs.train import _warning
+from hiu_tf.programs.train import _freihand_note, _precision_note
 from hiu_tf.training.budget import memory_rows
 from tests.places import RECIPES
 
@@ -55,5 +55,14 @@ def test_freihand_with_another_hand_is_named_at_the_start(recipe, tmp_path):
         (tmp_path / dataset).mkdir()
         (tmp_path / dataset / "index.json").write_text(f'{{"version": 2, "dataset": "{dataset}", "splits": {{}}}}')
     on = lambda path: replace(recipe, data={"set": replace(recipe.data["synthetic"], path=path)})
-    assert "has 1500 vertices. FreiHAND's server takes MANO's 778 alone" in _warning(on("freihand"), tmp_path)
-    assert _warning(on("synthetic"), tmp_path) == ""
+    assert "has 1500 vertices. FreiHAND's server takes MANO's 778 alone" in _freihand_note(on("freihand"), tmp_path)
+    assert _freihand_note(on("synthetic"), tmp_path) == ""
+
+
+def test_a_precision_that_the_cpu_emulates_is_named(recipe, tmp_path):
+    half = with_train(recipe, precision="mixed_bfloat16")
+    for flags, slow in (("fma avx2", True), ("fma avx2 avx512_bf16", False), ("asimd i8mm bf16", False)):
+        (tmp_path / "cpuinfo").write_text(f"flags : {flags}")
+        assert ("train.precision=float32 is faster here" in _precision_note(half, tmp_path / "cpuinfo")) == slow
+        assert _precision_note(recipe, tmp_path / "cpuinfo") == ""
+    assert _precision_note(half, tmp_path / "none") == ""
