@@ -52,6 +52,7 @@ def test_empty_maps_and_an_empty_mask_are_the_labels(folder, tmp_path):
     note = write_shard(records / "train-0.tfrecord", open_split("no_hand", str(folder), "train").outcomes())
     write_index(records, "no_hand", "train", {"train-0.tfrecord": note})
     settings = ("data={no_hand: {path: no_hand}}", "train.batch_size=4", "train.validate=[]", "network.image_size=64")
+    settings = (*settings, "augment.backgrounds=[]")
     recipe = load_recipe(RECIPES / "hiu_mobile.yaml", settings)
     _, targets = next(iter(finished_data(recipe, tmp_path / "records", 64)))
     ones = (keys.HEATMAPS_WEIGHT, keys.MASK_WEIGHT)
