@@ -17,8 +17,9 @@ _PERMUTATIONS = [[[float(c == p) for c in range(3)] for p in order] for order in
 
 
 def recolour(batch: dict, config: AugmentConfig, seed, inside=1.0) -> dict:
-    """Augments the colours of a batch: image (and background, if there is one) [B, S, S, 3] in [0, 1]; equal seeds [2] give equal pictures.
+    """Augments the colours of a batch: image [B, S, S, 3] in [0, 1]; equal seeds [2] give equal pictures.
 
+    New backgrounds are the batch's own (keys.BACKGROUND [B, S, S, 3] in [0, 1]), if it has any, otherwise clouds.
     `inside` [B, S, S, 1] is 0 beyond the edges of the pictures, where new backgrounds end too.
     """
     seeds = iter(tf.unstack(tf.random.experimental.stateless_split(seed, 8)))

@@ -78,6 +78,8 @@ def steps(args) -> Iterator[tuple[Path, str, list]]:
     Raises:
       UserError: there are no photographs, or a folder is not there.
     """
+    from pipelines.records import has_split
+
     sets = sorted(path.parent for path in args.source.glob("*/train.json"))
     if not sets:
         raise UserError(f"{args.source} has no folder with a train.json (pipelines/datasets/own_data/README.md)")
@@ -101,7 +103,7 @@ def steps(args) -> Iterator[tuple[Path, str, list]]:
         folders = [s for s in sets if s.name not in unlabelled and (s / f"{split}.json").is_file()]
         windows = (*option("windows", _WINDOWS), *option("drawn", _DRAWN[split]))
         yield prepare("no_hand", ",".join(map(str, folders)) or "none", split, out / "no_hand", *windows)
-    if args.backdrops:
+    if args.backdrops and not has_split(out / "backdrops", "train"):  # else all pictures would be read to be listed
         listed = _listed(args.backdrops, out / "backdrops" / "pictures")
         yield prepare("no_hand", listed, "train", out / "backdrops", *option("windows", _OF_BACKDROPS))
 

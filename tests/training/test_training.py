@@ -1,9 +1,7 @@
 import dataclasses
 import json
-import shutil
 import subprocess
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,7 +19,7 @@ from hiu_tf.training import run as run_module
 from hiu_tf.training.bad_batch import FOLDER as BAD_BATCHES
 from hiu_tf.training.bad_batch import report_bad_batch, where_it_began
 from hiu_tf.training.checkpoints import SaveState
-from hiu_tf.training.folder import RECIPE, WEIGHTS, adopt, load_run
+from hiu_tf.training.folder import RECIPE, WEIGHTS, load_run
 from hiu_tf.training.journal import CSV_LOG, STARTS, Journal, note_start, read_journal
 from hiu_tf.training.optimizer import build_optimizer
 from hiu_tf.training.parts import freeze
@@ -70,22 +68,6 @@ def run(made, root, folder, **options):
     validation = validation_data(made, root, 64)
     finished = partial(finish, recipe=made, size=64)
     return train(made, data, folder, verbose=False, finish=finished, validation=validation, **options)
-
-
-@pytest.fixture(scope="module")
-def trained(rendered_records, tmp_path_factory):
-    """A finished run of small(2), which no test changes."""
-    folder = tmp_path_factory.mktemp("trained") / "run"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run_module, "_try_report", lambda *_: None)
-        run(small(2), rendered_records, folder)
-    return folder
-
-
-@pytest.fixture
-def finished(trained, tmp_path):
-    """A copy of a finished run of small(2)."""
-    return Path(shutil.copytree(trained, tmp_path / "finished"))
 
 
 def trainer_of(hand, losses=None, synchronized=False, **settings):
@@ -180,18 +162,6 @@ def test_a_gradient_that_overflows_is_placed(tmp_path):
     spoilt = {keys.SSL_WEIGHT: np.full(1, np.nan)}
     report_bad_batch(tmp_path, ("all",), 9, np.zeros((1, 8, 8, 3)), spoilt, {"mask": np.ones((1, 1))}, norms)
     assert where_it_began(tmp_path) == f" at step 9, where {keys.SSL_WEIGHT} of sample 0 is not finite"
-
-
-def test_a_run_can_start_from_the_weights_of_another(rendered_records, trained, tmp_path):
-    first = load_run(trained).network.get_weights()
-    still = {"start_from": str(trained), "learning_rate": 1e-12}
-    second = run(small(2, **still), rendered_records, tmp_path / "second").network
-    trained = {variable.name for variable in second.trainable_variables}
-    for variable, before in zip(second.weights, first):
-        if variable.name in trained:
-            np.testing.assert_allclose(variable, before, atol=1e-6)
-    with pytest.raises(UserError, match="is no finished run"):
-        run(small(2, start_from=str(tmp_path)), rendered_records, tmp_path / "third")
 
 
 def test_unfinished_run_is_refused(tmp_path):
@@ -318,32 +288,6 @@ def test_steps_that_are_no_whole_epochs(rendered_records, tmp_path, capsys):
 def test_a_batch_that_cannot_be_shared_is_refused(rendered_records, tmp_path):
     with pytest.raises(ConfigError, match="accumulate must be a divisor of the batch 4, got 3"):
         recipe(2, accumulate=3)
-
-
-def test_a_run_that_goes_on_has_no_result_until_it_ends(rendered_records, finished):
-
-    def broken(start, worker=0, workers=1):
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        train(small(4), broken, finished, verbose=False)
-    with pytest.raises(UserError, match="no finished run"):
-        load_run(finished)
-    run(small(4), rendered_records, finished)
-    assert load_run(finished).preset == "tiny"
-
-
-def test_the_recipe_of_a_finished_run_is_the_one_it_was_made_by(rendered_records, finished, capsys):
-    before = (finished / RECIPE).read_text()
-    run(small(2, learning_rate=5e-3), rendered_records, finished)
-    assert (finished / RECIPE).read_text() == before
-    assert "is finished; these settings were not used: train.learning_rate 0.001 -> 0.005" in capsys.readouterr().out
-
-
-def test_a_stage_without_report_is_finished_all_the_same(finished, tmp_path):
-    assert not (finished / REPORT).exists()
-    adopt(finished, tmp_path)
-    assert load_run(tmp_path).preset == "tiny"
 
 
 def test_which_epochs_are_validated_does_not_depend_on_interruptions(rendered_records, tmp_path):
