@@ -21,7 +21,7 @@ CHOICES = {
 
 
 #: Optional inputs of the regressor besides the paper's features.
-REGRESSOR_EXTRA = ("encoder", "joints", "joint_features")
+REGRESSOR_EXTRA = ("encoder", "joints", "joint_features", "joint_attention")
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,8 @@ class ModelConfig:
       regressor_channels, regressor_repetitions, regressor_hidden: sizes of the regressor.
       regressor_extra: inputs of the regressor besides the paper's features: "encoder" (the coarsest level, pooled),
         "joints" (2D joints and scores decoded from the heat maps of the same stack, without gradient),
-        "joint_features" (the features where these heat maps see each joint).
+        "joint_features" (the features where these heat maps see each joint), "joint_attention" (a small transformer
+        over the joints, each with these features, those at S/16, its position and its score).
       batch_norm_momentum: 0.9 suits short runs; 0.99 is Keras' default.
       batch_norm_synchronized: whether statistics are computed over all replicas instead of per replica.
     """
@@ -96,10 +97,9 @@ class ModelConfig:
         require(self.encoder_stages in (5, 7), "model.encoder_stages", "5 or 7", self.encoder_stages)
         extra = set(self.regressor_extra) <= set(REGRESSOR_EXTRA)
         require(extra, "model.regressor_extra", f"some of {', '.join(REGRESSOR_EXTRA)}", self.regressor_extra)
-        hidden = bool(self.regressor_hidden) or "joint_features" not in self.regressor_extra
-        require(
-            hidden, "model.regressor_hidden", "not empty with regressor_extra joint_features", self.regressor_hidden
-        )
+        for name in ("joint_features", "joint_attention"):
+            hidden = bool(self.regressor_hidden) or name not in self.regressor_extra
+            require(hidden, "model.regressor_hidden", f"not empty with regressor_extra {name}", self.regressor_hidden)
         require(0 < self.bottleneck_ratio <= 8, "model.bottleneck_ratio", "in (0, 8]", self.bottleneck_ratio)
         for name in ("encoder_channels", "encoder_repetitions", "regressor_channels", "regressor_repetitions"):
             require(len(getattr(self, name)) == 4, f"model.{name}", "four numbers", getattr(self, name))
@@ -238,7 +238,8 @@ class TrainConfig:
       precision: of convolutions; float16 uses loss scaling.
       xla: whether to compile the network with XLA. Losses and masks are not: the rasteriser is no operation of XLA.
       freeze: parts of the network that are not trained: "stem", "encoder", "attention", "regressor", or a task's
-        decoder by the task's name.
+        decoder by the task's name; "batch_norm": that of all parts keeps its statistics, scales and offsets, and normalises
+        as in prediction (training/parts.py).
       on_nan: "stop" at a loss that is not finite, or "skip" the step; both write a report of the batch.
       start_from: folder of a finished run or of an exported SavedModel whose weights a new run starts with; "" for
         random weights.

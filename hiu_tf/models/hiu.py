@@ -11,7 +11,8 @@ from hiu_tf.models.attention import fuse
 from hiu_tf.models.blocks import vector_head
 from hiu_tf.models.decoder import decoder
 from hiu_tf.models.encoder import encoder
-from hiu_tf.models.regressor import FeaturesAtJoints, build_regressor
+from hiu_tf.models.joints import FeaturesAtJoints, tokens_at_joints
+from hiu_tf.models.regressor import build_regressor
 from hiu_tf.models.stem import stem
 from hiu_tf.tasks import PAPER, find_tasks
 from hiu_tf.tasks.base import HandParameters, Maps, Task, Vector
@@ -69,7 +70,7 @@ def _require_tasks(config, names, dense):
     if not dense and config.fusion != "none":
         raise ConfigError(f"network.fusion {config.fusion} needs a task with maps among network.tasks, got {names}")
     for extra in config.regressor_extra:
-        if extra in ("joints", "joint_features") and "heatmaps" not in names:
+        if extra != "encoder" and "heatmaps" not in names:
             raise ConfigError(f"network.regressor_extra {extra} needs heatmaps among network.tasks, got {names}")
 
 
@@ -80,6 +81,7 @@ def _seen_by_regressor(features, levels, maps, config, name):
         "encoder": lambda: levels[-1],
         "joints": lambda: heatmaps,
         "joint_features": lambda: FeaturesAtJoints(name=f"{name}_features_at_joints")([features, heatmaps]),
+        "joint_attention": lambda: tokens_at_joints([features, levels[2]], heatmaps, f"{name}_tokens"),
     }
     return {"features": features} | {key: extra[key]() for key in config.regressor_extra}
 

@@ -9,6 +9,8 @@ import tf_keras as keras
 
 from hiu_tf.config.schema import ConfigError
 
+#: Not a part by itself: the normalisations of all parts.
+BATCH_NORM = "batch_norm"
 _STACK = re.compile(r"(stack\d+)_([a-z]+)")
 
 
@@ -23,18 +25,22 @@ def freeze(network: keras.Model, parts: tuple[str, ...]) -> None:
 
     Args:
       network: from `build_hiu`.
-      parts: names of parts without their stack.
+      parts: names of parts without their stack. "batch_norm" stands for the batch norm of all parts, which then normalise by
+        what their statistics are at the start, as in prediction, and not by each batch.
 
     Raises:
       ConfigError: the network has no such part.
     """
     of_layer = {layer: part_of(layer.name).rpartition("_")[2] for layer in network.layers}
-    unknown = sorted(set(parts) - set(of_layer.values()))
+    unknown = sorted(set(parts) - set(of_layer.values()) - {BATCH_NORM})
     if unknown:
-        known = ", ".join(dict.fromkeys(part for layer, part in of_layer.items() if layer.weights))
+        known = ", ".join([*dict.fromkeys(part for layer, part in of_layer.items() if layer.weights), BATCH_NORM])
         raise ConfigError(f"train.freeze: the network has no part {unknown[0]!r}; its parts are {known}")
     for layer, part in of_layer.items():
         if part in parts:
+            layer.trainable = False
+    for layer in network.submodules if BATCH_NORM in parts else ():
+        if isinstance(layer, keras.layers.BatchNormalization):
             layer.trainable = False
 
 

@@ -285,7 +285,7 @@ def test_the_attention_shares_of_any_number_of_tasks_add_up_to_one(tasks, rng):
 def test_a_network_may_have_fewer_tasks():
     network = build_hiu(model_config("tiny", {"tasks": ("heatmaps", "hand")}))
     assert set(network.output[-1]) == {keys.HEATMAPS, keys.SHAPE, keys.POSE, keys.ROTATION, keys.TRANSLATION}
-    for extra in ("joints", "joint_features"):
+    for extra in ("joints", "joint_features", "joint_attention"):
         with pytest.raises(ConfigError, match=f"regressor_extra {extra} needs heatmaps"):
             build_hiu(model_config("tiny", {"tasks": ("mask", "hand"), "regressor_extra": (extra,)}))
     with pytest.raises(ConfigError, match="needs a task with maps"):

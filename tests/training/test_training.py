@@ -235,6 +235,22 @@ def test_frozen_parts_have_nothing_to_train():
         assert layer.trainable != layer.name.startswith(("stem", "stack1_mask")), layer.name
 
 
+def test_frozen_batch_norm_normalises_in_training_as_in_prediction(rng):
+    """Whatever else is in the batch; all other weights learn."""
+    network = build_hiu(model_config("tiny", {"regressor_extra": ["encoder", "joints", "joint_features"]}))
+    norms = [layer for layer in network.submodules if isinstance(layer, keras.layers.BatchNormalization)]
+    for layer in norms:
+        layer.moving_mean.assign(rng.normal(size=layer.moving_mean.shape))
+    freeze(network, ("batch_norm",))
+    image = tf.constant(rng.uniform(size=(3, 64, 64, 3)), tf.float32)
+    before = [weight.numpy() for weight in network.non_trainable_weights]
+    for key, value in network(image, training=True)[-1].items():
+        np.testing.assert_allclose(value, network(image)[-1][key], atol=1e-5, err_msg=key)
+    for old, new in zip(before, network.non_trainable_weights, strict=True):
+        np.testing.assert_array_equal(new, old)
+    assert len(network.trainable_weights) == len(network.weights) - 4 * len(norms)
+
+
 def test_a_run_tells_what_happens(rendered_records, tmp_path):
     """Losses by set and stack, label counts, rates; validation keeps the best averaged weights."""
     sets = {"a": DataConfig(path="synthetic"), "b": DataConfig(path="synthetic", mask=0.0)}
