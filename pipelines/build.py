@@ -106,7 +106,8 @@ def finish(batch: dict, recipe: Recipe, size: int):
 
     Several devices that share a batch each draw their own colours for their part.
     """
-    batch = recolour(to_float(batch), recipe.augment, _own(batch[keys.SEED][0]), inside(batch, size))
+    batch |= {keys.IN_PICTURE: inside(batch, size)}
+    batch = recolour(to_float(batch), recipe.augment, _own(batch[keys.SEED][0]))
     return batch[keys.IMAGE], targets(batch, size, recipe.pof_encoding, _tasks(recipe))
 
 
@@ -132,7 +133,8 @@ def evaluation_data(
     """
 
     def prepare(serialized):
-        return to_float(cut_pictures(place(parse(serialized, mesh=True), size, scale=scale), size))
+        batch = place(parse(serialized, mesh=True), size, scale=scale)
+        return to_float(cut_pictures(batch, size)) | {keys.IN_PICTURE: inside(batch, size)}
 
     return _parallel(raw_records(folder, split, fold, limit, without).batch(batch_size), prepare).prefetch(1)
 
@@ -179,7 +181,8 @@ def validation_data(recipe: Recipe, root: str | Path, size: int) -> tf.data.Data
     def prepare(batch, number):
         ones = tf.ones_like(batch[keys.MASK_WEIGHT])
         batch = _fitting_meshes(batch, mesh_size) if mesh_size else batch
-        batch = {key: batch[key] for key in wanted if key in batch} | {keys.SSL_WEIGHT: batch[keys.WHOLE]}
+        chosen = {key: batch[key] for key in (*wanted, keys.IN_PICTURE) if key in batch}
+        batch = chosen | {keys.SSL_WEIGHT: batch[keys.WHOLE]}
         batch[keys.SET_NUMBER] = tf.repeat(number, tf.shape(ones)[0])
         return batch[keys.IMAGE], targets(batch, size, recipe.pof_encoding, tasks)
 

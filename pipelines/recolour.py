@@ -16,15 +16,15 @@ _PERMUTATIONS = [[[float(c == p) for c in range(3)] for p in order] for order in
                  ((0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0))]  # fmt: skip
 
 
-def recolour(batch: dict, config: AugmentConfig, seed, inside=1.0) -> dict:
+def recolour(batch: dict, config: AugmentConfig, seed) -> dict:
     """Augments the colours of a batch: image [B, S, S, 3] in [0, 1]; equal seeds [2] give equal pictures.
 
     New backgrounds are the batch's own (keys.BACKGROUND [B, S, S, 3] in [0, 1]), if it has any, otherwise clouds.
-    `inside` [B, S, S, 1] is 0 beyond the edges of the pictures, where new backgrounds end too.
+    They end where the pictures do (keys.IN_PICTURE).
     """
     seeds = iter(tf.unstack(tf.random.experimental.stateless_split(seed, 8)))
     image = batch[keys.IMAGE]
-    behind = inside * (1 - batch[keys.MASK])
+    behind = batch.get(keys.IN_PICTURE, 1.0) * (1 - batch[keys.MASK])
     image = new_background(
         image, behind, batch[keys.MASK_WEIGHT], config.background_probability, next(seeds), batch.get(keys.BACKGROUND)
     )

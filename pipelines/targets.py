@@ -8,7 +8,7 @@ from hiu_tf.conventions import keys
 from hiu_tf.tasks import PAPER
 from hiu_tf.tasks.base import Crop, Task
 
-_PASSED_ON = (keys.SSL_WEIGHT, keys.WHOLE, keys.SET_NUMBER, keys.SAMPLE_NAME)
+_PASSED_ON = (keys.SSL_WEIGHT, keys.WHOLE, keys.IN_PICTURE, keys.SET_NUMBER, keys.SAMPLE_NAME)
 
 
 def targets(batch: dict, size: int, pof_encoding: str = "paper", tasks: Iterable[Task] = PAPER) -> dict[str, tf.Tensor]:

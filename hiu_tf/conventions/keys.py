@@ -37,6 +37,7 @@ HEATMAPS_WEIGHT = "heatmaps_weight"  # [B, 21]
 POF_WEIGHT = "pof_weight"  # [B, 60]
 POF_ONLY_FLAT = "pof_only_flat"  # [B, 20], 1 where a bone has 2D labels alone; encoding "xiang" only
 MASK_WEIGHT = "mask_weight"  # [B]
+IN_PICTURE = "in_picture"  # [B, S, S, 1], 0 where a crop shows what lies beyond its picture: nothing is known there; missing: it shows none
 RIGHT_WEIGHT = "right_weight"  # [B]
 SSL_WEIGHT = "ssl_weight"  # [B]
 WHOLE = "whole"  # [B], 0 without a hand, for a left one, and for one that the augmentation cuts off

@@ -21,7 +21,7 @@ from hiu_tf.metrics.metric import Metric, mean
 from hiu_tf.runtime.gestures import gesture
 
 #: Labels that metrics use besides the one that they compare with.
-_LABELS = (keys.JOINTS_2D, keys.JOINTS_3D, keys.VISIBLE, keys.VERTICES, keys.MASK)
+_LABELS = (keys.JOINTS_2D, keys.JOINTS_3D, keys.VISIBLE, keys.VERTICES, keys.MASK, keys.IN_PICTURE)
 _JPEG_QUALITY = 85
 NO_GESTURE = "none of these"
 #: Of more batches than this, evenly spaced ones are kept (with 32 samples each: 10,240).
@@ -94,7 +94,7 @@ def measure(
     sums = {name: {metric.name: _Sum(metric) for metric in metrics} for name in predictors}
     for batch in batches:
         labels = {name: batch[name] for name in wanted}
-        labels[keys.MASK] = labels[keys.MASK][..., 0]
+        labels |= {name: labels[name][..., 0] for name in (keys.MASK, keys.IN_PICTURE)}
         ids, measured = _ids(batch), {}
         for name, predict in predictors.items():
             predicted = predict(batch[keys.IMAGE])

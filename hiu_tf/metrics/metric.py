@@ -63,7 +63,7 @@ class Metric:
         """Errors (or a mask's quality) [B, columns] in the protocol's unit, NaN where there is no label."""
         weight = labels[self.needs]
         if isinstance(self.protocol, MaskProtocol):
-            quality = self.protocol.measure(predicted[self.of], labels[self.label])
+            quality = self.protocol.measure(predicted[self.of] * labels[keys.IN_PICTURE], labels[self.label])
             return np.where(weight[:, np.newaxis] > 0, quality, np.nan)
         found, truth = predicted[self.of], labels[self.label]
         if self.protocol.joints is None:  # meshes are compared relative to their wrists

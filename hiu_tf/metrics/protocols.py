@@ -202,7 +202,7 @@ class MaskProtocol:
     @property
     def words(self) -> str:
         """Describes the protocol in a sentence."""
-        return f"{self.origin}; masks cut at 0.5, {self.what}, mean over samples"
+        return f"{self.origin}; masks cut at 0.5, {self.what}, pixels of the picture alone, mean over samples"
 
 
 MASK_PROTOCOLS = {

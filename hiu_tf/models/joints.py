@@ -116,7 +116,9 @@ def tokens_at_joints(features: list, heatmaps, name: str):
     """Several features [B, h, h, C] and the heat maps [B, H, H, J] -> what is known of each joint, [B, J, 1, sum of C + 3]."""
     read = []
     for k, x in enumerate(features, start=1):
-        read.append(Standardise(name=f"{name}_standard{k}")(FeaturesAtJoints(name=f"{name}_features{k}")([x, heatmaps])))
+        read.append(
+            Standardise(name=f"{name}_standard{k}")(FeaturesAtJoints(name=f"{name}_features{k}")([x, heatmaps]))
+        )
     places = ReadJoints(name=f"{name}_joints")(heatmaps)
     read.append(layers.Reshape((heatmaps.shape[-1], 1, 3), name=f"{name}_places")(places))
     return layers.Concatenate(name=name)(read)

@@ -7,14 +7,13 @@ import tensorflow as tf
 
 from hiu_tf.conventions import keys
 from hiu_tf.conventions.skeleton import NUM_JOINTS
-from hiu_tf.tasks.base import Loss, distance, weight_of
+from hiu_tf.tasks.base import Loss, distance, in_picture, weight_of
 from hiu_tf.tasks.heatmaps import where_readable
 
 
 def ssl_mask(gt, pred):
-    """L1 between the mask rendered from the mesh and the predicted mask, mean over pixels, [B]."""
-    del gt
-    return tf.reduce_mean(tf.abs(pred[keys.RENDERED_MASK] - pred[keys.MASK]), axis=[1, 2])
+    """L1 between the mask rendered from the mesh and the predicted mask, mean over pixels, [B]; nothing counts beyond the picture."""
+    return tf.reduce_mean(in_picture(gt, tf.abs(pred[keys.RENDERED_MASK] - pred[keys.MASK])), axis=[1, 2])
 
 
 def ssl_joints(gt, pred):

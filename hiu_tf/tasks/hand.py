@@ -15,7 +15,7 @@ from hiu_tf.metrics.metric import Metric
 from hiu_tf.metrics.protocols import ALIGNED, ALL_VERTICES, MASK_PROTOCOLS, OF_BOX, PIXELS_0_30, ROOT
 from hiu_tf.metrics.streaming import Joints2DAUC, Joints3DError
 from hiu_tf.runtime.draw import draw_mesh
-from hiu_tf.tasks.base import HandParameters, Label, Loss, Output, Task, distance
+from hiu_tf.tasks.base import HandParameters, Label, Loss, Output, Task, distance, in_picture
 
 #: Weight of each joint in the projected 2D loss: wrist 2.5, finger roots and tips 1.7, others 1.
 JOINT_IMPORTANCE = np.array(  # no tensor: one that is made while modules load forbids a training of several workers
@@ -78,8 +78,8 @@ def rotation(gt, pred):
 
 
 def silhouette(gt, pred):
-    """L1 between the rendered mask and the labelled one, mean over pixels, [B]."""
-    return tf.reduce_mean(tf.abs(pred[keys.RENDERED_MASK] - gt[keys.MASK][..., 0]), axis=[1, 2])
+    """L1 between the rendered mask and the labelled one, mean over pixels, [B]; nothing counts beyond the picture."""
+    return tf.reduce_mean(in_picture(gt, tf.abs(pred[keys.RENDERED_MASK] - gt[keys.MASK][..., 0])), axis=[1, 2])
 
 
 def masks_of_whole_hands(gt):

@@ -52,6 +52,18 @@ def test_labels_as_predictions_are_perfect(batches):
         ), protocol.name
 
 
+def test_masks_are_compared_where_there_is_a_picture():
+    """A mesh that goes on beyond the edge, as the hand does, loses nothing."""
+    known = np.ones((1, 8, 8))
+    known[:, 6:] = 0
+    labels = {keys.MASK: known, keys.IN_PICTURE: known, keys.MASK_WEIGHT: np.ones(1)}
+    metric = next(metric for metric in METRICS if metric.name == "rendered_mask_iou")
+    whole, half = np.ones((1, 8, 8)), np.ones((1, 8, 8))
+    half[:, :3] = 0
+    for predicted, expected in ((whole, 1.0), (half, 0.5)):
+        assert metric.errors({keys.RENDERED_MASK: predicted}, labels, 8).item() == pytest.approx(expected)
+
+
 def test_metrics_are_of_all_samples_and_few_are_kept(batches, rng):
     """Of 700 batches evenly spaced ones are kept; the metrics are those of every error."""
     batch = {name: value[:1] for name, value in batches[0].items()}
@@ -104,9 +116,9 @@ def test_mean_and_network_predictors_measure_what_they_say(batches, tiny_network
     """Each predictor's numbers, from its own answers and the labels by formulas written out here."""
     predictors = {"mean": mean_predictor(batches), "network": network_predictor(tiny_network, hand)}
     results = evaluate(predictors, batches, 64)
-    images, flat, deep, masks = (
+    images, flat, deep, masks, known = (
         np.concatenate([batch[name] for batch in batches])
-        for name in (keys.IMAGE, keys.JOINTS_2D, keys.JOINTS_3D, keys.MASK)
+        for name in (keys.IMAGE, keys.JOINTS_2D, keys.JOINTS_3D, keys.MASK, keys.IN_PICTURE)
     )
     soft, masks = masks[..., 0], masks[..., 0] > 0.5
     raw = HIUModule(tiny_network, hand).predict(tf.constant(images))
@@ -122,7 +134,12 @@ def test_mean_and_network_predictors_measure_what_they_say(batches, tiny_network
         expected = {
             "joints_2d_auc": np.trapz(curve, thresholds) / 30,
             "joints_3d_root": 1000 * np.linalg.norm(found_deep - relative, axis=-1).mean(),
-            "mask_iou": np.mean([(a & b).sum() / (a | b).sum() for a, b in zip(np.asarray(found_masks) > 0.5, masks)]),
+            "mask_iou": np.mean(
+                [
+                    (a & b).sum() / (a | b).sum()
+                    for a, b in zip((np.asarray(found_masks) > 0.5) & (known[..., 0] > 0), masks)
+                ]
+            ),
         }
         for metric, value in expected.items():
             assert results[name][metric] == pytest.approx(value, rel=1e-3), (name, metric)

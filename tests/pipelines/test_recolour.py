@@ -116,10 +116,10 @@ def test_a_given_picture_is_the_new_background(batch, rng):
 
 
 def test_a_new_background_ends_where_the_picture_ends(batch):
-    half = np.ones([1, 32, 32, 1], np.float32)
+    half = np.ones([len(batch[keys.IMAGE]), 32, 32, 1], np.float32)
     half[:, :, 16:] = 0
     config = dataclasses.replace(NOTHING, background_probability=1.0)
-    found = ops.recolour(batch, config, SEED, tf.constant(half))[keys.IMAGE]
+    found = ops.recolour(batch | {keys.IN_PICTURE: tf.constant(half)}, config, SEED)[keys.IMAGE]
     difference = np.abs(found - batch[keys.IMAGE])
     assert difference[:, :, 16:].max() < 1e-5 and difference[:3, :, :8].mean() > 0.05
 

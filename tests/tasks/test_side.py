@@ -15,6 +15,7 @@ from hiu_tf.geometry.window import Window
 from hiu_tf.losses.total import sample_errors, sample_weights, without_unlabelled
 from hiu_tf.runtime.looks import CONVINCED, Candidate, Look, left_odds
 from hiu_tf.tasks import find_tasks
+from hiu_tf.tasks.agreement import AGREEMENTS
 from hiu_tf.tasks.hand import HAND
 from hiu_tf.tasks.side import SIDE
 from pipelines.build import finish, training_data
@@ -88,6 +89,20 @@ def test_the_silhouette_leaves_out_hands_that_are_not_shown_whole():
     errors = sample_errors(silhouette, cleaned, [{keys.RENDERED_MASK: tf.ones([3, 8, 8])}])["silhouette"]
     np.testing.assert_array_equal(errors[0], [1, 1, 0])
     np.testing.assert_array_equal(sample_weights(silhouette, labels)["silhouette"], [1, 1, 0])
+
+
+def test_the_mesh_may_go_on_beyond_the_picture():
+    """Neither masks nor agreement say anything about pixels that the picture does not have: no error, no gradient."""
+    inside = np.ones([1, 8, 8, 1], np.float32)
+    inside[:, 6:] = 0
+    labels = {keys.MASK: tf.constant(inside), keys.IN_PICTURE: tf.constant(inside)}
+    for loss in (HAND.losses["silhouette"], AGREEMENTS["ssl_mask"]):
+        rendered = tf.Variable(tf.ones([1, 8, 8]))
+        with tf.GradientTape() as tape:
+            error = loss.error(labels, {keys.RENDERED_MASK: rendered, keys.MASK: tf.constant(0.5 * inside[..., 0])})
+        gradient = tape.gradient(error, rendered).numpy()
+        assert not gradient[:, 6:].any()
+        assert error.numpy() == pytest.approx(0.0 if loss is HAND.losses["silhouette"] else 0.5 * 48 / 64)
 
 
 def test_the_recipe_that_ships_trains_it(rendered_records):
