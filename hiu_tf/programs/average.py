@@ -6,8 +6,7 @@
 
 Runs that started from the same weights, and differ in length, seed or data, often lie in one valley: their mean then
 measures better than each of them (Wortsman et al., ICML 2022). Runs from different random weights do not; measure the
-mean before you use it. Takes runs of hand networks and of detectors, and exported SavedModels of hand networks, such as the one that a run
-started from. The result is a finished run with the recipe of the last one, which must be a run; averaged.json names the sources.
+mean before you use it. Takes runs of hand networks and of detectors, and exported SavedModels of them, such as the one that a run started from. The result is a finished run with the recipe of the last one, which must be a run; averaged.json names the sources.
 """
 
 from __future__ import annotations
@@ -27,6 +26,8 @@ from hiu_tf.errors import UserError
 from hiu_tf.programs._program import program
 
 _SOURCES = "averaged.json"
+#: Settings that say nothing about the weights.
+_OF_TRAINING = ("batch_norm_momentum", "batch_norm_synchronized")
 
 
 def parse_args(argv):
@@ -72,15 +73,32 @@ def average(runs: list[Path], out: Path) -> None:
 
 def _as_run(folder, scratch):
     """The folder itself, or if it is an exported SavedModel a run in `scratch` with its network."""
-    from hiu_tf.training.folder import RECIPE, WEIGHTS, is_exported, load_run
+    from hiu_tf.training.folder import RECIPE, WEIGHTS, is_exported
 
     if (folder / RECIPE).is_file() or not is_exported(folder):
         return folder
-    run = load_run(folder)
+    network, recipe = _exported(folder)
     scratch.mkdir()
-    (scratch / RECIPE).write_text(json.dumps({"model": run.preset, "network": asdict(run.config)}))
-    run.network.save_weights(str(scratch / WEIGHTS))
+    (scratch / RECIPE).write_text(json.dumps(recipe))
+    network.save_weights(str(scratch / WEIGHTS))
     return scratch
+
+
+def _exported(folder):
+    """The network of a SavedModel, a hand network or else a detector, and what of a recipe says which it is."""
+    from hiu_tf.runtime.card import ModelError
+    from hiu_tf.training.detector import load_detector
+    from hiu_tf.training.folder import load_run
+
+    try:
+        run = load_run(folder)
+    except ModelError as error:
+        try:
+            network, config = load_detector(folder)
+        except ModelError:
+            raise error from None
+        return network, {"network": asdict(config)}
+    return run.network, {"model": run.preset, "network": asdict(run.config)}
 
 
 def _average(runs, sources, out):
@@ -92,7 +110,7 @@ def _average(runs, sources, out):
         differing = [
             f"{name} {network.get(name)} instead of {networks[0].get(name)}"
             for name in networks[0] | network
-            if network.get(name) != networks[0].get(name)
+            if name not in _OF_TRAINING and network.get(name) != networks[0].get(name)
         ]
         if differing:
             raise UserError(f"{run} has another network than {sources[0]}: {', '.join(differing)}")

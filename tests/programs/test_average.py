@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -10,7 +11,9 @@ import tf_keras as keras
 from hiu_tf.cli import main
 from hiu_tf.config.presets import model_config
 from hiu_tf.models.hiu import build_hiu
+from hiu_tf.training.detector import load_detector
 from hiu_tf.training.folder import RECIPE, WEIGHTS, load_run
+from tests.places import SHIPPED
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +66,20 @@ def test_a_run_and_the_model_that_it_started_from(exported_once, tmp_path, capsy
         np.testing.assert_allclose(found, np.mean(parts, axis=0), atol=1e-6)
     assert main(["average", str(run), str(exported_once), "--out", str(tmp_path / "other")]) == 1
     assert "is no finished run" in capsys.readouterr().err
+
+
+def test_a_detector_and_the_run_that_started_from_it(tmp_path, capsys):
+    shipped, run = SHIPPED.parent / "hand_detector", tmp_path / "run"
+    network, config = load_detector(shipped)
+    run.mkdir()
+    (run / RECIPE).write_text(json.dumps({"network": asdict(config) | {"batch_norm_momentum": 0.97}}))
+    network.set_weights([3 * weight for weight in network.get_weights()])
+    network.save_weights(run / WEIGHTS)
+    assert main(["average", str(shipped), str(run), "--out", str(tmp_path / "mean")]) == 0
+    for found, tripled in zip(load_detector(tmp_path / "mean")[0].get_weights(), network.get_weights()):
+        np.testing.assert_allclose(found, 2 / 3 * tripled, rtol=1e-5, atol=1e-7)
+    assert main(["average", str(SHIPPED), str(run), "--out", str(tmp_path / "other")]) == 1
+    assert "has another network" in capsys.readouterr().err
 
 
 def test_networks_are_compared_by_all_their_settings(runs, tmp_path):
