@@ -13,7 +13,8 @@ import hiu_tf.models
 from hiu_tf.hand.layer import HandLayer
 from hiu_tf.models.attention import TaskMixture
 from hiu_tf.models.depthwise import DepthwiseConv2D
-from hiu_tf.models.regressor import FeaturesAtJoints, HandParameters, ReadJoints
+from hiu_tf.models.joints import Attend, FeaturesAtJoints, JointEmbedding, ReadJoints, Standardise
+from hiu_tf.models.regressor import HandParameters
 
 
 def layer_classes():
@@ -40,6 +41,9 @@ def examples(hand):
         HandParameters: (HandParameters(), draw(2, 61)),
         FeaturesAtJoints: (FeaturesAtJoints(), [draw(2, 4, 4, 6), draw(2, 8, 8, 21)]),
         ReadJoints: (ReadJoints(), draw(2, 8, 8, 21)),
+        Standardise: (Standardise(), draw(2, 21, 1, 8)),
+        Attend: (Attend(2), draw(2, 21, 1, 24)),
+        JointEmbedding: (JointEmbedding(), draw(2, 21, 1, 8)),
         HandLayer: (
             HandLayer(hand),
             {"shape": draw(2, 10), "pose": draw(2, 15, 3), "rotation": draw(2, 3), "translation": draw(2, 3)},
