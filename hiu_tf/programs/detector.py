@@ -157,15 +157,20 @@ def _finder(path):
 
         detector = Detector(path)
         return partial(detector.find, min_score=0.02), detector.size, detector.card["min_score"]
+    import tensorflow as tf
+
     from hiu_tf.codecs.centres import decode, found_in_picture
     from hiu_tf.geometry.letterbox import letterbox
     from hiu_tf.training.detector import load_detector
 
     network, config = load_detector(path)
+    predict = tf.function(
+        partial(network, training=False), autograph=False
+    )  # one by one, its operations take far longer
 
     def find(picture):
         square, where = letterbox(picture, config.image_size)
-        maps = network(square[None].astype("float32") / 255.0, training=False).numpy()[0]
+        maps = predict(tf.constant(square[None].astype("float32") / 255.0)).numpy()[0]
         return [found_in_picture(hand, where) for hand in decode(maps, 0.02)]
 
     return find, config.image_size, None
