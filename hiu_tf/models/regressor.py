@@ -72,10 +72,10 @@ def build_regressor(input_shapes: dict[str, tuple], config: ModelConfig, name: s
     for k, channels in enumerate(config.regressor_hidden, start=1):
         x = convolution(x, channels, 1, config, f"regressor_hidden{k}")
         if k == 1:
-            for extra, of_joints in _OF_JOINTS.items():
-                if extra in inputs:
-                    added = of_joints(inputs[extra], channels, config)
-                    x = layers.Add(name=f"regressor_with_{extra}")([x, added])
+            for seen, of_joints in _OF_JOINTS.items():
+                if seen in inputs:
+                    added = of_joints(inputs[seen], channels, config)
+                    x = layers.Add(name=f"regressor_with_{seen}")([x, added])
     raw = layers.Conv2D(
         NUM_PARAMETERS,
         1,
