@@ -63,11 +63,13 @@ class _SampleMean(keras.metrics.Metric):
 
 
 class MaskIoU(_SampleMean):
-    """Mean IoU of masks cut at 0.5; 1 where both are empty."""
+    """Mean IoU of masks cut at 0.5, pixels of the picture alone; 1 where both are empty."""
 
     def update_state(self, targets, predicted):
         """Adds a batch of labels and predictions (keys.py)."""
         a, b = predicted[keys.MASK] > 0.5, targets[keys.MASK][..., 0] > 0.5
+        if keys.IN_PICTURE in targets:
+            a &= targets[keys.IN_PICTURE][..., 0] > 0
         both, either = (tf.reduce_sum(tf.cast(m, tf.float32), axis=[1, 2]) for m in (a & b, a | b))
         self._add(tf.where(either > 0, both / tf.maximum(either, 1.0), 1.0), targets[keys.MASK_WEIGHT] > 0)
 

@@ -180,7 +180,7 @@ def test_the_trios_of_the_cascade_ablation_cost_the_same(trio):
 def test_phone_presets_keep_their_budgets():
     mobile, edge = COSTS["hiu_mobile"], COSTS["hiu_edge"]
     assert mobile.inference_macs <= 0.45e9
-    assert mobile.inference_parameters <= 4e6
+    assert mobile.inference_parameters <= 4.5e6
     assert edge.inference_macs <= 0.15e9
 
 

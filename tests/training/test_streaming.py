@@ -20,6 +20,7 @@ def data(rng):
         keys.JOINTS_3D_WEIGHT: np.repeat(rng.integers(0, 2, (SAMPLES, 1)), 21, axis=1),
         keys.MASK: rng.uniform(0, 1, (SAMPLES, SIZE, SIZE, 1)),
         keys.MASK_WEIGHT: np.array([0, 1] * 6 + [1]),
+        keys.IN_PICTURE: rng.integers(0, 2, (SAMPLES, SIZE, SIZE, 1)),
     }
     predicted = {
         keys.JOINTS_2D: targets[keys.JOINTS_2D] + rng.normal(0, 2, (SAMPLES, 21, 2)),
@@ -37,7 +38,7 @@ def test_streaming_equals_offline(metric, data):
     for part in (slice(0, 5), slice(5, 10), slice(10, 13)):
         metric.update_state(*({name: tf.constant(v[part]) for name, v in arrays.items()} for arrays in data))
     offline = next(offline for offline in METRICS if offline.name == metric.name)
-    labels = {**targets, keys.MASK: targets[keys.MASK][..., 0]}
+    labels = targets | {name: targets[name][..., 0] for name in (keys.MASK, keys.IN_PICTURE)}
     expected = offline.value(offline.errors(predicted, labels, SIZE))
     assert float(metric.result()) == pytest.approx(expected, rel=1e-5)
     metric.reset_state()
