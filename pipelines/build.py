@@ -106,7 +106,7 @@ def finish(batch: dict, recipe: Recipe, size: int):
 
     Several devices that share a batch each draw their own colours for their part.
     """
-    batch |= {keys.IN_PICTURE: inside(batch, size)}
+    batch = batch | {keys.IN_PICTURE: inside(batch, size)}
     batch = recolour(to_float(batch), recipe.augment, _own(batch[keys.SEED][0]))
     return batch[keys.IMAGE], targets(batch, size, recipe.pof_encoding, _tasks(recipe))
 
