@@ -94,7 +94,7 @@ def measure(
     sums = {name: {metric.name: _Sum(metric) for metric in metrics} for name in predictors}
     for batch in batches:
         labels = {name: batch[name] for name in wanted}
-        labels |= {name: labels[name][..., 0] for name in (keys.MASK, keys.IN_PICTURE)}
+        labels[keys.MASK] = labels[keys.MASK][..., 0]
         ids, measured = _ids(batch), {}
         for name, predict in predictors.items():
             predicted = predict(batch[keys.IMAGE])

@@ -3,7 +3,14 @@
 import cv2
 import numpy as np
 
+from hiu_tf.conventions import keys
+
 _TOLERANCE = 0.008  # of the diagonal, as in DAVIS
+
+
+def in_picture(labels: dict, values):
+    """Values of pixels [B, H, W], arrays or tensors, set to 0 beyond the edges of the pictures, where a hand may go on."""
+    return values * labels[keys.IN_PICTURE][..., 0] if keys.IN_PICTURE in labels else values
 
 
 def iou(predicted: np.ndarray, labelled: np.ndarray) -> np.ndarray:

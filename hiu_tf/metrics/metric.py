@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hiu_tf.conventions import keys
+from hiu_tf.metrics.mask import in_picture
 from hiu_tf.metrics.protocols import MaskProtocol, PointProtocol
 
 _CROP = 256
@@ -63,7 +64,7 @@ class Metric:
         """Errors (or a mask's quality) [B, columns] in the protocol's unit, NaN where there is no label."""
         weight = labels[self.needs]
         if isinstance(self.protocol, MaskProtocol):
-            quality = self.protocol.measure(predicted[self.of] * labels[keys.IN_PICTURE], labels[self.label])
+            quality = self.protocol.measure(in_picture(labels, predicted[self.of]), labels[self.label])
             return np.where(weight[:, np.newaxis] > 0, quality, np.nan)
         found, truth = predicted[self.of], labels[self.label]
         if self.protocol.joints is None:  # meshes are compared relative to their wrists

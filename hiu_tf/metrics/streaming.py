@@ -11,6 +11,7 @@ import tf_keras as keras
 
 from hiu_tf.conventions import keys
 from hiu_tf.conventions.skeleton import NUM_JOINTS
+from hiu_tf.metrics.mask import in_picture
 
 _PIXELS, _STEPS, _REFERENCE = 30.0, 20, 256.0
 
@@ -67,9 +68,7 @@ class MaskIoU(_SampleMean):
 
     def update_state(self, targets, predicted):
         """Adds a batch of labels and predictions (keys.py)."""
-        a, b = predicted[keys.MASK] > 0.5, targets[keys.MASK][..., 0] > 0.5
-        if keys.IN_PICTURE in targets:
-            a &= targets[keys.IN_PICTURE][..., 0] > 0
+        a, b = in_picture(targets, predicted[keys.MASK]) > 0.5, targets[keys.MASK][..., 0] > 0.5
         both, either = (tf.reduce_sum(tf.cast(m, tf.float32), axis=[1, 2]) for m in (a & b, a | b))
         self._add(tf.where(either > 0, both / tf.maximum(either, 1.0), 1.0), targets[keys.MASK_WEIGHT] > 0)
 

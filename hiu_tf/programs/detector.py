@@ -164,9 +164,8 @@ def _finder(path):
     from hiu_tf.training.detector import load_detector
 
     network, config = load_detector(path)
-    predict = tf.function(
-        partial(network, training=False), autograph=False
-    )  # one by one, its operations take far longer
+    # One by one, the network's operations take far longer than as a graph.
+    predict = tf.function(partial(network, training=False), autograph=False)
 
     def find(picture):
         square, where = letterbox(picture, config.image_size)

@@ -7,7 +7,8 @@ import tensorflow as tf
 
 from hiu_tf.conventions import keys
 from hiu_tf.conventions.skeleton import NUM_JOINTS
-from hiu_tf.tasks.base import Loss, distance, in_picture, weight_of
+from hiu_tf.metrics.mask import in_picture
+from hiu_tf.tasks.base import Loss, distance, weight_of
 from hiu_tf.tasks.heatmaps import where_readable
 
 

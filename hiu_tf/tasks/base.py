@@ -17,7 +17,6 @@ import tensorflow as tf
 import tf_keras as keras
 
 from hiu_tf.config.schema import ConfigError
-from hiu_tf.conventions import keys
 from hiu_tf.hand.model import HandModel
 from hiu_tf.metrics.metric import Metric
 
@@ -127,11 +126,6 @@ class Task:
 def weight_of(key: str) -> Callable[[dict], tf.Tensor]:
     """Makes a function that returns the weight with this key from the labels."""
     return lambda labels: labels[key]
-
-
-def in_picture(labels: dict, errors: tf.Tensor) -> tf.Tensor:
-    """Errors of pixels [B, S, S], set to 0 beyond the edges of the pictures, where a hand may go on."""
-    return errors * labels[keys.IN_PICTURE][..., 0] if keys.IN_PICTURE in labels else errors
 
 
 def distance(a, b):

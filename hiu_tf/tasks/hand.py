@@ -11,11 +11,12 @@ from hiu_tf.geometry.camera import virtual_intrinsics
 from hiu_tf.geometry.tensor.camera import project
 from hiu_tf.geometry.tensor.rotation import rotation_matrix
 from hiu_tf.hand.layer import pose_hand
+from hiu_tf.metrics.mask import in_picture
 from hiu_tf.metrics.metric import Metric
 from hiu_tf.metrics.protocols import ALIGNED, ALL_VERTICES, MASK_PROTOCOLS, OF_BOX, PIXELS_0_30, ROOT
 from hiu_tf.metrics.streaming import Joints2DAUC, Joints3DError
 from hiu_tf.runtime.draw import draw_mesh
-from hiu_tf.tasks.base import HandParameters, Label, Loss, Output, Task, distance, in_picture
+from hiu_tf.tasks.base import HandParameters, Label, Loss, Output, Task, distance
 
 #: Weight of each joint in the projected 2D loss: wrist 2.5, finger roots and tips 1.7, others 1.
 JOINT_IMPORTANCE = np.array(  # no tensor: one that is made while modules load forbids a training of several workers

@@ -56,7 +56,7 @@ def test_masks_are_compared_where_there_is_a_picture():
     """A mesh that goes on beyond the edge, as the hand does, loses nothing."""
     known = np.ones((1, 8, 8))
     known[:, 6:] = 0
-    labels = {keys.MASK: known, keys.IN_PICTURE: known, keys.MASK_WEIGHT: np.ones(1)}
+    labels = {keys.MASK: known, keys.IN_PICTURE: known[..., np.newaxis], keys.MASK_WEIGHT: np.ones(1)}
     metric = next(metric for metric in METRICS if metric.name == "rendered_mask_iou")
     whole, half = np.ones((1, 8, 8)), np.ones((1, 8, 8))
     half[:, :3] = 0
