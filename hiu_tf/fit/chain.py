@@ -66,6 +66,25 @@ class Hands:
         return Hands(*(np.where(chosen.reshape(-1, *[1] * (a.ndim - 1)), a, b) for a, b in pairs))
 
 
+@dataclass
+class Posed:
+    """N hands, and what every use of their parameters starts from: it is computed once.
+
+    Attributes:
+      hands: their parameters.
+      joints: [N, 21, 3], metres, camera frame.
+      frames: rotation of each bone of each finger, [N, 5, 4, 3, 3]. The first bone starts at the wrist and has the rotation R.
+      local: rotation matrix of each joint angle of theta, [N, 15, 3, 3].
+      jacobian: its left Jacobian, [N, 15, 3, 3] (`rotation_and_jacobian`).
+    """
+
+    hands: Hands
+    joints: np.ndarray
+    frames: np.ndarray
+    local: np.ndarray
+    jacobian: np.ndarray
+
+
 class Chain:
     """The skeleton of a hand model.
 
@@ -83,34 +102,31 @@ class Chain:
 
     def joints(self, hands: Hands) -> np.ndarray:
         """Joints [N, 21, 3] in metres, camera frame."""
-        return self.posed(hands)[0]
+        return self.posed(hands).joints
 
-    def posed(self, hands: Hands) -> tuple[np.ndarray, np.ndarray]:
-        """Joints [N, 21, 3], and the rotation of each bone of each finger [N, 5, 4, 3, 3].
+    def posed(self, hands: Hands) -> Posed:
+        """Rotates the bones and places the joints."""
+        local, jacobian = rotation_and_jacobian(hands.pose)
+        return Posed(hands, *self._placed(hands, local), local, jacobian)
 
-        The first bone of a finger starts at the wrist and has the rotation R.
-        """
-        return self._posed(hands, rotation_matrix(hands.pose))
-
-    def derivatives(self, hands: Hands) -> tuple[np.ndarray, np.ndarray]:
-        """Joints [N, 21, 3] and their derivatives [N, 21, 3, 61].
+    def derivatives(self, posed: Posed) -> np.ndarray:
+        """Derivatives [N, 21, 3, 61] of the joints.
 
         The parameters are beta, theta, a small rotation in the camera frame applied after R, and T.
         """
-        local, jacobian = rotation_and_jacobian(hands.pose)
-        joints, frames = self._posed(hands, local)
+        joints, frames = posed.joints, posed.frames
         table = np.zeros((len(joints), NUM_JOINTS, 3, NUM_PARAMETERS))
         table[..., SHAPE] = self._moved_by_shape(frames)
-        table[..., ROTATION] = -cross_matrix(joints - hands.translation[:, np.newaxis])
+        table[..., ROTATION] = -cross_matrix(joints - posed.hands.translation[:, np.newaxis])
         table[..., TRANSLATION] = np.eye(3)
         # Each joint rotates the key points after it in its finger; the axes are those of d theta in the camera frame.
-        axes = (frames[:, :, :3] @ jacobian[:, THETA])[:, :, :, np.newaxis]
+        axes = (frames[:, :, :3] @ posed.jacobian[:, THETA])[:, :, :, np.newaxis]
         chain = joints[:, FINGERS]
         arms = (chain[:, :, np.newaxis] - chain[:, :, :3, np.newaxis])[..., np.newaxis]
         table[:, _TURNED, :, _TURNING] = np.moveaxis(cross(axes, arms)[:, _AFTER], (1, 3), (0, 1))
-        return joints, table
+        return table
 
-    def _posed(self, hands, local):
+    def _placed(self, hands, local):
         rest = self.points + (hands.shape @ self._by_shape).reshape(-1, NUM_JOINTS, 3)
         joints = np.empty_like(rest)
         joints[:, 0] = (hands.rotation @ rest[:, 0, :, np.newaxis])[..., 0] + hands.translation

@@ -5,6 +5,7 @@ Every residual is divided by its expected standard deviation, so that the sum of
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -87,57 +88,75 @@ class Residuals:
         self.limits, self.low, self.high = _limits(deviations.limits)
         self._hand = hand
 
-    def __call__(self, evidence: Evidence, hands: Hands) -> tuple[np.ndarray, np.ndarray]:
-        """Residuals [N, M] and their derivatives [N, M, 61] with respect to the parameters of `Chain.derivatives`."""
-        joints, table = self.chain.derivatives(hands)
-        parts = [self._joints_2d(evidence, joints, table), self._directions(evidence, joints, table)]
+    def __call__(self, evidence: Evidence, hands: Hands) -> tuple[np.ndarray, Callable[[], np.ndarray]]:
+        """Residuals [N, M], and a function that gives their derivatives [N, M, 61].
+
+        The derivatives are those by the parameters of `Chain.derivatives`. Whoever only compares costs does without them.
+        """
+        posed = self.chain.posed(hands)
+        parts = [self._joints_2d(evidence, posed.joints), self._directions(evidence, posed.joints)]
         if evidence.joints_3d_weight.any():
-            parts.append(self._joints_3d(evidence, joints, table))
+            parts.append(self._joints_3d(evidence, posed.joints))
         if evidence.outlines is not None:
             outline = OutlineResiduals(self.skin, self.deviations.outline)
-            parts.append(outline(evidence.outlines, evidence.intrinsics, evidence.box, hands))
+            parts.append(outline(evidence.outlines, evidence.intrinsics, evidence.box, posed))
         parts += [self._naturalness(hands), self._beyond_limits(hands)]
-        return np.concatenate([r for r, _ in parts], axis=1), np.concatenate([j for _, j in parts], axis=1)
+
+        def derivatives():
+            of_joints = self.chain.derivatives(posed)
+            return np.concatenate([moves(of_joints) for _, moves in parts], axis=1)
+
+        return np.concatenate([error for error, _ in parts], axis=1), derivatives
 
     @cached_property
     def skin(self) -> Skin:
         """The surface of the hand model, made when it is first needed."""
         return Skin(self._hand)
 
-    def _joints_2d(self, known, joints, table):
+    # Each of the following gives residuals [N, K], and a function from the derivatives of the joints [N, 21, 3, 61] to
+    # those of the residuals [N, K, 61].
+
+    def _joints_2d(self, known, joints):
         depth = np.maximum(joints[..., 2:], MIN_DEPTH)
         flat = joints[..., :2] / depth
         focal = known.intrinsics[:, np.newaxis, [0, 1], [0, 1]]
         error = flat * focal + known.intrinsics[:, np.newaxis, :2, 2] - known.joints_2d
-        moves = (table[..., :2, :] - flat[..., np.newaxis] * table[..., 2:, :]) * (focal / depth)[..., np.newaxis]
-        scale = 1 / (self.deviations.joints_2d * known.box[:, np.newaxis])
-        return _weighted(error, moves, scale * np.sqrt(known.joints_2d_weight))
+        scale = np.sqrt(known.joints_2d_weight) / (self.deviations.joints_2d * known.box[:, np.newaxis])
 
-    def _directions(self, known, joints, table):
-        bones, moves = (x[:, BONES[:, 1]] - x[:, BONES[:, 0]] for x in (joints, table))
+        def moves(table):
+            return (table[..., :2, :] - flat[..., np.newaxis] * table[..., 2:, :]) * (focal / depth)[..., np.newaxis]
+
+        return _weighted(error, moves, scale)
+
+    def _directions(self, known, joints):
+        between = lambda x: x[:, BONES[:, 1]] - x[:, BONES[:, 0]]
+        bones = between(joints)
         length = np.linalg.norm(bones, axis=-1, keepdims=True)
         unit = bones / length
-        along = unit[..., np.newaxis, :] @ moves
-        turned = (moves - unit[..., np.newaxis] * along) / length[..., np.newaxis]
-        return _weighted(unit - known.directions, turned, np.sqrt(known.directions_weight) / self.deviations.directions)
 
-    def _joints_3d(self, known, joints, table):
+        def moves(table):
+            moved = between(table)
+            return (moved - unit[..., np.newaxis] * (unit[..., np.newaxis, :] @ moved)) / length[..., np.newaxis]
+
+        return _weighted(unit - known.directions, moves, np.sqrt(known.directions_weight) / self.deviations.directions)
+
+    def _joints_3d(self, known, joints):
         error = (joints - joints[:, :1]) - (known.joints_3d - known.joints_3d[:, :1])
-        return _weighted(error, table - table[:, :1], np.sqrt(known.joints_3d_weight) / self.deviations.joints_3d)
+        scale = np.sqrt(known.joints_3d_weight) / self.deviations.joints_3d
+        return _weighted(error, lambda table: table - table[:, :1], scale)
 
     def _naturalness(self, hands):
         """Residuals of the Gaussian priors of theta (along its principal directions) and beta."""
         count = len(hands.shape)
         parameters = np.concatenate([hands.shape, hands.pose.reshape(count, -1)], axis=1) - self.prior_mean
-        return parameters @ self.prior[:, : len(self.prior_mean)].T, np.broadcast_to(
-            self.prior, (count, *self.prior.shape)
-        )
+        moves = np.broadcast_to(self.prior, (count, *self.prior.shape))
+        return parameters @ self.prior[:, : len(self.prior_mean)].T, lambda _: moves
 
     def _beyond_limits(self, hands):
         """Residuals of flexion, abduction and twist beyond the limits of the joints."""
         angles = hands.pose.reshape(-1, 45) @ self.limits[:, POSE].T
         beyond = np.maximum(angles - self.high, 0) + np.minimum(angles - self.low, 0)
-        return beyond, self.limits * (beyond != 0)[..., np.newaxis]
+        return beyond, lambda _: self.limits * (beyond != 0)[..., np.newaxis]
 
 
 def directions_of(joints: np.ndarray) -> np.ndarray:
@@ -147,10 +166,10 @@ def directions_of(joints: np.ndarray) -> np.ndarray:
 
 
 def _weighted(error, moves, scale):
-    """Multiplies [N, K, C] and [N, K, C, 61] by [N, K] and flattens K and C to rows."""
+    """Multiplies errors [N, K, C] and what `moves` gives [N, K, C, 61] by [N, K], and flattens K and C to rows."""
     count = len(error)
-    error, moves = error * scale[..., np.newaxis], moves * scale[..., np.newaxis, np.newaxis]
-    return error.reshape(count, -1), moves.reshape(count, -1, NUM_PARAMETERS)
+    scaled = lambda table: (moves(table) * scale[..., np.newaxis, np.newaxis]).reshape(count, -1, NUM_PARAMETERS)
+    return (error * scale[..., np.newaxis]).reshape(count, -1), scaled
 
 
 def _prior(hand, deviations):

@@ -6,13 +6,14 @@ reach. Beyond the wrist nothing is evidence: a mask may contain the arm or not.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from hiu_tf.conventions.skeleton import Joint
-from hiu_tf.fit.chain import Hands
+from hiu_tf.fit.chain import NUM_PARAMETERS, Posed
 from hiu_tf.fit.skin import Skin
 from hiu_tf.geometry.camera import MIN_DEPTH
 
@@ -120,17 +121,18 @@ class OutlineResiduals:
         self._skin, self._deviation = skin, deviation
 
     def __call__(
-        self, known: Outlines, camera: np.ndarray, box: np.ndarray, hands: Hands
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Residuals [N, M] and their derivatives [N, M, 61].
+        self, known: Outlines, camera: np.ndarray, box: np.ndarray, posed: Posed
+    ) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
+        """Residuals [N, M], and a function from the derivatives of the joints (`Chain.derivatives`) to theirs, [N, M, 61].
 
         Args:
           known: masks of N hands.
           camera: K [N, 3, 3].
           box: [N], longer side of the hands' boxes in pixels.
-          hands: N right hands.
+          posed: N right hands.
         """
-        mesh = self._skin(hands).astype(float)
+        surface = self._skin.surface(posed)
+        mesh = surface.vertices.astype(float)
         flat = mesh[..., :2] / np.maximum(mesh[..., 2:], MIN_DEPTH)
         pixels = flat * camera[:, np.newaxis, [0, 1], [0, 1]] + camera[:, np.newaxis, :2, 2]
         tested = np.linspace(0, mesh.shape[1] - 1, TESTED).astype(int)
@@ -143,15 +145,24 @@ class OutlineResiduals:
         chosen = np.concatenate([np.broadcast_to(tested, (len(mesh), TESTED)), nearest], axis=1)
         along = np.concatenate([slope, -known.normals * (short > 0)[..., np.newaxis]], axis=1)
         scale = 1 / (self._deviation * box[:, np.newaxis])
-        moves = self._moves(hands, chosen, mesh, flat, camera, along)
-        return np.concatenate([far, short], axis=1) * scale, moves * scale[..., np.newaxis]
+        moves = lambda of_joints: self._moves(surface, of_joints, flat, chosen, along * scale[..., np.newaxis], camera)
+        return np.concatenate([far, short], axis=1) * scale, moves
 
-    def _moves(self, hands, chosen, mesh, flat, camera, along):
+    def _moves(self, surface, of_joints, flat, chosen, along, camera):
         """Derivatives [N, K, 61] of projected vertices along directions [N, K, 2] of the picture."""
-        pick = lambda values: np.take_along_axis(values, chosen[..., np.newaxis], axis=1)
-        focal = along * camera[:, np.newaxis, [0, 1], [0, 1]] / np.maximum(pick(mesh)[..., 2:], MIN_DEPTH)
-        across = np.concatenate([focal, -(focal * pick(flat)).sum(axis=-1, keepdims=True)], axis=-1)
-        return self._skin.derivatives(hands, chosen, across)
+        # Most vertices lie within the mask: they have no direction, and their derivatives are 0.
+        some = along.any(axis=-1)
+        kept = np.argsort(~some, axis=1, kind="stable")[:, : some.sum(axis=1).max()]
+        pick = lambda values, rows: np.take_along_axis(values, rows[..., np.newaxis], axis=1)
+        rows, along = np.take_along_axis(chosen, kept, axis=1), pick(along, kept)
+        depth = np.maximum(pick(surface.vertices, rows)[..., 2:], MIN_DEPTH)
+        focal = along * camera[:, np.newaxis, [0, 1], [0, 1]] / depth
+        across = np.concatenate([focal, -(focal * pick(flat, rows)).sum(axis=-1, keepdims=True)], axis=-1)
+        moves = np.zeros((*chosen.shape, NUM_PARAMETERS))
+        np.put_along_axis(
+            moves, kept[..., np.newaxis], self._skin.derivatives(surface, of_joints, rows, across), axis=1
+        )
+        return moves
 
 
 def _sampled(known, pixels):

@@ -35,9 +35,10 @@ def refine(
       The fitted hands, and their costs [N]: half the sum of squared residuals, with Huber's robust loss.
     """
     damping = np.full(len(hands.shape), DAMPING)
-    error, moves = residuals(evidence, hands)
+    error, derivatives = residuals(evidence, hands)
     weight, cost = _robust(error)
-    for _ in range(steps):
+    moves = derivatives() if steps else None
+    for step in range(1, steps + 1):
         if hold_shape:
             moves[..., SHAPE] = 0
         weighted = moves * weight[..., np.newaxis]
@@ -47,14 +48,13 @@ def refine(
         normal[:, every, every] *= 1 + damping[:, np.newaxis]
         normal[:, every, every] += 1e-9
         tried = hands.moved(-np.linalg.solve(normal, uphill[..., np.newaxis])[..., 0])
-        new_error, new_moves = residuals(evidence, tried)
+        new_error, derivatives = residuals(evidence, tried)
         new_weight, new_cost = _robust(new_error)
         better = new_cost < cost
-        hands = tried.where(better, hands)
-        error, moves, weight, cost = (
-            np.where(better.reshape(-1, *[1] * (old.ndim - 1)), new, old)
-            for new, old in ((new_error, error), (new_moves, moves), (new_weight, weight), (new_cost, cost))
-        )
+        hands, cost = tried.where(better, hands), np.where(better, new_cost, cost)
+        if step < steps and better.any():
+            pairs = (new_error, error), (new_weight, weight), (derivatives(), moves)
+            error, weight, moves = (np.where(better.reshape(-1, *[1] * (old.ndim - 1)), new, old) for new, old in pairs)
         damping = np.clip(damping * np.where(better, EASE, STIFFEN), 1e-8, 1e6)
     return hands, cost
 

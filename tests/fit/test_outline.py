@@ -51,7 +51,10 @@ def masked_evidence(hand, hands, masks):
 
 
 def residuals_of(hand, evidence, hands):
-    return OutlineResiduals(Skin(hand), 0.03)(evidence.outlines, evidence.intrinsics, evidence.box, hands)
+    chain = Chain(hand)
+    posed = chain.posed(hands)
+    error, moves = OutlineResiduals(Skin(hand), 0.03)(evidence.outlines, evidence.intrinsics, evidence.box, posed)
+    return error, moves(chain.derivatives(posed))
 
 
 def overlap(hand, hands, masks):
@@ -65,7 +68,10 @@ def test_derivatives_of_the_mesh(hand, hands, rng):
     along = rng.normal(size=(*chosen.shape, 3))
     points = lambda h: np.take_along_axis(rigid(h), chosen[..., np.newaxis], axis=1).astype(float)
     places = lambda h: (points(h) * along).sum(axis=-1)
-    np.testing.assert_allclose(rigid.derivatives(hands, chosen, along), numeric(places, hands, 1e-3), atol=2e-4)
+    chain = Chain(hand)
+    posed = chain.posed(hands)
+    found = rigid.derivatives(rigid.surface(posed), chain.derivatives(posed), chosen, along)
+    np.testing.assert_allclose(found, numeric(places, hands, 1e-3), atol=2e-4)
 
 
 def test_derivatives_of_the_distance_to_a_mask(hand, hands, rng):
