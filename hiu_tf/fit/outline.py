@@ -137,7 +137,7 @@ class OutlineResiduals:
         pixels = flat * camera[:, np.newaxis, [0, 1], [0, 1]] + camera[:, np.newaxis, :2, 2]
         tested = np.linspace(0, mesh.shape[1] - 1, TESTED).astype(int)
         far, slope = _sampled(known, pixels[:, tested])
-        nearest = _nearest(known.points, pixels)
+        nearest = _nearest(known, pixels)
         gap = ((known.points - np.take_along_axis(pixels, nearest[..., np.newaxis], axis=1)) * known.normals).sum(
             axis=-1
         )
@@ -181,7 +181,10 @@ def _sampled(known, pixels):
     ]
 
 
-def _nearest(points, pixels):
-    """Index [N, P] of the pixel [N, K, 2] nearest to each point [N, P, 2]."""
-    crossed = points @ np.swapaxes(pixels, 1, 2)
-    return (np.square(pixels).sum(axis=-1)[:, np.newaxis] - 2 * crossed).argmin(axis=-1)
+def _nearest(known, pixels):
+    """Index [N, P] of the pixel [N, K, 2] nearest to each point of the outline."""
+    # In cells float32 is exact enough, at half the time.
+    in_cells = lambda x: ((x - known.corner[:, np.newaxis]) / known.cell[:, np.newaxis, np.newaxis]).astype(np.float32)
+    points, pixels = in_cells(known.points), in_cells(pixels)
+    half = 0.5 * np.square(pixels).sum(axis=-1)
+    return (half[:, np.newaxis] - points @ np.swapaxes(pixels, 1, 2)).argmin(axis=-1)

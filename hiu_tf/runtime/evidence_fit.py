@@ -75,14 +75,15 @@ class EvidenceFit:
                 )
             known = in_picture and in_picture()
             hands = self._fitted_to_mask(hands, evidence, raw[keys.MASK], known, hold_shape)
-        joints = self._residuals.chain.joints(hands)[0]
+        posed = self._residuals.chain.posed(hands)
+        joints = posed.joints[0]
         return raw | {
             keys.SHAPE: hands.shape[0],
             keys.POSE: hands.pose[0],
             keys.ROTATION: axis_angle(hands.rotation[0]),
             keys.TRANSLATION: hands.translation[0],
             keys.JOINTS_3D: joints,
-            keys.VERTICES: self._skin(hands)[0],
+            keys.VERTICES: self._skin.surface(posed).vertices[0],
             keys.JOINTS_2D_PROJECTED: project(joints, self._camera),
         }
 

@@ -57,8 +57,7 @@ def check(name, rng, **changes):
     image, gt = batch(rng)
     totals = {name: tf.reduce_sum(weight) for name, weight in sample_weights(trainer.losses_by_name, gt).items()}
 
-    look = tf.function(trainer._gradients, autograph=False)
-    gradients, before, _ = look(image, gt, totals)
+    gradients, before, _ = trainer._gradients(image, gt, totals)
     norms = dict(zip(trainer.part_norms.names, trainer.part_norms.norms(gradients).numpy()))
     assert np.isfinite(list(norms.values())).all()
     assert max(norms.values()) < SPREAD * min(norms.values()), norms
@@ -66,14 +65,14 @@ def check(name, rng, **changes):
     step = tf.function(trainer.train_step, autograph=False)
     for _ in range(STEPS):
         step((image, gt))
-    _, after, _ = look(image, gt, totals)
+    _, after, _ = trainer._gradients(image, gt, totals)
     for loss, share in LEFT.items():
         fallen = [tf.reduce_mean(found[loss], axis=1).numpy() for found in (before, after)]
         assert (fallen[1] < share * fallen[0]).all(), (loss, *fallen)
 
 
 def test_a_narrow_network_learns(rng):
-    check("tiny", rng, stacks=3)
+    check("tiny", rng, stacks=2)
 
 
 @pytest.mark.slow
