@@ -1,8 +1,8 @@
 """Checks that the labels of a sample are consistent with each other."""
 
-import cv2
 import numpy as np
 
+from hiu_tf.pictures import decode_mask
 from pipelines.schema import Sample
 
 #: Maximum distance in pixels between a 2D label and the projection of its 3D label.
@@ -31,8 +31,10 @@ def camera_errors(sample: Sample) -> list[str]:
         if not _BONE_RANGE_M[0] <= length <= _BONE_RANGE_M[1]:
             errors.append(f"the middle finger's first bone is {length:.3g} m long: wrong units or joint order?")
     if sample.mask:
-        mask = cv2.imdecode(np.frombuffer(sample.mask, np.uint8), cv2.IMREAD_GRAYSCALE)
-        if mask.shape != (sample.height, sample.width):
+        mask = decode_mask(sample.mask)
+        if mask is None:
+            errors.append("mask is no readable picture")
+        elif mask.shape != (sample.height, sample.width):
             errors.append(f"mask is {mask.shape[::-1]} pixels, the picture {(sample.width, sample.height)}")
         elif not mask.any():
             errors.append("mask is empty")

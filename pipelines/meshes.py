@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 
 from hiu_tf.fit.chain import Hands
@@ -15,6 +14,7 @@ from hiu_tf.fit.solve import fit, refine
 from hiu_tf.geometry.camera import project
 from hiu_tf.geometry.mesh import covered
 from hiu_tf.hand.model import HandModel
+from hiu_tf.pictures import decode_mask
 from pipelines.schema import LEFT, UNKNOWN, Sample
 from pipelines.store import encode_mask
 
@@ -214,5 +214,5 @@ def _overlap(mask, other):
 
 def _mask_of(sample):
     """The mask [height, width], bool; None if it cannot be decoded."""
-    mask = cv2.imdecode(np.frombuffer(sample.mask, np.uint8), cv2.IMREAD_GRAYSCALE)
+    mask = decode_mask(sample.mask)
     return None if mask is None else mask > 127

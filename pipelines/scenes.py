@@ -13,6 +13,7 @@ import numpy as np
 from hiu_tf.codecs.centres import hands_in_square, shared
 from hiu_tf.config.detection import SceneConfig
 from hiu_tf.geometry.letterbox import letterbox
+from hiu_tf.pictures import decode_mask, decode_rgb
 from pipelines.material import Material
 from pipelines.scene_hands import (
     box_of_sample,
@@ -87,7 +88,7 @@ def _alone(rng, material, config, size):
     affine = _placement(sample, side, middle, _angle(rng) if rng.random() < 0.5 else 0.0)
     canvas = _background(rng, material, size) if rng.random() < 0.6 else np.zeros((size, size, 3), np.uint8)
     alpha = _warped(np.full((sample.height, sample.width), 255, np.uint8), affine, size)
-    canvas = _blend(canvas, _warped(_decoded(sample.image), affine, size), alpha)
+    canvas = _blend(canvas, _warped(decode_rgb(sample.image), affine, size), alpha)
     frame = np.array([0, 0, size - 1, size - 1], float)
     return canvas, clipped(row_of_sample(sample, affine)[np.newaxis], frame)
 
@@ -95,7 +96,7 @@ def _alone(rng, material, config, size):
 def _whole(rng, material, config, size):
     """A photograph with all its hands: a part of it, or the whole of it smaller in front of a background."""
     encoded, hands = _by_share(rng, list(material.pictures.values()))
-    picture = _decoded(encoded)
+    picture = decode_rgb(encoded)
     height, width = picture.shape[:2]
     zoom = math.exp(rng.uniform(*np.log(_ZOOM))) if rng.random() < 0.7 else 1.0
     side = width / max(zoom, 1.0)
@@ -127,7 +128,7 @@ def _background(rng, material, size):
     """One picture that covers the square, or two side by side."""
 
     def one():
-        picture = _decoded(material.backgrounds[rng.integers(len(material.backgrounds))])
+        picture = decode_rgb(material.backgrounds[rng.integers(len(material.backgrounds))])
         scale = size / min(picture.shape[:2]) * rng.uniform(1.0, 1.6)
         picture = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)
         y, x = (int(rng.integers(0, max(length - size, 0) + 1)) for length in picture.shape[:2])
@@ -184,7 +185,7 @@ def _placement(sample, longer, middle, angle):
 def _pasted(rng, canvas, sample, affine):
     """Pastes the hand alone, or with its surroundings, onto the canvas. Returns the result, and the hand's opacity."""
     if sample.mask and rng.random() < 0.6:
-        alpha = cv2.GaussianBlur(cv2.imdecode(np.frombuffer(sample.mask, np.uint8), cv2.IMREAD_GRAYSCALE), (0, 0), 1.0)
+        alpha = cv2.GaussianBlur(decode_mask(sample.mask), (0, 0), 1.0)
     else:
         x, y, width, height = box_of_sample(sample)
         alpha = np.zeros((sample.height, sample.width), np.uint8)
@@ -198,7 +199,7 @@ def _pasted(rng, canvas, sample, affine):
             )
         alpha = cv2.GaussianBlur(alpha, (0, 0), 0.5 + 0.03 * max(width, height))
     size = len(canvas)
-    hand = _decoded(sample.image)
+    hand = decode_rgb(sample.image)
     if rng.random() < 0.5:  # lit like its new place
         there = canvas.reshape(-1, 3).mean(axis=0) + 20
         gain = np.clip(there / (hand.reshape(-1, 3).mean(axis=0) + 20), 0.6, 1.5) ** rng.uniform(0, 0.6)
@@ -211,7 +212,7 @@ def _limb(rng, canvas, material, hands):
     """Draws a rounded, shaded shape in a hand's colour away from the hands, as a negative example (skin, wood)."""
     sample = _drawn(rng, material)
     x, y, width, height = box_of_sample(sample).astype(int)
-    patch = _decoded(sample.image)[max(y, 0) : y + height + 1, max(x, 0) : x + width + 1]
+    patch = decode_rgb(sample.image)[max(y, 0) : y + height + 1, max(x, 0) : x + width + 1]
     colour = patch[patch.shape[0] // 2, patch.shape[1] // 2].astype(float)
     size, alpha = len(canvas), np.zeros(canvas.shape[:2], np.uint8)
     start, end = rng.uniform(0, size, (2, 2)).astype(int)
@@ -237,10 +238,6 @@ def _warped(picture, affine, size):
 def _blend(below, above, alpha):
     share = alpha[..., None].astype(np.float32) / 255.0
     return (above * share + below * (1 - share) + 0.5).astype(np.uint8)
-
-
-def _decoded(encoded):
-    return cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)[..., ::-1].copy()
 
 
 def _is_clash(hand, hands):
@@ -276,6 +273,6 @@ def validation_sets(
     identity = np.eye(3)[:2]
     alone = [(sample.image, row_of_sample(sample, identity)[np.newaxis]) for sample in material.alone]
     empty = [(image, np.zeros((0, 8), np.float32)) for image in material.backgrounds]
-    read = lambda pairs: ((_decoded(image), hands) for image, hands in pairs)
+    read = lambda pairs: ((decode_rgb(image), hands) for image, hands in pairs)
     whole = {path: read(pictures) for path, (pictures, _) in material.pictures.items()}
     return {"composed": scenes(), "alone": read(alone), **whole, "none": read(empty)}

@@ -93,7 +93,7 @@ def measure(
     wanted = {*_LABELS, *(key for metric in metrics for key in (metric.label, metric.needs))}
     sums = {name: {metric.name: _Sum(metric) for metric in metrics} for name in predictors}
     for batch in batches:
-        labels = {name: batch[name] for name in wanted}
+        labels = {name: batch[name] for name in wanted if name in batch or name != keys.IN_PICTURE}
         labels[keys.MASK] = labels[keys.MASK][..., 0]
         ids, measured = _ids(batch), {}
         for name, predict in predictors.items():

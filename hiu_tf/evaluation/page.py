@@ -12,6 +12,7 @@ from hiu_tf.evaluation.metrics import METRICS
 from hiu_tf.evaluation.published import published, published_curve, published_rows
 from hiu_tf.html import Page
 from hiu_tf.metrics.protocols import PointProtocol
+from hiu_tf.pictures import decode_rgb
 from hiu_tf.runtime.draw import draw_skeleton
 
 _SHOWN, _TILE = 8, 160
@@ -120,7 +121,7 @@ def _add_extremes(page, samples, found):
 
 
 def _tile(samples, found, n):
-    picture = cv2.imdecode(np.frombuffer(samples.pictures[n], np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+    picture = decode_rgb(samples.pictures[n])
     scale = _TILE / len(picture)
     picture = cv2.resize(picture, (_TILE, _TILE))
     label = (

@@ -89,9 +89,10 @@ def tiles(pictures: list[np.ndarray], columns: int = _COLUMNS) -> np.ndarray:
 
 def draw_sample(sample) -> np.ndarray:
     """Draws the hand with its surroundings, mask, skeleton (thin for hidden joints) and a caption, RGB."""
+    from hiu_tf.pictures import decode_mask, decode_rgb
     from hiu_tf.runtime.draw import draw_mask, draw_skeleton
 
-    picture = cv2.imdecode(np.frombuffer(sample.image, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+    picture = decode_rgb(sample.image)
     labelled = sample.joints_2d_weight > 0
     points = sample.joints_2d[labelled] if labelled.any() else sample.box[:2] + np.stack([np.zeros(2), sample.box[2:]])
     middle, side = (points.min(axis=0) + points.max(axis=0)) / 2, _SHOWN_REGION * max(np.ptp(points, axis=0).max(), 8)
@@ -99,7 +100,7 @@ def draw_sample(sample) -> np.ndarray:
     affine = np.array([[scale, 0, _TILE / 2 - scale * middle[0]], [0, scale, _TILE / 2 - scale * middle[1]]])
     tile = cv2.warpAffine(picture, affine, (_TILE, _TILE), flags=cv2.INTER_AREA, borderValue=(90, 90, 90))
     if sample.mask:
-        mask = cv2.imdecode(np.frombuffer(sample.mask, np.uint8), cv2.IMREAD_GRAYSCALE)
+        mask = decode_mask(sample.mask)
         tile = draw_mask(tile, cv2.warpAffine(mask, affine, (_TILE, _TILE)) / 255.0)
     if labelled.all():
         tile = draw_skeleton(tile, sample.joints_2d * scale + affine[:, 2], sample.visible)

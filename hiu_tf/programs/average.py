@@ -63,7 +63,8 @@ def average(runs: list[Path], out: Path) -> None:
       out: folder of the new run.
 
     Raises:
-      UserError: a folder is no finished run, or has another network than the first.
+      UserError: a folder is no finished run, has another network than the first, or is a SavedModel of several stacks,
+        which lacks the heads of all but the last.
     """
     with tempfile.TemporaryDirectory() as scratch:
         _average(
@@ -98,6 +99,10 @@ def _exported(folder):
         except ModelError:
             raise error from None
         return network, {"network": asdict(config)}
+    if run.config.stacks > 1:
+        raise UserError(
+            f"{folder} has the last of {run.config.stacks} stacks alone: name the run that it was made from"
+        )
     return run.network, {"model": run.preset, "network": asdict(run.config)}
 
 
@@ -138,9 +143,9 @@ def _network(recipe, weights):
     try:
         content = json.loads(recipe.read_text())
         if "model" not in content:  # a detector's recipe has all of them
-            return content["network"]
+            return dict(content["network"])
         return asdict(model_config(content["model"], content["network"]))
-    except (ValueError, KeyError, AttributeError) as error:
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise UserError(f"{recipe} is no recipe of a run: {error!r}") from error
 
 

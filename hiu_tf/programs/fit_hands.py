@@ -38,10 +38,9 @@ def predicted_masks(samples: list, predictor) -> tuple[list[bytes], list[str]]:
 
     Returns them, and why there is none where the prediction failed.
     """
-    import cv2
-
     from hiu_tf.errors import UserError
     from hiu_tf.geometry.window import box_of
+    from hiu_tf.pictures import decode_rgb
     from pipelines.meshes import lacking
     from pipelines.schema import SIDES
     from pipelines.store import encode_mask
@@ -51,12 +50,12 @@ def predicted_masks(samples: list, predictor) -> tuple[list[bytes], list[str]]:
         masks.append(b"")
         if sample.mask or lacking(sample):
             continue
-        picture = cv2.imdecode(np.frombuffer(sample.image, np.uint8), cv2.IMREAD_COLOR)
+        picture = decode_rgb(sample.image)
         if picture is None or picture.shape[:2] != (sample.height, sample.width):
             failed.append(f"{sample.sample_id}: OpenCV cannot read its picture, or reads another size")
             continue
         try:
-            (hand,) = predictor.predict(picture[..., ::-1], box_of(sample.joints_2d), names[sample.side])
+            (hand,) = predictor.predict(picture, box_of(sample.joints_2d), names[sample.side])
         except UserError as error:
             failed.append(f"{sample.sample_id}: {error}")
         else:
@@ -151,18 +150,18 @@ def write_poses(fits: list, path: Path) -> None:
 
 def draw_fit(fit, faces: np.ndarray) -> np.ndarray:
     """Draws the labels beside the fitted mesh, RGB."""
-    import cv2
 
     from hiu_tf.geometry.camera import project
     from hiu_tf.geometry.window import around_box, box_of
+    from hiu_tf.pictures import decode_rgb
     from hiu_tf.runtime.crop import cut
     from hiu_tf.runtime.draw import draw_mesh, draw_skeleton
     from pipelines.schema import LEFT
 
     sample = fit.sample
-    picture = cv2.imdecode(np.frombuffer(sample.image, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+    picture = decode_rgb(sample.image)
     window = around_box(box_of(sample.joints_2d), 200)
-    tile = (255 * cut(np.ascontiguousarray(picture), window)).astype(np.uint8)
+    tile = (255 * cut(picture, window)).astype(np.uint8)
     faces = faces[:, ::-1] if sample.side == LEFT else faces
     mesh = window.to_crop(project(sample.vertices, sample.intrinsics))
     panels = draw_skeleton(tile, window.to_crop(sample.joints_2d)), draw_mesh(tile, sample.vertices, mesh, faces)

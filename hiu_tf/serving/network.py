@@ -7,6 +7,7 @@ import numpy as np
 
 from hiu_tf.conventions import keys
 from hiu_tf.geometry.camera import project
+from hiu_tf.pictures import decode_mask
 from hiu_tf.serving.client import ServingError, connect
 
 _ARRAYS = {
@@ -65,7 +66,7 @@ class ServedNetwork:
         return np.stack([self._mask(png, size) for png in masks])
 
     def _mask(self, png, size):
-        mask = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_GRAYSCALE) if png else None
+        mask = decode_mask(png) if png else None
         if mask is None or mask.shape != (size, size):
             raise ServingError(f"{self._address}: a mask is no PNG of {size}x{size} pixels")
         return mask.astype(np.float32) / 255.0

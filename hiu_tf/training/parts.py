@@ -32,10 +32,10 @@ def freeze(network: keras.Model, parts: tuple[str, ...]) -> None:
       ConfigError: the network has no such part.
     """
     of_layer = {layer: part_of(layer.name).rpartition("_")[2] for layer in network.layers}
-    unknown = sorted(set(parts) - set(of_layer.values()) - {BATCH_NORM})
+    known = [*dict.fromkeys(part for layer, part in of_layer.items() if layer.weights), BATCH_NORM]
+    unknown = sorted(set(parts) - set(known))
     if unknown:
-        known = ", ".join([*dict.fromkeys(part for layer, part in of_layer.items() if layer.weights), BATCH_NORM])
-        raise ConfigError(f"train.freeze: the network has no part {unknown[0]!r}; its parts are {known}")
+        raise ConfigError(f"train.freeze: the network has no part {unknown[0]!r}; its parts are {', '.join(known)}")
     for layer, part in of_layer.items():
         if part in parts:
             layer.trainable = False

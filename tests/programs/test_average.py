@@ -11,6 +11,7 @@ import tf_keras as keras
 from hiu_tf.cli import main
 from hiu_tf.config.presets import model_config
 from hiu_tf.models.hiu import build_hiu
+from hiu_tf.training import folder
 from hiu_tf.training.detector import load_detector
 from hiu_tf.training.folder import RECIPE, WEIGHTS, load_run
 from tests.places import SHIPPED
@@ -68,6 +69,14 @@ def test_a_run_and_the_model_that_it_started_from(exported_once, tmp_path, capsy
     assert "is no finished run" in capsys.readouterr().err
 
 
+def test_a_model_of_several_stacks_is_refused(exported_once, runs, tmp_path, capsys, monkeypatch):
+    """A SavedModel has the heads of its last stack alone."""
+    two = model_config("tiny", {"stacks": 2})
+    monkeypatch.setattr(folder, "load_run", lambda _: folder.Run(build_hiu(two), "tiny", two, None))
+    assert main(["average", str(exported_once), str(runs / "0"), "--out", str(tmp_path / "mean")]) == 1
+    assert "has the last of 2 stacks alone" in capsys.readouterr().err
+
+
 def test_a_detector_and_the_run_that_started_from_it(tmp_path, capsys):
     shipped, run = SHIPPED.parent / "hand_detector", tmp_path / "run"
     network, config = load_detector(shipped)
@@ -106,8 +115,9 @@ def test_what_cannot_be_averaged_is_named(runs, tmp_path, capsys):
     refused("does not hold the arrays", runs / "0", other)
     (other / WEIGHTS).write_bytes(b"no h5")
     refused("cannot be read", runs / "0", other)
-    (other / RECIPE).write_text("{")
-    refused("is no recipe of a run", runs / "0", other)
+    for content in ("{", "[1]", '{"network": null}', '{"network": [1]}', '{"model": "tiny", "network": [1]}'):
+        (other / RECIPE).write_text(content)
+        refused("is no recipe of a run", runs / "0", other)
     (tmp_path / "mean").mkdir()
     assert main(["average", str(runs / "0"), str(runs / "1"), "--out", str(tmp_path / "mean")]) == 1
     assert "give another --out" in capsys.readouterr().err

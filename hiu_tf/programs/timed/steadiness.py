@@ -56,6 +56,7 @@ def clip(seed: int, kind: str) -> tuple[np.ndarray, np.ndarray]:
 
     from hiu_tf.hand.load import load_hand
     from hiu_tf.hand.poses import gesture_pose
+    from hiu_tf.pictures import decode_mask, decode_rgb
     from pipelines.datasets.synthetic.backdrop import background
     from pipelines.datasets.synthetic.render import render
     from pipelines.datasets.synthetic.scene import sample_scene
@@ -73,9 +74,10 @@ def clip(seed: int, kind: str) -> tuple[np.ndarray, np.ndarray]:
         poses = [scene.pose]
     wall = 255 * cv2.resize(background(256, rng), _SIZE[::-1]).astype(np.float32)
     samples = render([replace(scene, pose=pose) for pose in poses], load_hand(), [str(k) for k in range(len(poses))])
-    hands = [(cv2.imdecode(np.frombuffer(s.image, np.uint8), cv2.IMREAD_COLOR)[..., ::-1].astype(np.float32),
-              cv2.imdecode(np.frombuffer(s.mask, np.uint8), cv2.IMREAD_GRAYSCALE)[..., np.newaxis] / 255.0, s.joints_2d)
-             for s in samples]  # fmt: skip
+    hands = [
+        (decode_rgb(s.image).astype(np.float32), decode_mask(s.mask)[..., np.newaxis] / 255.0, s.joints_2d)
+        for s in samples
+    ]
     frames, joints = [], []
     for k, phase in enumerate(phases):
         picture, mask, points = hands[k % len(hands)]
