@@ -29,7 +29,7 @@ _MOBILE = replace(
     decoder_convolutions=1,
     predict_kernel=1,
     regressor_channels=(48, 96, 160, 256),
-    regressor_extra=("encoder", "joints", "joint_features", "joint_attention"),
+    regressor_extra=("encoder", "joints", "joint_attention"),
 )
 _EDGE = replace(
     _MOBILE,

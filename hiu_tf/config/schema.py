@@ -21,7 +21,7 @@ CHOICES = {
 
 
 #: Optional inputs of the regressor besides the paper's features.
-REGRESSOR_EXTRA = ("encoder", "joints", "joint_features", "joint_attention")
+REGRESSOR_EXTRA = ("encoder", "joints", "joint_attention")
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,8 @@ class ModelConfig:
       regressor_channels, regressor_repetitions, regressor_hidden: sizes of the regressor.
       regressor_extra: inputs of the regressor besides the paper's features: "encoder" (the coarsest level, pooled),
         "joints" (2D joints and scores decoded from the heat maps of the same stack, without gradient),
-        "joint_features" (the features where these heat maps see each joint), "joint_attention" (a small transformer
-        over the joints, each with these features, those at S/16, its position and its score).
+        "joint_attention" (a small transformer over the joints, each with the features at S/4 and S/16 where its heat
+        map sees it, its position and its score).
       batch_norm_momentum: 0.9 suits short runs; 0.99 is Keras' default.
       batch_norm_synchronized: whether statistics are computed over all replicas instead of per replica.
     """
@@ -97,9 +97,9 @@ class ModelConfig:
         require(self.encoder_stages in (5, 7), "model.encoder_stages", "5 or 7", self.encoder_stages)
         extra = set(self.regressor_extra) <= set(REGRESSOR_EXTRA)
         require(extra, "model.regressor_extra", f"some of {', '.join(REGRESSOR_EXTRA)}", self.regressor_extra)
-        for name in ("joint_features", "joint_attention"):
-            hidden = bool(self.regressor_hidden) or name not in self.regressor_extra
-            require(hidden, "model.regressor_hidden", f"not empty with regressor_extra {name}", self.regressor_hidden)
+        hidden = bool(self.regressor_hidden) or "joint_attention" not in self.regressor_extra
+        words = "not empty with regressor_extra joint_attention"
+        require(hidden, "model.regressor_hidden", words, self.regressor_hidden)
         require(0 < self.bottleneck_ratio <= 8, "model.bottleneck_ratio", "in (0, 8]", self.bottleneck_ratio)
         for name in ("encoder_channels", "encoder_repetitions", "regressor_channels", "regressor_repetitions"):
             require(len(getattr(self, name)) == 4, f"model.{name}", "four numbers", getattr(self, name))
@@ -306,6 +306,8 @@ class TrainConfig:
             self.epochs,
         )
         require(not (self.ema and self.swa_every), "train.swa_every", "0 where train.ema averages", self.swa_every)
+        mends = not (self.recalibrate and "batch_norm" in self.freeze)
+        require(mends, "train.recalibrate", "0 where train.freeze has batch_norm", self.recalibrate)
         require(
             self.batch_size % self.accumulate == 0,
             "train.accumulate",

@@ -11,7 +11,7 @@ from hiu_tf.models.attention import fuse
 from hiu_tf.models.blocks import vector_head
 from hiu_tf.models.decoder import decoder
 from hiu_tf.models.encoder import encoder
-from hiu_tf.models.joints import FeaturesAtJoints, tokens_at_joints
+from hiu_tf.models.joints import tokens_at_joints
 from hiu_tf.models.regressor import build_regressor
 from hiu_tf.models.stem import stem
 from hiu_tf.tasks import PAPER, find_tasks
@@ -80,7 +80,6 @@ def _seen_by_regressor(features, levels, maps, config, name):
     extra = {
         "encoder": lambda: levels[-1],
         "joints": lambda: heatmaps,
-        "joint_features": lambda: FeaturesAtJoints(name=f"{name}_features_at_joints")([features, heatmaps]),
         "joint_attention": lambda: tokens_at_joints([features, levels[2]], heatmaps, f"{name}_tokens"),
     }
     return {"features": features} | {key: extra[key]() for key in config.regressor_extra}

@@ -7,13 +7,11 @@ import tf_keras as keras
 from tf_keras import layers
 
 from hiu_tf.codecs import heatmap
-from hiu_tf.config.schema import ModelConfig
-from hiu_tf.models.blocks import convolution
 
-#: Starts of the names of the layers that only a regressor with this extra input has.
-JOINT_FEATURES, JOINT_ATTENTION = "regressor_joint_features", "regressor_joint_attention"
-_CHANNELS = 32
+#: Start of the names of the layers that only a regressor with this extra input has.
+JOINT_ATTENTION = "regressor_joint_attention"
 _WIDTH, _HEADS, _BLOCKS = 64, 4, 2  # of the attention between joints
+_TOLD = 16  # numbers that the attention tells of each joint: the layer that mixes all joints' numbers is the largest
 #: Mass of a squared heat map, as a share of its pixels, at which its features count half: that of a peak of 0.16.
 _SLIGHT_MASS = 1 / 6400
 _SLIGHT_VARIANCE = 1e-2
@@ -124,18 +122,12 @@ def tokens_at_joints(features: list, heatmaps, name: str):
     return layers.Concatenate(name=name)(read)
 
 
-def averaged(features, channels: int, config: ModelConfig):
-    """Features at the joints [B, J, 1, C] -> [B, 1, 1, channels], 0 at first: a network without them can go on with them."""
-    x = convolution(features, _CHANNELS, 1, config, f"{JOINT_FEATURES}_reduce")
-    return _project(x, channels, JOINT_FEATURES)
+def attended(tokens, channels: int):
+    """What is read at the joints [B, J, 1, C] -> [B, 1, 1, channels]; joints tell each other what they see.
 
-
-def attended(tokens, channels: int, config: ModelConfig):
-    """What is read at the joints [B, J, 1, C] -> [B, 1, 1, channels], 0 at first; joints tell each other what they see.
-
-    Two blocks of a transformer: self-attention between the joints, then two layers for each joint.
+    Two blocks of a transformer: self-attention between the joints, then two layers for each joint. The result is 0 at
+    first, so that a network that was trained without it can go on with it.
     """
-    del config
     layer = lambda size, name, **settings: layers.Conv2D(size, 1, name=f"{JOINT_ATTENTION}_{name}", **settings)
     x = layer(_WIDTH, "enter")(tokens)
     x = JointEmbedding(name=f"{JOINT_ATTENTION}_embedding")(x)
@@ -145,14 +137,10 @@ def attended(tokens, channels: int, config: ModelConfig):
         x = layers.Add(name=f"{JOINT_ATTENTION}{k}_told")([x, layer(_WIDTH, f"block{k}_out")(y)])
         y = layer(2 * _WIDTH, f"block{k}_wide", activation="relu")(Standardise(name=f"{JOINT_ATTENTION}{k}_own")(x))
         x = layers.Add(name=f"{JOINT_ATTENTION}{k}_added")([x, layer(_WIDTH, f"block{k}_narrow")(y)])
-    return _project(Standardise(name=f"{JOINT_ATTENTION}_output")(x), channels, JOINT_ATTENTION, _WIDTH**0.5)
-
-
-def _project(x, channels, name, damping=1.0):
-    """[B, J, 1, C] -> [B, 1, 1, channels], 0 at first."""
+    x = layer(_TOLD, "summary")(Standardise(name=f"{JOINT_ATTENTION}_output")(x))
     # The contributions of the joints are averaged: their sum would change by too much in each step. They are not
     # normalised: over a batch of a few vectors, batch norm hides outliers that it does not hide in prediction.
-    joints, width = x.shape[1], x.shape[-1]
-    x = layers.Rescaling(1.0 / (joints * damping), name=f"{name}_share")(x)
-    x = layers.Reshape((1, 1, joints * width), name=f"{name}_all")(x)
-    return layers.Conv2D(channels, 1, kernel_initializer="zeros", name=f"{name}_project")(x)
+    joints = x.shape[1]
+    x = layers.Rescaling(1.0 / (joints * _TOLD**0.5), name=f"{JOINT_ATTENTION}_share")(x)
+    x = layers.Reshape((1, 1, joints * _TOLD), name=f"{JOINT_ATTENTION}_all")(x)
+    return layer(channels, "mix", kernel_initializer="zeros")(x)

@@ -15,7 +15,7 @@ from hiu_tf.config.schema import ModelConfig
 from hiu_tf.conventions import keys
 from hiu_tf.geometry.tensor.rotation import compose
 from hiu_tf.models.blocks import convolution, residual_groups
-from hiu_tf.models.joints import ReadJoints, attended, averaged
+from hiu_tf.models.joints import JOINT_ATTENTION, ReadJoints, attended
 
 NUM_PARAMETERS = 10 + 45 + 3 + 3
 #: The rotation for the raw output 0: fingers up, thumb side to the camera. Views of palm and back are then
@@ -25,8 +25,6 @@ REFERENCE_VIEW = np.array([math.pi / math.sqrt(2), math.pi / math.sqrt(2), 0.0],
 #: Position of the wrist for the raw output 0, and metres per unit of raw output.
 REFERENCE_POSITION = np.array([0.0, 0.06, 0.65], np.float32)
 POSITION_SCALE = np.array([0.1, 0.1, 0.2], np.float32)
-#: What is added to the first hidden layer, by the name of its input.
-_OF_JOINTS = {"joint_features": averaged, "joint_attention": attended}
 _HALF_TURN = 0.5  # radians per unit of raw output for joint angles
 
 
@@ -71,11 +69,9 @@ def build_regressor(input_shapes: dict[str, tuple], config: ModelConfig, name: s
     x = layers.Concatenate(name="regressor_all")(extra) if len(extra) > 1 else x
     for k, channels in enumerate(config.regressor_hidden, start=1):
         x = convolution(x, channels, 1, config, f"regressor_hidden{k}")
-        if k == 1:
-            for seen, of_joints in _OF_JOINTS.items():
-                if seen in inputs:
-                    added = of_joints(inputs[seen], channels, config)
-                    x = layers.Add(name=f"regressor_with_{seen}")([x, added])
+        if k == 1 and "joint_attention" in inputs:
+            told = attended(inputs["joint_attention"], channels)
+            x = layers.Add(name=f"{JOINT_ATTENTION}_added")([x, told])
     raw = layers.Conv2D(
         NUM_PARAMETERS,
         1,

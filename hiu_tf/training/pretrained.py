@@ -12,11 +12,11 @@ from hiu_tf.config.schema import ConfigError, TrainConfig
 from hiu_tf.errors import UserError
 from hiu_tf.models import efficientnet
 from hiu_tf.models.encoder import load_encoder
-from hiu_tf.models.joints import JOINT_ATTENTION, JOINT_FEATURES
+from hiu_tf.models.joints import JOINT_ATTENTION
 from hiu_tf.training.folder import load_run, load_weights
 
 #: Layers that only one of two networks may have: a head of numbers (models/blocks.py), and what the regressor adds.
-_MAY_DIFFER = rf"stack\d+_[a-z]+_predict|[a-z\d_]+/({JOINT_FEATURES}|{JOINT_ATTENTION})_.*"
+_MAY_DIFFER = rf"stack\d+_[a-z]+_predict|[a-z\d_]+/{JOINT_ATTENTION}_.*"
 _OWN_STEM = "the encoder starts", "all else (stem, 1x1 into the encoder, decoders, attention, regressor)"
 _WITH_STEM = "stem and encoder start", "all else"
 
@@ -48,7 +48,7 @@ def copy_layers(source: keras.Model, network: keras.Model, name: str) -> None:
     """Copies the weights of every layer of `source` that the network has. Prints which layers only one of them has.
 
     Raises:
-      UserError: the networks differ by more than heads of numbers (tasks.base.Vector) and the regressor's "joint_features".
+      UserError: the networks differ by more than heads of numbers (tasks.base.Vector) and the regressor's "joint_attention".
     """
     theirs, mine = (dict(_weighted_layers(model)) for model in (source, network))
     added, dropped = ([key for key in one if key not in other] for one, other in ((mine, theirs), (theirs, mine)))

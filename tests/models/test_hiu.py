@@ -180,7 +180,7 @@ def test_the_trios_of_the_cascade_ablation_cost_the_same(trio):
 def test_phone_presets_keep_their_budgets():
     mobile, edge = COSTS["hiu_mobile"], COSTS["hiu_edge"]
     assert mobile.inference_macs <= 0.45e9
-    assert mobile.inference_parameters <= 4.5e6
+    assert mobile.inference_parameters <= 4e6
     assert edge.inference_macs <= 0.15e9
 
 
@@ -285,7 +285,7 @@ def test_the_attention_shares_of_any_number_of_tasks_add_up_to_one(tasks, rng):
 def test_a_network_may_have_fewer_tasks():
     network = build_hiu(model_config("tiny", {"tasks": ("heatmaps", "hand")}))
     assert set(network.output[-1]) == {keys.HEATMAPS, keys.SHAPE, keys.POSE, keys.ROTATION, keys.TRANSLATION}
-    for extra in ("joints", "joint_features", "joint_attention"):
+    for extra in ("joints", "joint_attention"):
         with pytest.raises(ConfigError, match=f"regressor_extra {extra} needs heatmaps"):
             build_hiu(model_config("tiny", {"tasks": ("mask", "hand"), "regressor_extra": (extra,)}))
     with pytest.raises(ConfigError, match="needs a task with maps"):

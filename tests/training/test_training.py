@@ -218,7 +218,7 @@ def test_parts_of_a_batch_give_the_gradient_of_the_whole(rendered_records, hand)
         trainer = trainer_of(hand, batch_size=4, accumulate=parts)
         trainer.compile(keras.optimizers.legacy.SGD(0.1))
         totals = trainer._totals(sample_weights(trainer.losses_by_name, targets))
-        gradients, errors, loss = tf.function(trainer._accumulated, autograph=False)(image, targets, totals)
+        gradients, errors, loss = trainer._accumulated(image, targets, totals)  # once: sooner done than traced
         found.append((float(loss), np.concatenate([np.ravel(g) for g in gradients]), errors["mask"].numpy()))
     for loss, gradient, errors in found[1:]:
         assert loss == pytest.approx(found[0][0], rel=1e-5)
@@ -229,6 +229,8 @@ def test_parts_of_a_batch_give_the_gradient_of_the_whole(rendered_records, hand)
 def test_frozen_parts_have_nothing_to_train():
     network = build_hiu(model_config("tiny"))
     everything = len(network.trainable_variables)
+    with pytest.raises(ConfigError, match="no part 'image'; its parts are stem, "):
+        freeze(network, ("image",))
     freeze(network, ("stem", "mask"))
     assert 0 < len(network.trainable_variables) < everything
     for layer in network.layers:
@@ -237,7 +239,7 @@ def test_frozen_parts_have_nothing_to_train():
 
 def test_frozen_batch_norm_normalises_in_training_as_in_prediction(rng):
     """Whatever else is in the batch; all other weights learn."""
-    network = build_hiu(model_config("tiny", {"regressor_extra": ["encoder", "joints", "joint_features"]}))
+    network = build_hiu(model_config("tiny", {"regressor_extra": ["encoder", "joints", "joint_attention"]}))
     norms = [layer for layer in network.submodules if isinstance(layer, keras.layers.BatchNormalization)]
     for layer in norms:
         layer.moving_mean.assign(rng.normal(size=layer.moving_mean.shape))
@@ -301,9 +303,11 @@ def test_steps_that_are_no_whole_epochs(rendered_records, tmp_path, capsys):
         np.testing.assert_array_equal(one, other)
 
 
-def test_a_batch_that_cannot_be_shared_is_refused(rendered_records, tmp_path):
+def test_settings_that_contradict_each_other_are_refused():
     with pytest.raises(ConfigError, match="accumulate must be a divisor of the batch 4, got 3"):
         recipe(2, accumulate=3)
+    with pytest.raises(ConfigError, match="recalibrate must be 0 where train.freeze has batch_norm, got 5"):
+        recipe(2, recalibrate=5, freeze=("batch_norm",))
 
 
 def test_which_epochs_are_validated_does_not_depend_on_interruptions(rendered_records, tmp_path):
@@ -338,7 +342,7 @@ def test_validation_does_not_warm_up(rendered_records, hand):
     """The validation loss of a network does not depend on the step of self-supervision's warm-up."""
     data = validation_data(recipe(1, validate=("synthetic",)), rendered_records, 64)
     trainer = trainer_of(hand, LossConfig(ssl_warmup_steps=100))
-    trainer.compile(keras.optimizers.legacy.SGD(0.1))
+    trainer.compile(keras.optimizers.legacy.SGD(0.1), run_eagerly=True)
     found = []
     for step in (0, 50, 100):
         trainer.optimizer.iterations.assign(step)
@@ -353,10 +357,10 @@ def test_a_skipped_step_leaves_everything_as_it_was(rendered_records, hand):
     trainer = trainer_of(hand, synchronized=True, on_nan="skip")
     trainer.compile(build_optimizer(TrainConfig(on_nan="skip")))
     before = trainer.network.get_weights()
-    trainer.train_on_batch(image, targets | {keys.JOINTS_2D: targets[keys.JOINTS_2D] * np.nan})
+    trainer.train_step((image, targets | {keys.JOINTS_2D: targets[keys.JOINTS_2D] * np.nan}))
     for one, other in zip(trainer.network.get_weights(), before):
         np.testing.assert_array_equal(one, other)
-    trainer.train_on_batch(image, targets)
+    trainer.train_step((image, targets))
     assert any((one != other).any() for one, other in zip(trainer.network.get_weights(), before))
 
 
