@@ -13,9 +13,13 @@ def project(points: tf.Tensor, intrinsics) -> tf.Tensor:
 
     Points nearer than MIN_DEPTH are projected as if they were at MIN_DEPTH.
     """
-    depth = tf.maximum(points[..., 2:], MIN_DEPTH)
-    on_plane = points[..., :2] / depth
-    return tf.linalg.matmul(on_plane, intrinsics[..., :2, :2], transpose_b=True) + intrinsics[..., tf.newaxis, :2, 2]
+    # Each coordinate by itself: products with matrices of 2x2 and their gradients take twice the time.
+    x, y, z = tf.unstack(points, axis=-1)
+    z = tf.maximum(z, MIN_DEPTH)
+    x, y = x / z, y / z
+    k = lambda row, column: intrinsics[..., row, column, tf.newaxis]
+    pixels = [x * k(row, 0) + y * k(row, 1) + k(row, 2) for row in (0, 1)]
+    return tf.stack(pixels, axis=-1)
 
 
 def transform_intrinsics(affine, intrinsics):
