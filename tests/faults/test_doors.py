@@ -16,7 +16,7 @@ def check(count, seed, model):
 
 
 def test_some_of_each_door(exported_once):
-    check(15, 0, exported_once)
+    check(50, 0, exported_once)
 
 
 @pytest.mark.slow

@@ -357,10 +357,10 @@ def test_a_skipped_step_leaves_everything_as_it_was(rendered_records, hand):
     trainer = trainer_of(hand, synchronized=True, on_nan="skip")
     trainer.compile(build_optimizer(TrainConfig(on_nan="skip")))
     before = trainer.network.get_weights()
-    trainer.train_step((image, targets | {keys.JOINTS_2D: targets[keys.JOINTS_2D] * np.nan}))
+    trainer.train_on_batch(image, targets | {keys.JOINTS_2D: targets[keys.JOINTS_2D] * np.nan})
     for one, other in zip(trainer.network.get_weights(), before):
         np.testing.assert_array_equal(one, other)
-    trainer.train_step((image, targets))
+    trainer.train_on_batch(image, targets)
     assert any((one != other).any() for one, other in zip(trainer.network.get_weights(), before))
 
 
