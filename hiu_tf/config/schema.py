@@ -20,6 +20,8 @@ CHOICES = {
 }
 
 
+#: What train.freeze calls the batch norm of all parts of a network.
+BATCH_NORM = "batch_norm"
 #: Optional inputs of the regressor besides the paper's features.
 REGRESSOR_EXTRA = ("encoder", "joints", "joint_attention")
 
@@ -306,7 +308,7 @@ class TrainConfig:
             self.epochs,
         )
         require(not (self.ema and self.swa_every), "train.swa_every", "0 where train.ema averages", self.swa_every)
-        mends = not (self.recalibrate and "batch_norm" in self.freeze)
+        mends = not (self.recalibrate and BATCH_NORM in self.freeze)
         require(mends, "train.recalibrate", "0 where train.freeze has batch_norm", self.recalibrate)
         require(
             self.batch_size % self.accumulate == 0,

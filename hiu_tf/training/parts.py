@@ -7,10 +7,8 @@ import re
 import tensorflow as tf
 import tf_keras as keras
 
-from hiu_tf.config.schema import ConfigError
+from hiu_tf.config.schema import BATCH_NORM, ConfigError
 
-#: Not a part by itself: the normalisations of all parts.
-BATCH_NORM = "batch_norm"
 _STACK = re.compile(r"(stack\d+)_([a-z]+)")
 
 
