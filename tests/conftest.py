@@ -10,9 +10,15 @@ import pytest
 
 import hiu_tf  # noqa: F401  (before tensorflow: selects tf_keras)
 
+# isort: split
+import tensorflow as tf
+
 # The collector looks through all objects of TensorFlow again and again while graphs are traced: a twentieth of the suite.
 gc.freeze()
 gc.set_threshold(100_000, 20, 100)
+
+# TensorFlow's graph optimizer takes longer than the few steps of a test. The programs that tests start keep it.
+tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 
 #: Seconds that a slow test may take; pyproject.toml has the limit of the others.
 SLOW_TIMEOUT = 6 * 3600

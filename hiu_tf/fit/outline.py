@@ -17,7 +17,7 @@ from hiu_tf.fit.chain import NUM_PARAMETERS, Posed
 from hiu_tf.fit.skin import Skin
 from hiu_tf.geometry.camera import MIN_DEPTH
 
-#: The mask is sampled on a square of this many cells, this much larger than the hand's box.
+#: The mask is sampled on a square of this many cells by default, this much larger than the hand's box.
 CELLS, MARGIN = 128, 1.6
 #: Number of points of the outline that are used, and of vertices that are tested against the mask.
 POINTS, TESTED = 96, 300
@@ -51,6 +51,7 @@ def outlines_of(
     joints_2d: np.ndarray,
     flips: np.ndarray,
     known: list[np.ndarray | None] | None = None,
+    cells: int = CELLS,
 ) -> Outlines:
     """Makes evidence from masks.
 
@@ -59,23 +60,24 @@ def outlines_of(
       joints_2d: [N, 21, 2] pixels, as right hands (x negated for left ones).
       flips: [N], -1 for left hands, whose masks are mirrored likewise.
       known: [height, width] bool for each hand, False where its mask is no evidence; None: it is evidence everywhere.
+      cells: C.
     """
-    each = [_outline(*one) for one in zip(masks, joints_2d, flips, known or [None] * len(masks))]
+    each = [_outline(*one, cells) for one in zip(masks, joints_2d, flips, known or [None] * len(masks))]
     return Outlines(*(np.stack(values) for values in zip(*each)))
 
 
-def _outline(mask, joints, flip, known):
+def _outline(mask, joints, flip, known, size):
     low, high = joints.min(axis=0), joints.max(axis=0)
-    cell = max(float((high - low).max()), 1.0) * MARGIN / (CELLS - 1)
-    corner = (low + high) / 2 - cell * (CELLS - 1) / 2
-    points, normals, nothing = np.zeros((POINTS, 2)), np.zeros((POINTS, 2)), np.zeros((CELLS, CELLS), np.float32)
+    cell = max(float((high - low).max()), 1.0) * MARGIN / (size - 1)
+    corner = (low + high) / 2 - cell * (size - 1) / 2
+    points, normals, nothing = np.zeros((POINTS, 2)), np.zeros((POINTS, 2)), np.zeros((size, size), np.float32)
     if mask is None:
         return nothing, corner, cell, points, normals
     to_mask = np.array([[flip * cell, 0, flip * corner[0]], [0, cell, corner[1]]])
     sample = lambda picture, beyond: cv2.warpAffine(
         picture.astype(np.uint8),
         to_mask,
-        (CELLS, CELLS),
+        (size, size),
         flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP,
         borderValue=beyond,
     )
@@ -83,17 +85,19 @@ def _outline(mask, joints, flip, known):
     inside, picture = sample(mask | ~known, 1), sample(known, 0)
     if not (inside & picture).any():
         return nothing, corner, cell, points, normals
-    grid = corner + cell * np.stack(np.meshgrid(np.arange(CELLS), np.arange(CELLS)), axis=-1)
+    grid = corner + cell * np.stack(np.meshgrid(np.arange(size), np.arange(size)), axis=-1)
     outside = cell * cv2.distanceTransform(1 - inside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) * of_hand(grid, joints)
     # The outline where it is that of the hand in the picture: not the picture's edge, not the arm.
-    blurred = cv2.GaussianBlur(inside.astype(np.float32), (0, 0), 2.0)
+    soft = size / 64  # cells
+    blurred = cv2.GaussianBlur(inside.astype(np.float32), (0, 0), soft)
     contours, _ = cv2.findContours(inside & picture, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
     cells = np.concatenate([contour[:, 0] for contour in contours]) if contours else np.zeros((0, 2), int)
     slope = -np.stack(
         [cv2.Sobel(blurred, cv2.CV_32F, *order)[cells[:, 1], cells[:, 0]] for order in ((1, 0), (0, 1))], 1
     )
     steep = np.linalg.norm(slope, axis=1)
-    within = cv2.erode(picture, np.ones((5, 5), np.uint8), borderValue=0)[cells[:, 1], cells[:, 0]] > 0
+    near = np.ones((2 * round(soft) + 1,) * 2, np.uint8)
+    within = cv2.erode(picture, near, borderValue=0)[cells[:, 1], cells[:, 0]] > 0
     found = corner + cell * cells
     kept = np.flatnonzero(within & (steep > 1e-3) & of_hand(found, joints))
     if len(kept):
@@ -168,8 +172,9 @@ class OutlineResiduals:
 def _sampled(known, pixels):
     """Distance from the mask [N, K] at pixels [N, K, 2], and its slope [N, K, 2]; 0 beyond the sampled square."""
     place = (pixels - known.corner[:, np.newaxis]) / known.cell[:, np.newaxis, np.newaxis]
-    within = ((place >= 0) & (place < CELLS - 1)).all(axis=-1)
-    place = np.clip(np.nan_to_num(place), 0, CELLS - 1.001)
+    last = known.outside.shape[-1] - 1
+    within = ((place >= 0) & (place < last)).all(axis=-1)
+    place = np.clip(np.nan_to_num(place), 0, last - 0.001)
     column, row = np.moveaxis(place.astype(int), -1, 0)
     right, down = np.moveaxis(place % 1, -1, 0)
     hand = np.arange(len(place))[:, np.newaxis]

@@ -18,11 +18,11 @@ from hiu_tf.geometry.rotation import axis_angle, rotation_matrix
 from hiu_tf.hand.model import HandModel
 
 #: Joints of the heat maps are accurate; the regressor's directions of bones are right but less accurate.
-DEVIATIONS = Deviations(joints_2d=0.02, directions=0.2, pose=0.15)
+DEVIATIONS = Deviations(joints_2d=0.016, directions=0.2, pose=0.15)
 STEPS = 2
-#: Further steps that go on with the mask. Their result counts if the mean distance of the joints from those of the heat maps
-#: grows by less than this share of the hand's box; otherwise the mask shows something else.
-MASK_STEPS, MOST_MOVED = 2, 0.01
+#: Further steps that go on with the mask, sampled on so many cells. Their result counts if the mean distance of the joints
+#: from those of the heat maps grows by less than this share of the hand's box; otherwise the mask shows something else.
+MASK_STEPS, MASK_CELLS, MOST_MOVED = 1, 96, 0.01
 #: Hands with fewer joints above the minimum peak keep the regressor's prediction. (The second number equals READABLE
 #: of codecs/heatmap.py, which needs TensorFlow.)
 FEWEST, READABLE = 8, 0.2
@@ -67,16 +67,15 @@ class EvidenceFit:
             raw[keys.TRANSLATION][np.newaxis].astype(float),
         )
         evidence, hold_shape = self._evidence(raw), shape is not None
-        hands, _ = refine(self._residuals, evidence, start, STEPS, hold_shape)
+        posed = self._residuals.chain.posed(refine(self._residuals, evidence, start, STEPS, hold_shape)[0])
         if self._to_mask:
             if keys.MASK not in raw:
                 raise UserError(
                     "the model gives no mask to fit to: export it with masks, or omit --fit-mask (fit_mask)"
                 )
             known = in_picture and in_picture()
-            hands = self._fitted_to_mask(hands, evidence, raw[keys.MASK], known, hold_shape)
-        posed = self._residuals.chain.posed(hands)
-        joints = posed.joints[0]
+            posed = self._fitted_to_mask(posed, evidence, raw[keys.MASK], known, hold_shape)
+        hands, joints = posed.hands, posed.joints[0]
         return raw | {
             keys.SHAPE: hands.shape[0],
             keys.POSE: hands.pose[0],
@@ -87,15 +86,17 @@ class EvidenceFit:
             keys.JOINTS_2D_PROJECTED: project(joints, self._camera),
         }
 
-    def _fitted_to_mask(self, hands, evidence, mask, known, hold_shape):
-        outlines = outlines_of([mask.reshape(mask.shape[:2]) > 0.5], evidence.joints_2d, np.ones(1), [known])
-        tried, _ = refine(self._residuals, replace(evidence, outlines=outlines), hands, MASK_STEPS, hold_shape)
-        before, after = (self._distance(found, evidence) for found in (hands, tried))
-        return tried if after - before < MOST_MOVED else hands
+    def _fitted_to_mask(self, posed, evidence, mask, known, hold_shape):
+        masks = [mask.reshape(mask.shape[:2]) > 0.5]
+        outlines = outlines_of(masks, evidence.joints_2d, np.ones(1), [known], MASK_CELLS)
+        with_mask = replace(evidence, outlines=outlines)
+        tried = self._residuals.chain.posed(refine(self._residuals, with_mask, posed.hands, MASK_STEPS, hold_shape)[0])
+        before, after = (self._distance(found.joints[0], evidence) for found in (posed, tried))
+        return tried if after - before < MOST_MOVED else posed
 
-    def _distance(self, hands, evidence):
+    def _distance(self, joints, evidence):
         """Mean distance of the projected joints from those of the heat maps, weighted by their scores; share of the box."""
-        flat = project(self._residuals.chain.joints(hands)[0], self._camera)
+        flat = project(joints, self._camera)
         distance = np.linalg.norm(flat - evidence.joints_2d[0], axis=1) / max(evidence.box[0], 1e-6)
         return np.average(distance, weights=evidence.joints_2d_weight[0])
 

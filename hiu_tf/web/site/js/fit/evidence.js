@@ -6,7 +6,7 @@
 import { Chain, difference, PARAMETERS, POSE, SHAPE } from "./chain.js";
 
 /** One standard deviation of 2D joints (of the box's longer side), bones' directions, poses, limits, beta. */
-export const JOINTS_2D = 0.02;
+export const JOINTS_2D = 0.016;
 export const DIRECTIONS = 0.2;
 export const NATURAL = 0.15;
 export const LIMITS = 0.05;
