@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import threading
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,9 @@ PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 MOST_PIXELS, LONGEST_SIDE = 120_000_000, 32_000
 #: Text chunk of PNG files and comment of JPEG files that mark our own, so that they are never read as photographs.
 _MARK, _COMMENT = ("Software", "hiu-tf"), b"made by hiu-tf"
+#: A marker of a JPEG (not a stuffed byte, a fill byte or a restart between scans), its end, and those without a length.
+_JPEG_MARKER = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")
+_END_OF_IMAGE, _WITHOUT_LENGTH = 0xD9, (0x01, 0xD8)
 _switch = threading.Lock()
 
 Image.MAX_IMAGE_PIXELS = None  # `decode_picture` checks the size itself, with a limit that callers choose
@@ -84,9 +88,20 @@ def upright_rgb(picture: Image.Image) -> np.ndarray:
 def is_cut_off(content: bytes) -> bool:
     """Whether the end of a JPEG or PNG file is missing."""
     if content.startswith(b"\xff\xd8"):
-        # Search after the last scan: a preview in the header has an end marker of its own.
-        return content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda")
+        return not _jpeg_ends(content)
     return content.startswith(b"\x89PNG") and b"IEND" not in content
+
+
+def _jpeg_ends(content):
+    """Whether a JPEG reaches its end marker. A preview in a header has one too, and a phone may append a clip: neither counts."""
+    at = 2
+    while marker := _JPEG_MARKER.search(content, at):
+        code, at = marker[1][0], marker.end()
+        if code == _END_OF_IMAGE:
+            return True
+        if code not in _WITHOUT_LENGTH:
+            at += int.from_bytes(content[at : at + 2], "big")
+    return False
 
 
 def encode_png(picture: np.ndarray) -> bytes:

@@ -16,6 +16,7 @@ import numpy as np
 from tqdm import tqdm
 
 from hiu_tf.atomic import scratch_folder, written_whole
+from hiu_tf.errors import UserError
 from hiu_tf.hand.gltf import glb_bytes
 from hiu_tf.pictures import PICTURES, is_ours, readable_name
 from hiu_tf.runtime.clips import opened, shown_name
@@ -33,6 +34,15 @@ USUAL = (".png", ".json", ".obj")
 #: Formats that are also written for a picture without hands.
 _ALWAYS = (".json",)
 _CLIP = b'{"made_by": "hiu-tf", "clip"'
+#: What the first bytes of our files contain; overlays have a mark of their own.
+_MARKS = {
+    ".json": b'{"made_by": "hiu-tf"',
+    ".jsonl": _CLIP,
+    ".obj": b"o hand_1_",
+    ".ply": b"ply\nformat binary_little_endian 1.0\ncomment metres\n",
+    ".glb": b'"generator":"hiu-tf"',
+}
+_FIRST_BYTES = 4096
 
 
 def predict_picture(
@@ -56,10 +66,14 @@ def predict_picture(
       compact: leave the vertices out of the JSON.
       screen: also shows the results there, until a key is pressed.
       options: arguments of `Predictor.predict`.
+
+    Raises:
+      UserError: a file of that name is there that is not a result of ours.
     """
     picture, name = read(path)
     hands = predictor.predict(picture, **options)
     hands.name = name
+    _refuse_foreign(_with(stem, suffix) for suffix in formats)
     written = [suffix for suffix in formats if hands or suffix in _ALWAYS]
     for suffix in written:
         save(_with(stem, suffix), hands, _without(compact))
@@ -100,6 +114,7 @@ def predict_clip(
     The first line of the .jsonl contains what is common to all frames; one line per frame follows. Frames are
     written as they come, so that memory does not grow with the length of the clip (but by the key frames of `meshes`).
     """
+    _refuse_foreign(_with(stem, suffix) for suffix in (".jsonl", ".mp4"))
     log, name = _with(stem, ".jsonl"), path.name if isinstance(path, Path) else shown_name(path)
     with opened(path, seconds) as clip, _film_folder(stem.parent) as folder, written_whole(log) as scratch:
         film = _Film(Path(folder) / "clip.mp4")
@@ -191,14 +206,24 @@ class _Film:
 
 
 def is_result(path: Path) -> bool:
-    """Whether a file is an overlay written by us. Overlays are never read as inputs."""
-    if path.suffix.lower() in PICTURES:
+    """Whether a file was written by us. Overlays are never read as inputs, and no other file is overwritten."""
+    suffix = path.suffix.lower()
+    if suffix in PICTURES:
         return is_ours(path)
+    if suffix == ".mp4":  # its mark is the log beside it
+        return is_result(path.with_suffix(".jsonl"))
     try:
-        with open(path.with_suffix(".jsonl"), "rb") as file:
-            return path.suffix == ".mp4" and file.read(len(_CLIP)) == _CLIP
+        with open(path, "rb") as file:
+            return suffix in _MARKS and _MARKS[suffix] in file.read(_FIRST_BYTES)
     except OSError:
         return False
+
+
+def _refuse_foreign(paths):
+    """Refuses to overwrite, or to delete as left by an earlier run, what is no result of ours."""
+    for path in paths:
+        if path.exists() and not is_result(path):
+            raise UserError(f"{path} is in the way and is no result of hiu predict: move it, or give another --out")
 
 
 def _with(stem, suffix):

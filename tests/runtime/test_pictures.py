@@ -82,6 +82,14 @@ def test_cut_off_files_are_told(picture, kind, share):
     assert np.median(np.abs(rest[:16].astype(int) - picture[:16])) < 10
 
 
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"exif": b"Exif\0\0" + b"\xff\xda\xff\xd9" * 9}])
+def test_what_a_phone_appends_to_a_picture_does_not_count(picture, options, rng):
+    """A motion photo: a clip follows, whose bytes may look like any marker."""
+    content = encoded(picture, "JPEG", quality=90, **options)
+    clip = rng.integers(0, 256, 200_000, dtype=np.uint8).tobytes() + b"\xff\xda" + b"\0" * 9
+    np.testing.assert_array_equal(decode_picture(content + clip), decode_picture(content))
+
+
 def test_names_that_are_not_utf8(model, picture, tmp_path, capsys):
     folder = tmp_path / "in"
     folder.mkdir()

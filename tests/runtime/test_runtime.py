@@ -149,6 +149,31 @@ def test_the_users_own_pictures_survive(model, picture, tmp_path, capsys):
     assert own.read_bytes() == before and list(tmp_path.iterdir()) == [own]
 
 
+@pytest.mark.parametrize("name", ["one.png", "one.json", "one.obj"])
+@pytest.mark.parametrize("hands", [True, False])
+def test_files_that_are_no_results_are_neither_overwritten_nor_removed(model, picture, name, hands, tmp_path, capsys):
+    cv2.imwrite(str(tmp_path / "one.jpg"), picture if hands else np.zeros_like(picture))
+    own = tmp_path / name
+    own.write_text("the user's own")
+    box = ["--box", "5,5,50,45"] if hands else []
+    assert main(["predict", str(tmp_path / "one.jpg"), "--out", str(tmp_path), "--model", str(model), *box]) == 1
+    assert f"{own} is in the way" in capsys.readouterr().err
+    assert own.read_text() == "the user's own"
+
+
+def test_results_of_an_earlier_run_are_replaced_or_removed(model, picture, tmp_path):
+    """Of every format, and for a clip; a picture that shows no hand any more keeps its JSON alone."""
+    formats = ["--format", "png,jpg,json,obj,ply,glb"]
+    path, out = tmp_path / "one.bmp", tmp_path / "out"
+    cv2.imwrite(str(path), picture)
+    for _ in range(2):
+        assert main(["predict", str(path), "--out", str(out), "--model", str(model), *formats, "--box", "5,5,50,45"]) == 0
+    assert len(list(out.iterdir())) == 6
+    cv2.imwrite(str(path), np.zeros_like(picture))
+    assert main(["predict", str(path), "--out", str(out), "--model", str(model), *formats]) == 0
+    assert [found.name for found in out.iterdir()] == ["one.json"]
+
+
 def test_files_of_formats_that_are_not_asked_for_survive(model, picture, tmp_path):
     """Another picture of the same name, or a mesh of the user's, beside the results is neither removed nor refused."""
     cv2.imwrite(str(tmp_path / "one.png"), picture)
