@@ -1,5 +1,6 @@
 """Shared fixtures: the hand, a tiny network, its exported files, a folder with a few rendered records."""
 
+import dataclasses
 import fcntl
 import gc
 import os
@@ -35,6 +36,13 @@ def hand():
     from hiu_tf.hand.procedural import procedural_hand
 
     return procedural_hand()
+
+
+@pytest.fixture(params=["wrist in the origin", "wrist elsewhere"])
+def any_hand(hand, request):
+    """Our hand, whose wrist is in its origin, or one whose wrist is not, like MANO's: R turns about the wrist."""
+    away = np.array([0.09, 0.006, -0.02], np.float32) * (request.param == "wrist elsewhere")
+    return dataclasses.replace(hand, vertices=hand.vertices + away)
 
 
 @pytest.fixture(scope="session")

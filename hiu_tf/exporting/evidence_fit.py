@@ -106,7 +106,7 @@ class GraphFit:
         """Joints [N, 21, 3], as `fit.chain.Chain.joints`."""
         chain, local = self._residuals.chain, rotation_matrix(pose)
         rest = chain.points + tf.reshape(tf.matmul(shape, chain.moves.reshape(-1, shape.shape[1]).T), [-1, 21, 3])
-        last = (_rotate(rotation, rest[:, 0]) + translation)[:, tf.newaxis]
+        last = (rest[:, 0] + translation)[:, tf.newaxis]
         frames, placed = rotation[:, tf.newaxis], []
         for place in range(4):
             bones = tf.gather(rest, FINGERS[:, place], axis=1) - tf.gather(rest, PARENTS[:, place], axis=1)

@@ -117,7 +117,7 @@ class Chain:
         joints, frames = posed.joints, posed.frames
         table = np.zeros((len(joints), NUM_JOINTS, 3, NUM_PARAMETERS))
         table[..., SHAPE] = self._moved_by_shape(frames)
-        table[..., ROTATION] = -cross_matrix(joints - posed.hands.translation[:, np.newaxis])
+        table[..., ROTATION] = -cross_matrix(joints - joints[:, :1])
         table[..., TRANSLATION] = np.eye(3)
         # Each joint rotates the key points after it in its finger; the axes are those of d theta in the camera frame.
         axes = (frames[:, :, :3] @ posed.jacobian[:, THETA])[:, :, :, np.newaxis]
@@ -129,7 +129,7 @@ class Chain:
     def _placed(self, hands, local):
         rest = self.points + (hands.shape @ self._by_shape).reshape(-1, NUM_JOINTS, 3)
         joints = np.empty_like(rest)
-        joints[:, 0] = (hands.rotation @ rest[:, 0, :, np.newaxis])[..., 0] + hands.translation
+        joints[:, 0] = rest[:, 0] + hands.translation  # R turns about the wrist, which MANO does not have in its origin
         frames = np.empty((len(rest), 5, 4, 3, 3))
         frames[:, :, 0] = hands.rotation[:, np.newaxis]
         bones = (rest[:, FINGERS] - rest[:, PARENTS])[..., np.newaxis]
@@ -144,7 +144,7 @@ class Chain:
     def _moved_by_shape(self, frames):
         """Derivatives of the joints with respect to beta, [N, 21, 3, 10]: sums over the bones up to each joint."""
         table = np.empty((len(frames), NUM_JOINTS, 3, NUM_SHAPE))
-        table[:, 0] = frames[:, 0, 0] @ self.moves[0]
+        table[:, 0] = self.moves[0]
         bones = frames @ (self.moves[FINGERS] - self.moves[PARENTS])
         table[:, FINGERS] = table[:, np.newaxis, np.newaxis, 0] + np.cumsum(bones, axis=2)
         return table

@@ -66,11 +66,13 @@ class Skin:
         by_bone *= weights[..., np.newaxis]  # each bone's share of the vertices, relative to T
         table = np.empty((*chosen.shape, NUM_PARAMETERS))
         table[..., SHAPE] = self._moved_by_shape(bones[..., :3], of_joints, weights, chosen, along)
-        table[..., ROTATION] = cross(by_bone.sum(axis=2)[..., np.newaxis], along[..., np.newaxis])[..., 0]
+        placed = posed.joints - posed.hands.translation[:, np.newaxis]
+        arms = by_bone.sum(axis=2) - weights.sum(axis=-1, keepdims=True) * placed[:, np.newaxis, 0]
+        table[..., ROTATION] = cross(arms[..., np.newaxis], along[..., np.newaxis])[..., 0]
         table[..., TRANSLATION] = along
         # Each joint of a finger rotates the shares of its own bone and of those after it.
         after = lambda x: np.cumsum(x[:, :, _TURNING][:, :, :, ::-1], axis=3)[:, :, :, ::-1]
-        centres = (posed.joints - posed.hands.translation[:, np.newaxis])[:, np.newaxis, FINGERS[:, :3]]
+        centres = placed[:, np.newaxis, FINGERS[:, :3]]
         arms = after(by_bone) - after(weights)[..., np.newaxis] * centres
         axes = posed.frames[:, :, :3] @ posed.jacobian[:, THETA]
         turned = cross(arms[..., np.newaxis], along[:, :, np.newaxis, np.newaxis, :, np.newaxis])  # [N, K, 5, 3, 3, 1]

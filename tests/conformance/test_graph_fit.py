@@ -14,6 +14,7 @@ from hiu_tf.fit.skin import Skin
 from hiu_tf.geometry.camera import project, virtual_intrinsics
 from hiu_tf.geometry.rotation import axis_angle, rotation_matrix
 from hiu_tf.geometry.window import around_box
+from hiu_tf.hand.layer import pose_hand
 from hiu_tf.hand.poses import sample_pose
 from hiu_tf.pictures import read_picture
 from hiu_tf.runtime.crop import cut
@@ -27,9 +28,9 @@ COUNT, SIZE = 6, 128
 
 
 @pytest.fixture
-def raw(hand, rng):
+def raw(any_hand, rng):
     """Outputs for hands whose parameters are off, with heat maps of the true hands; the last one cannot be read."""
-    camera = virtual_intrinsics(SIZE).astype(float)
+    hand, camera = any_hand, virtual_intrinsics(SIZE).astype(float)
     true = Hands(
         rng.normal(0, 0.7, (COUNT, 10)),
         np.stack([sample_pose(rng) for _ in range(COUNT)]),
@@ -54,13 +55,16 @@ def raw(hand, rng):
     return {name: value.astype(np.float32) for name, value in found.items()}
 
 
-def test_it_is_the_runtimes_fit(hand, raw):
+def test_it_is_the_runtimes_fit(any_hand, raw):
+    hand = any_hand
     found = tf.function(GraphFit(hand, SIZE))({name: tf.constant(value) for name, value in raw.items()})
     runtime = EvidenceFit(hand, virtual_intrinsics(SIZE).astype(float))
     for k in range(COUNT):
         expected = runtime({name: value[k] for name, value in raw.items()})
         for name, limit in ((keys.SHAPE, 1e-3), (keys.POSE, 1e-3), (keys.JOINTS_3D, 2e-5), (keys.VERTICES, 2e-5), (keys.JOINTS_2D_PROJECTED, 0.02)):  # fmt: skip
             np.testing.assert_allclose(found[name][k], expected[name], atol=limit, err_msg=f"{k} {name}")
+    posed = pose_hand(hand, *(found[name] for name in (keys.SHAPE, keys.POSE, keys.ROTATION, keys.TRANSLATION)))
+    np.testing.assert_allclose(found[keys.JOINTS_3D][:-1], posed[keys.JOINTS_3D][:-1], atol=2e-5)
     moved = np.linalg.norm(found[keys.JOINTS_2D_PROJECTED] - raw[keys.JOINTS_2D_PROJECTED], axis=-1).mean(axis=1)
     assert moved[:-1].min() > 0.5 and moved[-1] < 0.01
 

@@ -40,14 +40,15 @@ def changed(hands, rng, size):
     return hands.moved(rng.normal(0, size, (COUNT, NUM_PARAMETERS)))
 
 
-def test_joints_and_mesh_are_those_of_the_hand_layer(hand, hands):
+def test_joints_and_mesh_are_those_of_the_hand_layer(any_hand, hands):
+    hand = any_hand
     posed = pose_hand(hand, hands.shape, hands.pose, hands.rotation, hands.translation)
     np.testing.assert_allclose(Chain(hand).joints(hands), posed[keys.JOINTS_3D], atol=2e-6)
     np.testing.assert_allclose(Skin(hand)(hands), posed[keys.VERTICES], atol=2e-6)
 
 
-def test_derivatives_of_joints(hand, hands):
-    chain = Chain(hand)
+def test_derivatives_of_joints(any_hand, hands):
+    chain = Chain(any_hand)
     np.testing.assert_allclose(chain.derivatives(chain.posed(hands)), numeric(chain.joints, hands), atol=1e-7)
 
 

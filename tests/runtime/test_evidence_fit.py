@@ -59,9 +59,9 @@ def overlap(one, other):
 
 
 @pytest.fixture
-def seen(hand, rng):
+def seen(any_hand, rng):
     """Joints of a hand, and what a network with a slightly wrong regressor sees of it."""
-    truth = a_hand(np.zeros(10))
+    hand, truth = any_hand, a_hand(np.zeros(10))
     return Chain(hand).joints(truth)[0], outputs(hand, truth, truth.moved(rng.normal(0, 0.04, (1, 61))))
 
 
@@ -76,8 +76,8 @@ def masked(hand, rng):
     return found
 
 
-def test_the_fit_moves_the_mesh_onto_the_heat_maps(hand, seen):
-    truth, raw = seen
+def test_the_fit_moves_the_mesh_onto_the_heat_maps(any_hand, seen):
+    hand, (truth, raw) = any_hand, seen
     found = EvidenceFit(hand, CAMERA)(raw)
     gap = lambda answer: np.linalg.norm(answer[keys.JOINTS_2D_PROJECTED] - raw[keys.JOINTS_2D], axis=1).mean()
     error = lambda answer: np.linalg.norm(
@@ -91,9 +91,9 @@ def test_the_fit_moves_the_mesh_onto_the_heat_maps(hand, seen):
     np.testing.assert_allclose(posed[keys.JOINTS_3D][0], found[keys.JOINTS_3D], atol=1e-5)
 
 
-def test_what_cannot_be_read_is_not_fitted(hand, seen):
+def test_what_cannot_be_read_is_not_fitted(any_hand, seen):
     raw = seen[1] | {keys.SCORES: np.full(21, 0.1)}
-    assert EvidenceFit(hand, CAMERA)(raw) is raw
+    assert EvidenceFit(any_hand, CAMERA)(raw) is raw
 
 
 def test_a_mesh_that_is_fitted_to_the_mask_covers_it(hand, masked):

@@ -167,7 +167,9 @@ def test_results_of_an_earlier_run_are_replaced_or_removed(model, picture, tmp_p
     path, out = tmp_path / "one.bmp", tmp_path / "out"
     cv2.imwrite(str(path), picture)
     for _ in range(2):
-        assert main(["predict", str(path), "--out", str(out), "--model", str(model), *formats, "--box", "5,5,50,45"]) == 0
+        assert (
+            main(["predict", str(path), "--out", str(out), "--model", str(model), *formats, "--box", "5,5,50,45"]) == 0
+        )
     assert len(list(out.iterdir())) == 6
     cv2.imwrite(str(path), np.zeros_like(picture))
     assert main(["predict", str(path), "--out", str(out), "--model", str(model), *formats]) == 0

@@ -15,7 +15,6 @@ from hiu_tf.codecs import centres
 from hiu_tf.conventions import keys
 from hiu_tf.geometry.letterbox import letterbox
 from hiu_tf.geometry.window import Window, around_box, around_hand
-from hiu_tf.hand.procedural import procedural_hand
 from hiu_tf.pictures import read_picture
 from hiu_tf.runtime.crop import cut
 from hiu_tf.runtime.evidence_fit import EvidenceFit
@@ -184,9 +183,9 @@ def test_crops(rng, side):
     assert apart.mean() < 0.05 and apart.max() <= 8, (apart.mean(), apart.max())
 
 
-def test_the_fit(predictor, looks, tmp_path):
+def test_the_fit(predictor, looks, any_hand, tmp_path):
     """On the network's outputs, with free and with held shape: parameters, mesh and projected joints equal Python's."""
-    hand = procedural_hand()
+    hand = any_hand
     write_hand(tmp_path, hand)
     fit, shape = EvidenceFit(hand, predictor.camera), np.linspace(-0.8, 0.9, 10)
     body = """const { handArrays } = await load('fit/arrays.js'), { EvidenceFit } = await load('fit/fit.js');

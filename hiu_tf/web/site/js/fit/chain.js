@@ -24,7 +24,7 @@ export class Chain {
   /** Joints [21] of [x, y, z], and for each finger the frames from each joint to its next [5][4] and Jacobians [5][3]. */
   posed(hand) {
     const joints = [];
-    joints[0] = sum(applied(hand.rotation, this.rest(0, hand.shape)), hand.translation);
+    joints[0] = sum(this.rest(0, hand.shape), hand.translation); // R turns about the wrist
     const frames = [];
     const jacobians = [];
     FINGERS.forEach((places, finger) => {
@@ -48,8 +48,8 @@ export class Chain {
   derivatives(hand) {
     const { joints, frames, jacobians } = this.posed(hand);
     const table = joints.flatMap(() => [0, 1, 2].map(() => new Float64Array(PARAMETERS)));
-    joints.forEach((joint, number) => this.byPlace(table.slice(3 * number, 3 * number + 3), joint, hand.translation));
-    this.byShape(table, 0, hand.rotation, 0, null);
+    joints.forEach((joint, number) => this.byPlace(table.slice(3 * number, 3 * number + 3), joint, joints[0]));
+    this.byShape(table, 0, null, 0, null);
     FINGERS.forEach((places, finger) => {
       for (let place = 0; place < 4; place++) {
         this.byShape(table, places[place + 1], frames[finger][place], places[place], places[place]);
@@ -77,8 +77,8 @@ export class Chain {
     });
   }
 
-  byPlace(rows, joint, translation) {
-    const [x, y, z] = difference(joint, translation);
+  byPlace(rows, joint, wrist) {
+    const [x, y, z] = difference(joint, wrist);
     const turned = [[0, z, -y], [-z, 0, x], [y, -x, 0]];
     rows.forEach((row, axis) => {
       row.set(turned[axis], ROTATION);
@@ -86,11 +86,11 @@ export class Chain {
     });
   }
 
-  /** Beta moves a joint as it moves the one before it (null: none), and by the bone between them. */
+  /** Beta moves a joint as it moves the one before it (null: none, this is the wrist), and by the bone between them. */
   byShape(table, joint, frame, from, before) {
     for (let k = 0; k < 10; k++) {
       const at = (number) => [0, 1, 2].map((axis) => this.moves[10 * (3 * number + axis) + k]);
-      const moved = applied(frame, before === null ? at(joint) : difference(at(joint), at(from)));
+      const moved = before === null ? at(joint) : applied(frame, difference(at(joint), at(from)));
       moved.forEach((value, axis) => {
         table[3 * joint + axis][SHAPE + k] = value + (before === null ? 0 : table[3 * before + axis][SHAPE + k]);
       });
