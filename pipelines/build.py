@@ -28,7 +28,8 @@ from pipelines.targets import targets
 #: Keys of a crop that a training step needs; all others are dropped.
 _TRAINING_KEYS = (
     keys.IMAGE, keys.MASK, keys.MASK_WEIGHT, keys.JOINTS_2D, keys.JOINTS_2D_WEIGHT,
-    keys.JOINTS_3D, keys.JOINTS_3D_WEIGHT, keys.SSL_WEIGHT, keys.WHOLE, keys.SET_NUMBER, keys.SAMPLE_NAME, keys.NO_HAND,
+    keys.JOINTS_3D, keys.JOINTS_3D_WEIGHT, keys.SSL_WEIGHT, keys.WHOLE, keys.SET_NUMBER, keys.SAMPLE_NAME,
+    keys.EMPTY_HEATMAPS, keys.EMPTY_MASK,
 )  # fmt: skip
 _MESH_KEYS = (keys.VERTICES, keys.HAS_MESH, keys.SHAPE, keys.POSE, keys.ROTATION, keys.HAS_PARAMETERS)
 _NAME_BYTES = 96
@@ -75,7 +76,7 @@ def training_data(
 
     def prepare(records, seed, windows=None):
         serialized, numbers = records
-        batch = place(_read(serialized, mesh_size), size, recipe.augment, seed[0])
+        batch = place(parse(serialized, mesh_size > 0, mesh_size), size, recipe.augment, seed[0])
         batch = _supervise(batch, tf.gather(supervision, numbers))
         batch |= {keys.SET_NUMBER: numbers, keys.SAMPLE_NAME: _as_numbers(batch[keys.SAMPLE_ID])}
         batch = {name: batch[name] for name in wanted}
@@ -126,14 +127,15 @@ def evaluation_data(
     fold: tuple = (0.0, 1.0),
     limit: int = -1,
     without: dict[str, int] | None = None,
+    mesh_size: int | None = None,
 ) -> tf.data.Dataset:
     """One pass in order over a split, or the first `limit` samples of a fold of it.
 
-    Batches of plain crops, `scale` times the box, with every label.
+    Batches of plain crops, `scale` times the box, with every label; `mesh_size` as for `records.parse`.
     """
 
     def prepare(serialized):
-        batch = place(parse(serialized, mesh=True), size, scale=scale)
+        batch = place(parse(serialized, True, mesh_size), size, scale=scale)
         return to_float(cut_pictures(batch, size)) | {keys.IN_PICTURE: inside(batch, size)}
 
     return _parallel(raw_records(folder, split, fold, limit, without).batch(batch_size), prepare).prefetch(1)
@@ -174,13 +176,14 @@ def validation_data(recipe: Recipe, root: str | Path, size: int) -> tf.data.Data
     if not recipe.train.validate:
         return None
     names, paths = list(recipe.data), validated_paths(recipe)
-    parts = [evaluation_data(data_folder(root, path), "val", size, recipe.train.batch_size) for path in paths]
-    mesh_size = _mesh_size(recipe)
+    mesh_size, batch_size = _mesh_size(recipe), recipe.train.batch_size
+    parts = [
+        evaluation_data(data_folder(root, path), "val", size, batch_size, mesh_size=mesh_size or None) for path in paths
+    ]
     wanted, tasks = _wanted(recipe, mesh_size), _tasks(recipe)
 
     def prepare(batch, number):
         ones = tf.ones_like(batch[keys.MASK_WEIGHT])
-        batch = _fitting_meshes(batch, mesh_size) if mesh_size else batch
         chosen = {key: batch[key] for key in (*wanted, keys.IN_PICTURE) if key in batch}
         batch = chosen | {keys.SSL_WEIGHT: batch[keys.WHOLE]}
         batch[keys.SET_NUMBER] = tf.repeat(number, tf.shape(ones)[0])
@@ -231,19 +234,6 @@ def _wanted(recipe, mesh_size):
     return tuple(dict.fromkeys((*_TRAINING_KEYS, *of_tasks, *(_MESH_KEYS if mesh_size else ()))))
 
 
-def _read(serialized, mesh_size):
-    return _fitting_meshes(parse(serialized, mesh=True), mesh_size) if mesh_size else parse(serialized)
-
-
-def _fitting_meshes(batch, count):
-    """Ensures vertices [B, count, 3]. Meshes and parameters of other hand models, or missing ones, get weight 0."""
-    fits = tf.shape(batch[keys.VERTICES])[1] == count
-    blank = tf.zeros([tf.shape(batch[keys.HAS_MESH])[0], count, 3])
-    vertices = tf.cond(fits, lambda: batch[keys.VERTICES], lambda: blank)
-    counts = {name: batch[name] * tf.cast(fits, tf.float32) for name in (keys.HAS_MESH, keys.HAS_PARAMETERS)}
-    return batch | {keys.VERTICES: tf.ensure_shape(vertices, [None, count, 3])} | counts
-
-
 def _as_numbers(texts):
     return tf.io.decode_raw(texts, tf.uint8, fixed_length=_NAME_BYTES)
 
@@ -288,6 +278,8 @@ def _supervise(batch, weights):
         keys.JOINTS_2D_WEIGHT: batch[keys.JOINTS_2D_WEIGHT] * weights[:, :1],
         keys.JOINTS_3D_WEIGHT: batch[keys.JOINTS_3D_WEIGHT] * weights[:, 1:2],
         keys.MASK_WEIGHT: batch[keys.MASK_WEIGHT] * weights[:, 2],
+        keys.EMPTY_HEATMAPS: batch[keys.EMPTY_HEATMAPS] * weights[:, 0],
+        keys.EMPTY_MASK: batch[keys.EMPTY_MASK] * weights[:, 2],
         keys.SSL_WEIGHT: weights[:, 3] * batch[keys.WHOLE],
     }
 

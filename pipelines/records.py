@@ -193,13 +193,15 @@ def _read_json(path):
     return content
 
 
-def parse(serialized: tf.Tensor, mesh: bool = False) -> dict[str, tf.Tensor]:
+def parse(serialized: tf.Tensor, mesh: bool = False, mesh_size: int | None = None) -> dict[str, tf.Tensor]:
     """Parses serialized records [B] to a dictionary of tensors (keys.py); pictures and masks stay encoded.
 
     Args:
       serialized: [B] strings.
       mesh: whether to read vertices [B, V, 3] and has_mesh [B], too, and the hand model's shape [B, 10],
-        pose [B, 15, 3], rotation [B, 3, 3] and has_parameters [B]. All records with a mesh need the same V.
+        pose [B, 15, 3], rotation [B, 3, 3] and has_parameters [B].
+      mesh_size: V. Meshes and parameters of hand models of another size get weight 0; None: all records with a mesh need
+        the same V.
     """
     features = {
         keys.IMAGE: tf.io.FixedLenFeature([], tf.string),
@@ -218,13 +220,24 @@ def parse(serialized: tf.Tensor, mesh: bool = False) -> dict[str, tf.Tensor]:
     records = tf.io.parse_example(serialized, features)
     records[keys.SIDE] = tf.cast(records.pop(keys.SIDE), tf.int32)
     records[keys.NO_HAND] = tf.cast(records.pop(keys.NO_HAND), tf.float32)
+    records |= {keys.EMPTY_HEATMAPS: records[keys.NO_HAND], keys.EMPTY_MASK: records[keys.NO_HAND]}
     records[keys.MASK_WEIGHT] = tf.cast(tf.strings.length(records[keys.MASK]) > 0, tf.float32)
     if mesh:
-        flat = records.pop(keys.VERTICES)
-        lengths = tf.math.bincount(tf.cast(flat.indices[:, 0], tf.int32), minlength=tf.size(serialized))
-        records[keys.VERTICES] = tf.reshape(tf.sparse.to_dense(flat), [tf.size(serialized), -1, 3])
-        records[keys.HAS_MESH] = tf.cast(lengths > 0, tf.float32)
-        records[keys.HAS_PARAMETERS] = tf.cast(tf.reduce_any(records[keys.ROTATION] != 0, axis=[1, 2]), tf.float32)
+        flat, count = records.pop(keys.VERTICES), tf.size(serialized)
+        lengths = tf.math.bincount(tf.cast(flat.indices[:, 0], tf.int32), minlength=count)
+        values, has_parameters = tf.sparse.to_dense(flat), tf.reduce_any(records[keys.ROTATION] != 0, axis=[1, 2])
+        fits = lengths > 0
+        if mesh_size is not None:
+            fits = lengths == 3 * mesh_size
+            missing = tf.maximum(3 * mesh_size - tf.shape(values)[1], 0)
+            values = tf.pad(values, [[0, 0], [0, missing]])[:, : 3 * mesh_size]
+            values, has_parameters = (
+                tf.where(fits[:, tf.newaxis], values, 0.0),
+                has_parameters & (fits | (lengths == 0)),
+            )
+        records[keys.VERTICES] = tf.reshape(values, [count, mesh_size or -1, 3])
+        records[keys.HAS_MESH] = tf.cast(fits, tf.float32)
+        records[keys.HAS_PARAMETERS] = tf.cast(has_parameters, tf.float32)
     return records
 
 

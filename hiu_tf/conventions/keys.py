@@ -43,7 +43,9 @@ SSL_WEIGHT = "ssl_weight"  # [B]
 WHOLE = "whole"  # [B], 0 without a hand, for a left one, and for one that the augmentation cuts off
 COUNTED = "counted"  # [B], 0 for a dummy sample that fills a replica's empty batch; missing: all count
 HAS_MESH = "has_mesh"  # [B]
-NO_HAND = "no_hand"  # [B], 1 for pictures without a hand, whose labels are empty maps and an empty mask
+NO_HAND = "no_hand"  # [B], 1 for pictures without a hand
+EMPTY_HEATMAPS = "empty_heatmaps"  # [B], weight of the heat maps of a picture without a hand: all are empty
+EMPTY_MASK = "empty_mask"  # [B], weight of its mask, which is empty
 HAS_PARAMETERS = "has_parameters"  # [B], weight of shape, pose and rotation
 
 # --- the rest of a record ----------------------------------------------------------------------

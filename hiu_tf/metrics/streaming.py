@@ -1,4 +1,4 @@
-"""Validation metrics of training as Keras metrics, updated batch by batch on any number of replicas.
+"""Validation metrics of training as Keras metrics, updated batch by batch on any number of replicas; NaN without labels.
 
 Each equals the offline metric of the same name (metrics/metric.py) on the same data, which a test checks.
 """
@@ -35,7 +35,7 @@ class Joints2DAUC(keras.metrics.Metric):
         self.count.assign_add(tf.reduce_sum(labelled, axis=0))
 
     def result(self):
-        """The area, 0..1; 0 without labels."""
+        """The area, 0..1."""
         curve = tf.math.divide_no_nan(self.within, self.count[:, tf.newaxis])
         areas = tf.reduce_mean((curve[:, 1:] + curve[:, :-1]) / 2, axis=1)
         return _mean(areas, tf.cast(self.count > 0, tf.float32))
@@ -59,8 +59,8 @@ class _SampleMean(keras.metrics.Metric):
         self.count.assign_add(tf.reduce_sum(tf.cast(counted, tf.float32)))
 
     def result(self):
-        """The mean; 0 without labels."""
-        return tf.math.divide_no_nan(self.sum, self.count)
+        """The mean."""
+        return self.sum / self.count
 
 
 class MaskIoU(_SampleMean):
@@ -108,4 +108,4 @@ def _procrustes(points, target):
 
 
 def _mean(values, counted):
-    return tf.math.divide_no_nan(tf.reduce_sum(values * counted), tf.reduce_sum(counted))
+    return tf.reduce_sum(values * counted) / tf.reduce_sum(counted)

@@ -111,8 +111,8 @@ def whole_bones(gt):
 
 
 def joints_with_wrist(gt):
-    """Weights of 3D joints of hands with a labelled wrist, [B, 21]."""
-    return gt[keys.JOINTS_3D_WEIGHT] * gt[keys.JOINTS_3D_WEIGHT][:, :1]
+    """Weights of 3D joints of hands with a labelled wrist, no larger than the wrist's, [B, 21]."""
+    return tf.minimum(gt[keys.JOINTS_3D_WEIGHT], gt[keys.JOINTS_3D_WEIGHT][:, :1])
 
 
 def whole_meshes(gt):

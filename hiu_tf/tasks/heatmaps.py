@@ -15,11 +15,11 @@ from hiu_tf.tasks.base import Label, Loss, Maps, Output, Task, distance, weight_
 
 def encode(batch, crop):
     """Labels: maps at S/2, empty for pictures without a hand."""
-    empty = batch.get(keys.NO_HAND, tf.zeros_like(batch[keys.MASK_WEIGHT]))
+    empty = batch.get(keys.EMPTY_HEATMAPS, tf.zeros_like(batch[keys.MASK_WEIGHT]))[:, tf.newaxis]
     maps = heatmap.encode(batch[keys.JOINTS_2D], crop.size, crop.size // 2)
     return {
-        keys.HEATMAPS: maps * (1 - empty[:, tf.newaxis, tf.newaxis, tf.newaxis]),
-        keys.HEATMAPS_WEIGHT: tf.maximum(batch[keys.JOINTS_2D_WEIGHT], empty[:, tf.newaxis]),
+        keys.HEATMAPS: tf.where(empty[..., tf.newaxis, tf.newaxis] > 0, 0.0, maps),
+        keys.HEATMAPS_WEIGHT: tf.maximum(batch[keys.JOINTS_2D_WEIGHT], empty),
         keys.JOINTS_2D: batch[keys.JOINTS_2D],
         keys.JOINTS_2D_WEIGHT: batch[keys.JOINTS_2D_WEIGHT],
     }

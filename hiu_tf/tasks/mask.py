@@ -13,7 +13,7 @@ from hiu_tf.tasks.base import Label, Loss, Maps, Output, Task, weight_of
 def encode(batch, crop):
     """Labels: masks at S, empty for pictures without a hand."""
     del crop
-    empty = batch.get(keys.NO_HAND, tf.zeros_like(batch[keys.MASK_WEIGHT]))
+    empty = batch.get(keys.EMPTY_MASK, tf.zeros_like(batch[keys.MASK_WEIGHT]))
     return {keys.MASK: batch[keys.MASK], keys.MASK_WEIGHT: tf.maximum(batch[keys.MASK_WEIGHT], empty)}
 
 

@@ -53,6 +53,8 @@ class EpochRecord(keras.callbacks.Callback):
         trainer: HIUTrainer = self.model
         step = int(trainer.optimizer.iterations.numpy())
         table = self._counted or trainer.meter.table()
+        # A validation metric is NaN where no sample has its label: it is left out.
+        logs = {name: value for name, value in logs.items() if not (name.startswith("val_") and np.isnan(value))}
         record = {"step": step, **{name: float(value) for name, value in logs.items()}}
         record["learning_rate"] = float(self._rate(step))
         record["images_per_second"] = (step - self._first) * self._batch_size / max(self._training_s, 1e-9)

@@ -42,6 +42,18 @@ def test_training_batches(rendered_records):
     assert set(np.unique(targets[keys.SSL_WEIGHT])) == {1.0}
 
 
+@pytest.mark.parametrize(("joints", "mask"), [(1.0, 1.0), (0.25, 0.5), (0.0, 0.0)])
+def test_the_weights_of_a_set_without_hands_count(with_backgrounds, joints, mask):
+    """Its labels are empty heat maps and an empty mask."""
+    sets = {"red": DataConfig(path="red", joints_2d=joints, mask=mask)}
+    _, targets = next(iter(finished_data(dataclasses.replace(recipe(), data=sets), with_backgrounds, 64)))
+    assert not targets[keys.MASK].numpy().any()
+    assert not (targets[keys.HEATMAPS].numpy().any() and joints)
+    np.testing.assert_allclose(targets[keys.HEATMAPS_WEIGHT], joints)
+    np.testing.assert_allclose(targets[keys.MASK_WEIGHT], mask)
+    assert not targets[keys.JOINTS_2D_WEIGHT].numpy().any()
+
+
 def test_hands_that_are_cut_off_take_no_part_in_self_supervision(rendered_records):
     made = dataclasses.replace(recipe(), augment=AugmentConfig(edge_probability=1.0))
     _, targets = next(iter(finished_data(made, rendered_records, 64)))

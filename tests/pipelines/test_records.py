@@ -39,6 +39,23 @@ def test_round_trip(samples, tmp_path):
             np.testing.assert_array_equal(record[name], getattr(sample, name))
 
 
+@pytest.mark.parametrize("size", [1500, 778, 2000])
+def test_meshes_of_other_hand_models_have_no_weight(samples, size, tmp_path):
+    """Of each sample alone, whatever else is in its batch; what is not of the mesh stays."""
+    other = dataclasses.replace(samples[1], vertices=samples[1].vertices[:778])
+    none = dataclasses.replace(samples[2], vertices=np.zeros((0, 3), np.float32))
+    write_shard(tmp_path / "a.tfrecord", outcomes([samples[0], other, none]))
+    serialized = next(iter(tf.data.TFRecordDataset(str(tmp_path / "a.tfrecord")).batch(3)))
+    found = parse(serialized, mesh=True, mesh_size=size)
+    fits = np.array([size == 1500, size == 778, False])
+    np.testing.assert_array_equal(found[keys.HAS_MESH], fits)
+    np.testing.assert_array_equal(found[keys.HAS_PARAMETERS], fits | [False, False, True])
+    assert found[keys.VERTICES].shape == (3, size, 3) and not found[keys.VERTICES].numpy()[~fits].any()
+    for number in np.flatnonzero(fits):
+        np.testing.assert_array_equal(found[keys.VERTICES][number], (samples[0], other)[number].vertices)
+    assert (found[keys.JOINTS_3D_WEIGHT].numpy() > 0).all()
+
+
 def test_a_finished_shard_is_not_written_again(samples, tmp_path):
     write_shard(tmp_path / "a.tfrecord", outcomes(samples))
     assert write_shard(tmp_path / "a.tfrecord", iter(()))["counts"]["samples"] == 3

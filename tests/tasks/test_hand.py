@@ -20,7 +20,14 @@ def test_joints_in_3d_need_the_wrist():
     found = hand.joints_with_wrist(gt).numpy()
     assert not found[0].any()
     np.testing.assert_array_equal(found[1], weights(1.0, 0.0)[0])
-    np.testing.assert_array_equal(found[2], [0.25] + [0.5] * 20)
+    np.testing.assert_array_equal(found[2], [0.5] * 21)
+
+
+def test_a_recipes_weight_counts_once_in_every_loss():
+    """`data.SET.joints_3d` multiplies the weights of all 21 joints."""
+    gt = {keys.JOINTS_3D_WEIGHT: tf.fill([1, 21], 0.3), keys.HAS_MESH: tf.ones(1), keys.HAS_PARAMETERS: tf.ones(1)}
+    for weights_of in (hand.joints_with_wrist, hand.whole_bones, hand.whole_meshes, hand.whole_parameters):
+        np.testing.assert_allclose(weights_of(gt), 0.3, err_msg=weights_of.__name__)
 
 
 def test_meshes_and_parameters_need_the_wrist():

@@ -42,4 +42,14 @@ def test_streaming_equals_offline(metric, data):
     expected = offline.value(offline.errors(predicted, labels, SIZE))
     assert float(metric.result()) == pytest.approx(expected, rel=1e-5)
     metric.reset_state()
-    assert float(metric.result()) == 0
+    assert np.isnan(metric.result())  # forgotten
+
+
+@pytest.mark.parametrize("metric", [m for task in PAPER for m in task.streaming(SIZE)], ids=lambda metric: metric.name)
+def test_a_metric_whose_label_is_missing_is_no_number(metric, data):
+    """0 would be a perfect error, or a first value that nothing improves."""
+    targets, predicted = data
+    weights = (keys.JOINTS_2D_WEIGHT, keys.JOINTS_3D_WEIGHT, keys.MASK_WEIGHT)
+    metric.reset_state()
+    metric.update_state(targets | {name: tf.zeros_like(targets[name]) for name in weights}, predicted)
+    assert np.isnan(metric.result())
