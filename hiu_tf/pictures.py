@@ -11,7 +11,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image, ImageFile, ImageOps
+from PIL import ExifTags, Image, ImageFile, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
 from hiu_tf.errors import UserError
@@ -83,6 +83,21 @@ def decode_mask(content: bytes) -> np.ndarray | None:
 def upright_rgb(picture: Image.Image) -> np.ndarray:
     """A Pillow image as [H, W, 3] uint8 RGB, upright (EXIF)."""
     return np.array(_as_rgb(ImageOps.exif_transpose(picture)))
+
+
+def upright_size(path: str | Path) -> tuple[int, int]:
+    """Width and height of a picture file, upright (EXIF), from its header alone.
+
+    Raises:
+      UserError: the file is not a picture.
+      OSError: it cannot be read.
+    """
+    try:
+        with Image.open(path, formats=FORMATS) as picture:
+            turned = picture.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+            return picture.size[::-1] if turned else picture.size
+    except Image.UnidentifiedImageError as error:
+        raise UserError(f"{readable_name(path)} cannot be read as a picture") from error
 
 
 def is_cut_off(content: bytes) -> bool:

@@ -76,11 +76,21 @@ def fit_records(folder: Path, split: str, out: Path, hand, measured: bool, predi
     from tqdm import tqdm
 
     from pipelines.meshes import fit_samples
-    from pipelines.records import RecordError, decode, read_index, refuse_other_set, write_index, write_shard
+    from pipelines.records import (
+        RecordError,
+        dataset_of,
+        decode,
+        read_index,
+        refuse_other_set,
+        write_index,
+        write_shard,
+    )  # fmt: skip
 
     shards, counts = read_index(folder, split)
+    dataset = dataset_of(folder)
     if out.resolve() == folder.resolve():
         raise RecordError(f"{out} holds the records that are read: give another --out")
+    refuse_other_set(out, dataset)
     fits, notes = [], {}
     with tqdm(total=counts["samples"], desc=f"fit {folder.name}/{split}", unit=" hands", disable=None) as bar:
         for shard in map(Path, shards):
@@ -93,14 +103,13 @@ def fit_records(folder: Path, split: str, out: Path, hand, measured: bool, predi
                     bar.write(f"no mask predicted: {words}", file=sys.stderr)
                 some += fit_samples(few, hand, measured, masks)
                 bar.update(len(few))
-            refuse_other_set(out, samples[0].dataset)
             made_from = f"fits of {shard.name}, {hand.name}, measured {measured}"
             made_from += f", masks predicted by {predictor.card['name']}" if predictor else ""
             outcomes = [(fit.sample.sample_id, fit.sample.validate()) for fit in some]
             (out / shard.with_suffix(".json").name).unlink(missing_ok=True)  # remove the note of older fits
             notes[shard.name] = write_shard(out / shard.name, outcomes, made_from)
             fits += some
-    write_index(out, fits[0].sample.dataset, split, notes)
+    write_index(out, dataset, split, notes)
     return fits
 
 

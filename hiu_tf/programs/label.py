@@ -227,6 +227,7 @@ def _centred(box):
 def _write(target, labels):
     """Copies the labelled pictures to images/SPLIT and writes the file of labels."""
     from hiu_tf.atomic import written_whole
+    from hiu_tf.pictures import upright_size
 
     images, annotations, numbers = [], [], {}
     (target.parent / "images" / target.stem).mkdir(parents=True, exist_ok=True)
@@ -235,7 +236,8 @@ def _write(target, labels):
             numbers[label.file] = len(numbers) + 1
             name = f"images/{target.stem}/{numbers[label.file]:06d}{label.file.suffix.lower()}"
             shutil.copyfile(label.file, target.parent / name)
-            images.append({"id": numbers[label.file], "file_name": name})
+            width, height = upright_size(label.file)
+            images.append({"id": numbers[label.file], "file_name": name, "width": width, "height": height})
         annotations.append(label.annotation | {"id": len(annotations) + 1, "image_id": numbers[label.file]})
     category = {"id": 1, "name": "hand"}
     with written_whole(target) as scratch:

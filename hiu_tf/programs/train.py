@@ -57,7 +57,7 @@ def _explained(error, recipe, root):
     import tensorflow as tf
 
     from hiu_tf.errors import LostWorker, UserError
-    from pipelines.mixing import data_folder
+    from pipelines.mixing import data_folder, drawn_sets
     from pipelines.records import RecordError, verify
 
     text = str(error)
@@ -68,7 +68,12 @@ def _explained(error, recipe, root):
         )
     if isinstance(error, (tf.errors.UnavailableError, tf.errors.DeadlineExceededError, tf.errors.AbortedError)):
         return LostWorker("another worker is gone: start all workers again, they go on from the last checkpoint")
-    paths = dict.fromkeys([*(data.path for data in recipe.data.values()), *recipe.augment.backgrounds])
+    if isinstance(error, tf.errors.ResourceExhaustedError):
+        return UserError(
+            f"the memory does not suffice ({text.splitlines()[0]}): lower train.batch_size, or raise train.accumulate, which "
+            "takes the batch in parts"
+        )
+    paths = dict.fromkeys([*(data.path for data in drawn_sets(recipe).values()), *recipe.augment.backgrounds])
     wrong = [problem for path in paths for problem in verify(data_folder(root, path))]
     return RecordError("records are damaged, prepare them again: " + "; ".join(wrong)) if wrong else error
 
@@ -108,13 +113,18 @@ def _freihand_note(recipe, root) -> str:
 
 
 def run_stages(recipe, root: str, folder: Path) -> None:
-    """Trains every stage of the recipe in its own folder below `folder`; without stages, the recipe in `folder`."""
+    """Trains every stage of the recipe in its own folder below `folder`; without stages, the recipe in `folder`.
+
+    A stage starts from the weights of the one before, unless it names others in its own train.start_from.
+    """
     from hiu_tf.config.load import stages
 
     before = recipe.train.start_from
     for number, (name, stage) in enumerate(stages(recipe).items(), start=1):
         own = folder / f"{number}_{name}" if name else folder
-        stage = _with_steps(replace(stage, train=replace(stage.train, start_from=before)), root)
+        if stage.train.start_from == recipe.train.start_from:
+            stage = replace(stage, train=replace(stage.train, start_from=before))
+        stage = _with_steps(stage, root)
         run_stage(stage, root, own)
         before = str(own)
     if before != str(folder):

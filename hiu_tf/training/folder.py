@@ -24,7 +24,9 @@ from hiu_tf.tasks import TASKS, find_tasks
 from hiu_tf.tasks.base import Task
 from hiu_tf.training.report import REPORT
 
-RECIPE, WEIGHTS, BEST_WEIGHTS = "recipe.json", "network.weights.h5", "best.weights.h5"
+RECIPE, WEIGHTS = "recipe.json", "network.weights.h5"
+#: The weights with the best validation metric, and what it was.
+BEST_WEIGHTS, BEST = "best.weights.h5", "best.json"
 #: Path of the variables in a SavedModel.
 SAVED_WEIGHTS = "variables/variables"
 
@@ -50,10 +52,11 @@ def save_weights(network: keras.Model, folder: Path) -> None:
 
 
 def adopt(stage: Path, folder: Path) -> None:
-    """Makes `folder` a finished run: copies recipe, weights and (if it exists) report of its last stage."""
-    for name in (RECIPE, REPORT, WEIGHTS) if (stage / REPORT).is_file() else (RECIPE, WEIGHTS):
-        with written_whole(folder / name) as scratch:
-            shutil.copyfile(stage / name, scratch)
+    """Makes `folder` a finished run: copies recipe, weights and (if they exist) report and best weights of its last stage."""
+    for name in (RECIPE, REPORT, BEST_WEIGHTS, BEST, WEIGHTS):
+        if (stage / name).is_file():
+            with written_whole(folder / name) as scratch:
+                shutil.copyfile(stage / name, scratch)
 
 
 def load_run(folder: str | Path, best: bool = False) -> Run:

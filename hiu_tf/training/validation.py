@@ -10,10 +10,9 @@ import tf_keras as keras
 
 from hiu_tf.atomic import written_whole
 from hiu_tf.training.checkpoints import RunState
-from hiu_tf.training.folder import BEST_WEIGHTS
+from hiu_tf.training.folder import BEST, BEST_WEIGHTS
 from hiu_tf.training.optimizer import take_average
 
-BEST = "best.json"
 _ERRORS = ("loss", "joints_3d_root", "joints_3d_aligned")  # lower is better
 
 

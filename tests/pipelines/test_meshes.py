@@ -1,5 +1,6 @@
 """Fits of samples: rendered hands whose mesh is known, their mirror images, and what is refused."""
 
+import json
 from dataclasses import replace
 
 import cv2
@@ -17,7 +18,7 @@ from hiu_tf.runtime.predictor import Predictor
 from pipelines.crop import place
 from pipelines.datasets import open_split
 from pipelines.meshes import fit_samples
-from pipelines.records import decode, parse, write_index, write_shard
+from pipelines.records import decode, parse, read_index, write_index, write_shard
 from pipelines.schema import LEFT, UNKNOWN
 
 
@@ -50,6 +51,18 @@ def write(folder, samples):
     note = write_shard(folder / "train-0.tfrecord", [(s.sample_id, s.validate()) for s in samples])
     write_index(folder, "synthetic", "train", {"train-0.tfrecord": note})
     return list(tf.data.TFRecordDataset(str(folder / "train-0.tfrecord")))
+
+
+def test_a_shard_without_samples_stays_empty(samples, tmp_path):
+    """A small set has a shard for each hand; that of a picture that was skipped holds none."""
+    (tmp_path / "in").mkdir()
+    for name, some in (("train-0.tfrecord", []), ("train-1.tfrecord", samples[:1])):
+        write_shard(tmp_path / "in" / name, [(s.sample_id, s.validate()) for s in some])
+    notes = {p.with_suffix(".tfrecord").name: json.loads(p.read_text()) for p in (tmp_path / "in").glob("train-*.json")}
+    write_index(tmp_path / "in", "synthetic", "train", notes)
+    assert main([str(tmp_path / "in"), "--out", str(tmp_path / "out")]) == 0
+    shards, counts = read_index(tmp_path / "out", "train")
+    assert len(shards) == 2 and counts["samples"] == 1
 
 
 def test_rendered_hands_are_found(samples):

@@ -75,6 +75,64 @@ def test_mask_and_unknown_side(tmp_path, picture):
     assert cv2.imdecode(np.frombuffer(sample.mask, np.uint8), 0).min() == 255
 
 
+def test_masks_of_zeros_and_ones_are_masks(tmp_path, picture):
+    """As NumPy writes them; an empty one would teach that there is no hand."""
+    inside = np.zeros((40, 60), np.uint8)
+    inside[10:30, 10:30] = 1
+    folder = write_set(tmp_path / "mine", [picture], mask_file="mask.png")
+    cv2.imwrite(str(folder / "mask.png"), inside)
+    (sample,) = read(folder)
+    np.testing.assert_array_equal(cv2.imdecode(np.frombuffer(sample.mask, np.uint8), 0), 255 * inside)
+    cv2.imwrite(str(folder / "mask.png"), 0 * inside)
+    (refused,) = read(folder)
+    assert "the mask mask.png is empty" in str(refused)
+
+
+def test_a_box_says_where_a_hand_with_few_labels_is(tmp_path, picture):
+    """One joint, or none and a mask; where all joints are labelled they say it themselves."""
+    box = {"bbox": [4.0, 6.0, 30.0, 20.0]}
+    one = [v for k in range(21) for v in ((9.0, 9.0, 2) if k == 8 else (0, 0, 0))]
+    every = [v for k in range(21) for v in (5.0 + k, 6.0 + k, 2)]
+    for number, (points, expected) in enumerate(((one, True), (None, True), ([], True), (every, False))):
+        (sample,) = read(write_set(tmp_path / str(number), [picture], keypoints=points, **box))
+        np.testing.assert_allclose(sample.box, [3.5, 5.5, 30, 20] if expected else np.zeros(4))
+        assert sample.joints_2d_weight.sum() == (21 if points is every else 1 if points is one else 0)
+        sample.validate()
+    (refused,) = read(write_set(tmp_path / "bad", [picture], bbox=[4, 6, 0, 20]))
+    assert "bbox is [4, 6, 0, 20], expected x, y, width, height" in str(refused)
+
+
+K = [[100.0, 0, 30], [0, 100, 20], [0, 0, 1]]
+
+
+def with_3d(folder, picture, joints):
+    (folder,) = [write_set(folder, [picture], joints_3d=joints)]
+    edit(folder, lambda content: content["images"][0].update(K=K))
+    (found,) = read(folder, extend_tips="0.5")
+    return found
+
+
+def test_joints_without_3d_have_no_weight(tmp_path, picture):
+    """null, or the zeros that tools write. A tip beside an unknown joint stays where it is."""
+    joints = [[0.001 * k, 0.002 * k, 0.5] for k in range(21)]
+    whole = with_3d(tmp_path / "whole", picture, joints)
+    joints[3], joints[8] = None, [0, 0, 0]
+    sample = with_3d(tmp_path / "some", picture, joints)
+    np.testing.assert_array_equal(sample.joints_3d_weight == 0, np.isin(np.arange(21), [3, 8]))
+    np.testing.assert_allclose(sample.joints_3d[4], [0.004, 0.008, 0.5], atol=1e-6)
+    others = np.delete(np.arange(21), [3, 4, 8])
+    np.testing.assert_array_equal(sample.joints_3d[others], whole.joints_3d[others])
+    sample.validate()
+
+
+@pytest.mark.parametrize(
+    ("scale", "words"), [((1, 1, -1), "lie behind the camera"), ((1000, 1000, 1000), "are they in metres?")]
+)
+def test_3d_in_another_frame_or_unit_is_refused(tmp_path, picture, scale, words):
+    joints = np.array([[0.003 * k, 0.002 * k, 0.5] for k in range(21)]) * scale
+    assert words in str(with_3d(tmp_path / "mine", picture, joints.tolist()))
+
+
 def test_exif_rotation_is_applied(tmp_path, rng):
     """A picture stored on its side becomes upright, without the EXIF field that would rotate it again."""
     upright = np.zeros((60, 40, 3), np.uint8)

@@ -77,6 +77,8 @@ def test_labels_lie_on_the_joints(labelled, rendered):
         errors.append(np.linalg.norm(points[:, :2] - 0.5 - joints, axis=1).mean() / max(box_of(joints)[2:]))
         seen.add(box)
     assert np.mean(errors) < 0.1
+    for image in content["images"]:
+        assert (image["width"], image["height"]) == read_picture(out / image["file_name"]).shape[1::-1]
     assert is_ours(out / "new_labels.png"), "a sheet is never taken for a photograph"
 
 

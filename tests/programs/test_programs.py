@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from hiu_tf.config.load import load_recipe
 from hiu_tf.errors import UserError
 from hiu_tf.programs._program import program
 from tests.places import RECIPES, quickstart
@@ -111,6 +112,20 @@ def test_a_later_stage_is_checked_before_the_first(rendered_records, tmp_path):
     with pytest.raises(UserError, match="nowhere does not exist"):
         importlib.import_module("hiu_tf.programs.train").main([*arguments, "--out", str(tmp_path / "run")])
     assert not (tmp_path / "run").exists()
+
+
+def test_a_stage_starts_from_the_one_before_or_from_what_it_names(monkeypatch, tmp_path):
+    program, started = importlib.import_module("hiu_tf.programs.train"), []
+    monkeypatch.setattr(
+        program, "run_stage", lambda stage, root, own: started.append((own.name, stage.train.start_from))
+    )
+    monkeypatch.setattr(program, "_with_steps", lambda stage, root: stage)
+    monkeypatch.setattr("hiu_tf.training.folder.adopt", lambda *_: None)
+    stages = "stages={a: {}, b: {train.learning_rate: 1.0e-4}, c: {train.start_from: elsewhere}, d: {}}"
+    recipe = load_recipe(RECIPES / "quickstart.yaml", [stages, "train.start_from=given"])
+    program.run_stages(recipe, "data", tmp_path)
+    run = str(tmp_path)
+    assert started == [("1_a", "given"), ("2_b", f"{run}/1_a"), ("3_c", "elsewhere"), ("4_d", f"{run}/3_c")]
 
 
 def test_int8_needs_as_many_pictures_as_a_batch(capsys):

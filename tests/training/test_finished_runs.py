@@ -8,7 +8,7 @@ import pytest
 
 from hiu_tf.errors import UserError
 from hiu_tf.training import run as run_module
-from hiu_tf.training.folder import RECIPE, adopt, load_run
+from hiu_tf.training.folder import BEST, BEST_WEIGHTS, RECIPE, WEIGHTS, adopt, load_run
 from hiu_tf.training.report import REPORT
 from hiu_tf.training.run import train
 from tests.training.test_training import _no_other_report, run, small  # noqa: F401  (a fixture for every test)
@@ -59,6 +59,18 @@ def test_the_recipe_of_a_finished_run_is_the_one_it_was_made_by(rendered_records
     run(small(2, learning_rate=5e-3), rendered_records, finished)
     assert (finished / RECIPE).read_text() == before
     assert "is finished; these settings were not used: train.learning_rate 0.001 -> 0.005" in capsys.readouterr().out
+
+
+def test_the_best_weights_of_the_last_stage_are_those_of_the_run(finished, tmp_path):
+    (tmp_path / "stage").mkdir()
+    for path in (finished / RECIPE, finished / WEIGHTS):
+        (tmp_path / "stage" / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "stage" / BEST_WEIGHTS).write_bytes((finished / WEIGHTS).read_bytes())
+    (tmp_path / "stage" / BEST).write_text('{"metric": "joints_2d_auc"}')
+    (tmp_path / "run").mkdir()
+    adopt(tmp_path / "stage", tmp_path / "run")
+    assert (tmp_path / "run" / BEST).read_text() == '{"metric": "joints_2d_auc"}'
+    assert load_run(tmp_path / "run", best=True).preset == "tiny"
 
 
 def test_a_stage_without_report_is_finished_all_the_same(finished, tmp_path):

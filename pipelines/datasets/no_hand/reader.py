@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from hiu_tf.pictures import upright_size
 from pipelines.datasets import DataSetError, Split, read_json
 from pipelines.datasets.synthetic.backdrop import background
 from pipelines.schema import Sample
@@ -62,13 +63,19 @@ def _pictures(folder, split):
         return {
             f"{folder.resolve().name}/{image['id']}": (
                 folder / image["file_name"],
-                (_length(image["width"]), _length(image["height"])),
+                _size(folder, image),
                 np.reshape(np.array(boxes[image["id"]], float), (-1, 4)),
             )
             for image in data["images"]
         }
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise DataSetError(f"no_hand: {path} is no list of hands with boxes: {error!r}") from error
+
+
+def _size(folder, image):
+    """Width and height; those of the file where the list does not say them."""
+    width, height = (image["width"], image["height"]) if "width" in image else upright_size(folder / image["file_name"])
+    return _length(width), _length(height)
 
 
 def _length(value):

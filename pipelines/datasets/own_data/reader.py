@@ -14,6 +14,8 @@ from pipelines.store import read_picture, store
 
 #: Maximum mean distance of `world` from the 2D labels, as a share of the box; above it `world` is ignored.
 _MOST_WORLD_ERROR = 0.08
+#: Metres; two joints of one hand that are farther apart are labels in other units.
+_LARGEST_HAND = 0.5
 
 
 def open_split(source: str, split: str, allow_outside: str = "no", extend_tips: str = "0") -> Split:
@@ -65,7 +67,10 @@ def _where(name, path, key):
 
 
 def _sample(folder, name, image, annotation, alone, longer, where):
-    points = np.asarray(annotation.get("keypoints", ()), np.float32)
+    box = _box(annotation, where)
+    points = np.asarray(annotation.get("keypoints") or (), np.float32)
+    if box is not None and not points.size:  # a hand with a box alone, or a mask
+        points = np.zeros(3 * NUM_JOINTS, np.float32)
     if points.size != 3 * NUM_JOINTS:
         raise DataSetError(f"{where}: keypoints has {points.size} numbers, expected {3 * NUM_JOINTS} (x, y, v)")
     if annotation.get("hand_side") not in SIDES:
@@ -84,9 +89,21 @@ def _sample(folder, name, image, annotation, alone, longer, where):
         # COCO's (0, 0) is the corner of the first pixel, ours its centre.
         joints_2d=points[:, :2] - 0.5,
         joints_2d_weight=(points[:, 2] > 0).astype(np.float32),
+        # All joints tell where the hand is; some of them do not.
+        **({} if box is None or (points[:, 2] > 0).all() else {"box": box}),
         visible=(points[:, 2] != 1).astype(np.float32),  # COCO: 1 is labelled but hidden
         **(_joints_3d(image, annotation, longer, where) or _lifted(points, annotation, longer, where)),
     )
+
+
+def _box(annotation, where):
+    """bbox [4] with the pixel's centre at (0, 0), or None."""
+    if annotation.get("bbox") is None:
+        return None
+    box = np.asarray(annotation["bbox"], np.float32)
+    if box.shape != (4,) or not np.isfinite(box).all() or not (box[2:] > 0).all():
+        raise DataSetError(f"{where}: bbox is {annotation['bbox']}, expected x, y, width, height in pixels")
+    return box - np.array([0.5, 0.5, 0, 0], np.float32)
 
 
 def _extended(points, longer):
@@ -97,18 +114,28 @@ def _extended(points, longer):
 
 
 def _joints_3d(image, annotation, longer, where):
-    """3D labels [21, 3] in metres with the picture's K, if both are given."""
+    """3D labels [21, 3] in metres with the picture's K, if both are given. A joint that is null or (0, 0, 0) is unknown."""
     if annotation.get("joints_3d") is None:
         return {}
-    joints, camera = np.asarray(annotation["joints_3d"], np.float32), image.get("K")
+    unknown, camera = [np.nan] * 3, image.get("K")
+    joints = np.array([unknown if joint is None else joint for joint in annotation["joints_3d"]], np.float32)
     if joints.shape != (NUM_JOINTS, 3):
         raise DataSetError(f"{where}: joints_3d has shape {joints.shape}, expected ({NUM_JOINTS}, 3), metres")
     if camera is None or np.shape(camera) != (3, 3):
         raise DataSetError(f"{where}: joints_3d needs the camera of its picture: K, 3 x 3, in images[]")
-    ones = np.ones(NUM_JOINTS, np.float32)
+    known = np.isfinite(joints).all(axis=1) & joints.any(axis=1)
+    joints = np.where(known[:, np.newaxis], joints, 0)
+    if (joints[known, 2] <= 0).any():
+        raise DataSetError(f"{where}: joints_3d lie behind the camera: x points right, y down, z away from it")
+    if known.any() and np.ptp(joints[known], axis=0).max() > _LARGEST_HAND:
+        raise DataSetError(
+            f"{where}: joints_3d spread over {np.ptp(joints[known], axis=0).max():.3g} m: are they in metres?"
+        )
+    longer = np.where(known[PARENTS[TIPS], np.newaxis], longer, 0.0)
     camera = np.array(camera, np.float32)
     camera[:2, 2] -= 0.5
-    return {"joints_3d": _extended(joints, longer), "joints_3d_weight": ones, "intrinsics": camera}
+    joints = np.where(known[:, np.newaxis], _extended(joints, longer), 0).astype(np.float32)
+    return {"joints_3d": joints, "joints_3d_weight": known.astype(np.float32), "intrinsics": camera}
 
 
 def _lifted(points, annotation, longer, where):
@@ -133,7 +160,13 @@ def _mask(folder, image, annotation, alone, where):
     if shape:
         return _drawn(shape, image, where)
     file = annotation.get("mask_file") or (alone and image.get("mask_file"))
-    return read_picture(folder / file, "grey") if file else None
+    if not file:
+        return None
+    mask = read_picture(folder / file, "grey")
+    mask = 255 * mask if mask.max() == 1 else mask  # written as 0 and 1
+    if not (mask > 127).any():
+        raise DataSetError(f"{where}: the mask {file} is empty: mark the hand's pixels with 255, or with 1")
+    return mask
 
 
 def _drawn(shape, image, where):

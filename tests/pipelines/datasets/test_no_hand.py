@@ -41,6 +41,16 @@ def test_windows_keep_off_the_hand(folder):
             assert red.mean() < 0.12
 
 
+def test_sizes_that_the_list_does_not_say_are_those_of_the_files(folder):
+    """As in the lists of `hiu label` before it wrote them."""
+    windows = [s.image for _, s in open_split("no_hand", str(folder), "train").outcomes()]
+    content = json.loads((folder / "train.json").read_text())
+    for image in content["images"]:
+        del image["width"], image["height"]
+    (folder / "train.json").write_text(json.dumps(content))
+    assert [s.image for _, s in open_split("no_hand", str(folder), "train").outcomes()] == windows
+
+
 def test_equal_keys_give_equal_windows(folder):
     first, second = (open_split("no_hand", str(folder), "train", (("drawn", "2"),)) for _ in range(2))
     assert [s.image for _, s in first.outcomes()] == [s.image for _, s in second.outcomes()]
