@@ -70,11 +70,12 @@ class Predictor:
         self._detector_file, self._threads = detector, threads
         path = path or shipped_model()
         if server:
+            from hiu_tf.serving.client import shown
             from hiu_tf.serving.network import ServedNetwork
 
             self.card = model_card(path)
             self.network = ServedNetwork(server, server_model, self.card)
-            self.engine = f"TF Serving at {server}"
+            self.engine = f"TF Serving at {shown(server)}"
         else:
             self.network, self.card, self.engine = load_network(path, threads)
         self.size = self.card["image_size"]

@@ -14,7 +14,7 @@ import json
 import socket
 import threading
 import time
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import numpy as np
 
@@ -31,13 +31,19 @@ class ServingError(UserError):
     """The server cannot be reached or refuses the request; the message says what to check."""
 
 
+def shown(address: str) -> str:
+    """The address as messages say it: without user and password."""
+    kind, separator, place = address.rpartition("://")
+    return f"{kind}{separator}{place.rpartition('@')[2]}".rstrip("/")
+
+
 def connect(address: str, model: str = SERVER_MODEL, timeout: float = _TIMEOUT_S):
-    """Makes a client for HOST:PORT or http://HOST:PORT (REST), or grpc://HOST:PORT."""
+    """Makes a client for HOST:PORT or http(s)://[USER:PASSWORD@]HOST:PORT[/PATH] (REST), or grpc://HOST:PORT."""
     kind, _, place = address.rpartition("://")
     if kind not in ("", "http", "https", "grpc"):
-        raise ServingError(f"a server is HOST:PORT, http(s)://HOST:PORT or grpc://HOST:PORT, got {address!r}")
-    if ":" not in place:
-        raise ServingError(f"the server {address!r} lacks its port (REST listens on 8501, gRPC on 8500)")
+        raise ServingError(f"a server is HOST:PORT, http(s)://HOST:PORT or grpc://HOST:PORT, got {shown(address)!r}")
+    if ":" not in place.rpartition("@")[2]:
+        raise ServingError(f"the server {shown(address)!r} lacks its port (REST listens on 8501, gRPC on 8500)")
     return (
         GrpcClient(place, model, timeout)
         if kind == "grpc"
@@ -49,7 +55,8 @@ class RestClient:
     """Client of the REST interface.
 
     Args:
-      address: http://HOST:PORT.
+      address: http(s)://HOST:PORT; with USER:PASSWORD@ before it they are sent to a proxy that asks for them (HTTP Basic),
+        and a path after it goes before the server's own.
       model: name of the model on the server.
       timeout: seconds for each try, from the connection to the last byte of the reply.
     """
@@ -59,12 +66,12 @@ class RestClient:
 
     def __init__(self, address: str, model: str, timeout: float = _TIMEOUT_S):
         self._place, self._timeout, self.model = urlsplit(address), timeout, model
-        self._path = f"/v1/models/{quote(model)}"
-        self._url = f"{address}{self._path}"
+        self._path = f"{self._place.path.rstrip('/')}/v1/models/{quote(model)}"
+        self._url = f"{shown(address)}{self._path.removeprefix(self._place.path.rstrip('/'))}"
         try:
             self._place.port  # noqa: B018  (raises where it is no number)
         except ValueError as error:
-            raise ServingError(f"{address} is no address: {error}") from error
+            raise ServingError(f"{shown(address)} is no address: {error}") from error
 
     def predict(self, signature: str, **inputs) -> dict[str, np.ndarray]:
         """Requests the outputs of a signature.
@@ -101,7 +108,7 @@ class RestClient:
         clock = threading.Timer(self._timeout, _hang_up, [connection.sock])
         clock.start()
         try:
-            headers = {"Content-Type": "application/json"}
+            headers = {"Content-Type": "application/json", **self._authorization()}
             connection.request("GET" if body is None else "POST", path, body, headers)
             with contextlib.closing(connection.getresponse()) as answer:
                 content = self._read(answer)
@@ -118,6 +125,12 @@ class RestClient:
             return json.loads(content)
         except (ValueError, RecursionError) as error:
             raise ServingError(f"{self._url} does not answer in JSON: {error}") from error
+
+    def _authorization(self):
+        if self._place.username is None:
+            return {}
+        given = f"{unquote(self._place.username)}:{unquote(self._place.password or '')}"
+        return {"Authorization": f"Basic {base64.b64encode(given.encode()).decode()}"}
 
     def _read(self, answer):
         if (answer.length or 0) > _LARGEST_REPLY:

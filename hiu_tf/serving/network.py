@@ -8,7 +8,7 @@ import numpy as np
 from hiu_tf.conventions import keys
 from hiu_tf.geometry.camera import project
 from hiu_tf.pictures import decode_mask
-from hiu_tf.serving.client import ServingError, connect
+from hiu_tf.serving.client import ServingError, connect, shown
 
 _ARRAYS = {
     keys.JOINTS_2D: (21, 2), keys.SCORES: (21,), keys.JOINTS_3D: (21, 3), keys.VERTICES: (None, 3), keys.SHAPE: (10,),
@@ -20,7 +20,8 @@ class ServedNetwork:
     """A network on a server. Sends crops as bytes over gRPC, as PNG files over REST.
 
     A crop in JSON is ten times as large as a PNG file. REST then needs two requests, for the mesh and for the mask as a
-    PNG file, and gRPC one.
+    PNG file, and gRPC one. The signature of the mesh does not say how surely a hand is a right one: over REST the scores of
+    both sides decide.
 
     Args:
       address: of the server, as in `serving.client.connect`.
@@ -29,8 +30,9 @@ class ServedNetwork:
     """
 
     def __init__(self, address: str, model: str, card: dict):
-        self._client, self._address = connect(address, model), address
+        self._client, self._address = connect(address, model), shown(address)
         self._camera = np.array(card["camera"])
+        self._arrays = _ARRAYS | ({keys.RIGHT: ()} if keys.RIGHT in card["outputs"] else {})
 
     def __call__(self, crops: np.ndarray) -> dict[str, np.ndarray]:
         """All outputs for crops [B, S, S, 3] in [0, 1].
@@ -40,7 +42,7 @@ class ServedNetwork:
         """
         if self._client.sends_bytes:
             outputs = self._client.predict("tensor_uint8", image=_as_bytes(crops))
-            found = self._checked(outputs, len(crops), _ARRAYS | {keys.MASK: crops.shape[1:3]})
+            found = self._checked(outputs, len(crops), self._arrays | {keys.MASK: crops.shape[1:3]})
         else:
             encoded = _encoded(crops)
             found = self._checked(self._client.predict("mesh", image_bytes=encoded), len(crops), _ARRAYS)
