@@ -16,6 +16,8 @@ from hiu_tf.errors import UserError
 PARTIAL = "partial-"
 _LOCK = "being-written.lock"
 _HOST = re.sub(r"[^A-Za-z0-9.]", "_", platform.node())
+#: What this process has begun and not ended. After a restart a container has the same host and process number as before.
+_OWN: set[Path] = set()
 _NAME = re.compile(re.escape(f"{PARTIAL}{_HOST}-") + r"(\d+)-")
 
 
@@ -31,22 +33,31 @@ def written_whole(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     scratch = path.with_name(f"{PARTIAL}{_HOST}-{os.getpid()}-{path.name}")
-    try:
+    with _begun(scratch):
         yield scratch
         os.replace(scratch, path)
-    finally:
-        _remove(scratch)
 
 
 @contextmanager
 def scratch_folder(folder: str | Path) -> Iterator[Path]:
     """Yields a temporary folder inside `folder` for unfinished files. Removes it when the block ends."""
     scratch = Path(folder) / f"{PARTIAL}{_HOST}-{os.getpid()}-folder"
-    scratch.mkdir(parents=True)
-    try:
+    with _begun(scratch):
+        scratch.mkdir(parents=True)
         yield scratch
+
+
+@contextmanager
+def _begun(scratch):
+    place = scratch.resolve()
+    if place not in _OWN:
+        _remove(scratch)  # a killed process with the same number left it
+    _OWN.add(place)
+    try:
+        yield
     finally:
         _remove(scratch)
+        _OWN.discard(place)
 
 
 def clear_leftovers(folder: str | Path) -> list[Path]:
@@ -54,7 +65,7 @@ def clear_leftovers(folder: str | Path) -> list[Path]:
     removed = []
     for path in Path(folder).glob(f"{PARTIAL}*"):
         match = _NAME.match(path.name)
-        if match and not _is_running(int(match[1])):
+        if match and not _is_running(int(match[1]), path):
             _remove(path)
             removed.append(path)
     return removed
@@ -72,10 +83,11 @@ def locked(folder: Path, program: str) -> Iterator[None]:
         try:
             with open(lock, "x") as file:
                 file.write(f"{_HOST} {os.getpid()}")
+            _OWN.add(lock.resolve())
             break
         except FileExistsError:
             host, _, process = _text(lock).partition(" ")
-            if host == _HOST and process.isdecimal() and not _is_running(int(process)):
+            if host == _HOST and process.isdecimal() and not _is_running(int(process), lock):
                 lock.unlink(missing_ok=True)  # the lock of a killed process
                 continue
             raise UserError(
@@ -87,6 +99,7 @@ def locked(folder: Path, program: str) -> Iterator[None]:
         yield
     finally:
         lock.unlink(missing_ok=True)
+        _OWN.discard(lock.resolve())
 
 
 def _text(path):
@@ -96,7 +109,10 @@ def _text(path):
         return ""
 
 
-def _is_running(process):
+def _is_running(process, path):
+    """Whether the process that has begun `path` still runs."""
+    if process == os.getpid():
+        return path.resolve() in _OWN
     if os.name == "nt":  # on Windows os.kill would end the process
         return True
     try:

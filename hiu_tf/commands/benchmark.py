@@ -21,7 +21,7 @@ def add_benchmark(commands) -> None:
     bench.add_argument("--picture", help="a picture of one hand (default: noise of 640x480)")
     bench.add_argument(
         "--max-megapixels",
-        type=float,
+        type=values.amount,
         default=values.MOST_MEGAPIXELS,
         help="a larger --picture is refused (default %(default)g)",
     )

@@ -41,7 +41,9 @@ def add_predict(commands) -> None:
         "--thorough", action="store_true", help="look at parts of each picture too, for hands that are small in it"
     )
     predict.add_argument("--K", help="fx,fy,cx,cy in pixels: 3D in the camera's frame")
-    predict.add_argument("--min-score", type=float, help="a hand that is found must score it (default: the card's)")
+    predict.add_argument(
+        "--min-score", type=values.share, help="a hand that is found must score it (default: the card's)"
+    )
     predict.add_argument("--no-fit", action="store_true", help="leave the mesh where the regressor puts it")
     predict.add_argument(
         "--fit-mask",
@@ -55,14 +57,14 @@ def add_predict(commands) -> None:
     predict.add_argument(
         "--smooth", type=values.share, default=0.5, help="of hands in clips, from 0 (raw) to 1 (default %(default)g)"
     )
-    predict.add_argument("--seconds", type=float, help="of each camera and stream (default: until Ctrl-C)")
+    predict.add_argument("--seconds", type=values.amount, help="of each camera and stream (default: until Ctrl-C)")
     predict.add_argument("--compact", action="store_true", help="leave the vertices out of the JSON")
     predict.add_argument("--threads", type=values.threads, default=2, help="of the interpreter (default 2)")
     predict.add_argument("--server", help="HOST:PORT (REST) or grpc://HOST:PORT of a TF Serving server that computes")
     predict.add_argument("--server-model", default=SERVER_MODEL, help="the model's name on that server (default hiu)")
     predict.add_argument(
         "--max-megapixels",
-        type=float,
+        type=values.amount,
         default=values.MOST_MEGAPIXELS,
         help="larger pictures are refused (default %(default)g)",
     )
@@ -108,6 +110,8 @@ def run_predict(args) -> int:
         out.mkdir(parents=True, exist_ok=True)
         clear_leftovers(out)
         say(f"{model} on {predictor.engine}: {len(sources)} file(s) -> {out}")
+        if args.thorough and any(map(is_clip, sources)):
+            say("--thorough is for pictures: the hands of clips are followed from frame to frame without it")
         picture = partial(predict_picture, read=read, formats=formats, thorough=args.thorough, screen=screen)
         clip = partial(predict_clip, smooth=args.smooth, meshes=".glb" in formats, quiet=args.quiet, screen=screen)
         for source, name in zip(sources, names):

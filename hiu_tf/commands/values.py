@@ -65,6 +65,17 @@ def share(text: str) -> float:
     return value
 
 
+def amount(text: str) -> float:
+    """Parses a finite number above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"takes a number above 0, got {text!r}")
+    return value
+
+
 def threads(text: str) -> int:
     """Parses a number of threads and limits it to the number of cores."""
     from hiu_tf.runtime.backend import cores
@@ -77,7 +88,7 @@ def threads(text: str) -> int:
 
 def whole_numbers(text: str, option: str) -> list[int]:
     """Parses comma-separated whole numbers above 0; `option` names the option in the error."""
-    counts = [int(part) if part.strip().isdigit() else 0 for part in text.split(",")]
+    counts = [int(part) if part.strip().isdecimal() else 0 for part in text.split(",")]
     if min(counts) < 1:
         raise UserError(f"{option} takes whole numbers above 0 with commas between them, got {text!r}")
     return counts

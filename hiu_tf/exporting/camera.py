@@ -22,7 +22,8 @@ def to_camera(outputs: dict, windows: Windows, intrinsics: tf.Tensor, size: int)
       intrinsics: K [B, 3, 3] in pixels of the pictures; all zero if unknown.
     """
     virtual = virtual_intrinsics(size)
-    joints, known = outputs[keys.JOINTS_3D], intrinsics[:, 0, 0] > 0
+    joints, focal = outputs[keys.JOINTS_3D], tf.stack([intrinsics[:, 0, 0], intrinsics[:, 1, 1]], axis=1)
+    known = tf.reduce_all(focal > 0, axis=1) & tf.reduce_all(tf.math.is_finite(intrinsics), axis=[1, 2])
     camera = tf.where(known[:, tf.newaxis, tf.newaxis], intrinsics, tf.eye(3))
     mirror = tf.where(windows.is_left, -1.0, 1.0)[:, tf.newaxis, tf.newaxis] * [1.0, 0, 0] + [0.0, 1, 1]
     wrist = windows.to_picture(project(joints[:, :1], virtual), size)[:, 0]

@@ -122,7 +122,7 @@ def masks_as_png(masks: tf.Tensor, windows: Windows, size: int) -> tf.Tensor:
 def _cut(picture, box, mirrored, size):
     """Cuts a window out of one picture. Returns crop, centre, side."""
     whole = tf.cast(tf.shape(picture)[1::-1], tf.float32)  # (width, height)
-    given = tf.reduce_all(box[2:] > 0)
+    given = tf.reduce_all(box[2:] > 0) & tf.reduce_all(tf.math.is_finite(box))
     of_box, of_side = around_boxes(box)
     centre = tf.where(given, of_box, 0.5 * (whole - 1))
     side = tf.where(given, of_side, tf.reduce_max(whole))
@@ -161,8 +161,10 @@ def _orientation(text):
     found = tf.ones([], tf.int32)
     for tag, place in ((_EXIF_LITTLE, 8), (_EXIF_BIG, 9)):
         here = _places(values, tag)[: -len(tag)]
-        value = tf.reduce_max(tf.where(here, values[place : place + tf.size(here)], 0))
-        found = tf.where((value >= 1) & (value <= 8), value, found)
+        given = values[place : place + tf.size(here)]
+        here &= (given >= 1) & (given <= 8)
+        # The first is the picture's: its thumbnail's comes after it.
+        found = tf.where(tf.reduce_any(here), given[tf.argmax(tf.cast(here, tf.int32))], found)
     is_exif = tf.reduce_any(tf.concat([_places(values, mark) for mark in _EXIF_MARKS], axis=0))
     return tf.where(is_exif, found, 1)
 

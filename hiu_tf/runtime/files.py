@@ -132,9 +132,10 @@ def predict_clip(
         film.close()
         with written_whole(_with(stem, ".mp4")) as target:
             shutil.copyfile(film.path, target)
+    moves = record.moves()
     if meshes:
-        _write_movements(stem, record.moves, smooth)
-    more = f" and {len(record.moves)} .glb" if record.moves else ""
+        _write_movements(stem, moves, smooth)
+    more = f" and {len(moves)} .glb" if moves else ""
     return f"{shown_name(path)}: {record.words()} -> {_with(stem, '.mp4')} .jsonl{more}"
 
 
@@ -143,7 +144,7 @@ class _Record:
 
     def __init__(self, film: _Film, answers: TextIO, rate: float, compact: bool, meshes: bool):
         self._film, self._answers, self._rate, self._compact, self._meshes = film, answers, rate, compact, meshes
-        self.moves: dict[int, Movement] = {}  # by the hand's number
+        self._moves: dict[tuple[int, str], Movement] = {}  # by number and side, which the tracker may correct
         self._frames, self._with_hands, self._followed = 0, 0, set()
 
     def add(self, hands: Hands) -> np.ndarray:
@@ -153,12 +154,19 @@ class _Record:
         drawn = overlay(hands.picture, hands, LONGEST_PANEL)
         self._film.write(drawn, self._rate)
         for hand in hands if self._meshes else ():
-            move = self.moves.setdefault(hand.number, Movement(f"hand_{hand.number}_{hand.side}"))
+            move = self._moves.setdefault((hand.number, hand.side), Movement(f"hand_{hand.number}_{hand.side}"))
             move.add(self._frames / self._rate, hand)
         self._frames += 1
         self._with_hands += len(hands) > 0
         self._followed |= {hand.number for hand in hands}
         return drawn
+
+    def moves(self) -> dict[int, Movement]:
+        """The movement of each hand, by its number: as the side that it had in most frames."""
+        found = {}
+        for (number, _), move in sorted(self._moves.items(), key=lambda item: len(item[1])):
+            found[number] = move
+        return dict(sorted(found.items()))
 
     def words(self) -> str:
         """How many frames and hands there were."""

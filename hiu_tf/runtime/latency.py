@@ -50,7 +50,8 @@ def benchmark(
                 [sys.executable, "-c", program, str(started)], input=picture.tobytes(), capture_output=True, check=False
             )
             if result.returncode:
-                last = result.stderr.decode().strip().splitlines()[-1]  # "package.module.Kind: what is wrong"
+                # "package.module.Kind: what is wrong"; a process that the system ends says nothing.
+                last = (result.stderr.decode().strip().splitlines() or [f"ended with {result.returncode}"])[-1]
                 rows.append({"model": model, "threads": count, "error": last.partition(": ")[2] or last})
             else:
                 rows.append(json.loads(result.stdout.decode().splitlines()[-1]))

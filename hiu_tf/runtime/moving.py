@@ -45,7 +45,7 @@ def picture_glb(hands: Sequence[Prediction]) -> bytes:
 
 
 class Movement:
-    """The movement of one hand: a key frame for each frame of the clip in which it is seen, 270 bytes each.
+    """The movement of one hand of one side: a key frame for each frame of the clip in which it is seen, 270 bytes each.
 
     Args:
       name: of the hand in the file.
@@ -54,6 +54,10 @@ class Movement:
     def __init__(self, name: str):
         self._name, self._model, self._side = name, None, None
         self._times, self._shapes, self._turns, self._wrists = [], [], [], []
+
+    def __len__(self) -> int:
+        """Number of key frames."""
+        return len(self._times)
 
     def add(self, time: float, hand: Prediction) -> None:
         """Adds the hand at a time (seconds).

@@ -3,6 +3,7 @@
 import ctypes
 import io
 import json
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -140,6 +141,35 @@ def test_exif_is_honoured_as_pillow_does(orientation, kind):
     assert valid
     assert picture.shape == expected.shape
     assert np.abs(picture.numpy() - expected).mean() < (2 if kind == "JPEG" else 1e-6)  # two JPEG decoders
+
+
+@pytest.mark.parametrize(("main", "thumbnail"), [(1, 6), (6, 8), (3, 6)])
+@pytest.mark.parametrize("order", "<>")
+def test_the_orientation_of_a_thumbnail_is_not_the_pictures(main, thumbnail, order):
+    """Programs that turn the pixels often reset the first directory alone."""
+    entry = lambda value, after: struct.pack(f"{order}HHHIHHI", 1, 0x0112, 3, 1, value, 0, after)
+    tiff = {"<": b"II*\0", ">": b"MM\0*"}[order] + struct.pack(f"{order}I", 8) + entry(main, 26) + entry(thumbnail, 0)
+    content = encoded(scene(), "JPEG", exif=b"Exif\0\0" + tiff, quality=95)
+    expected = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(content))).convert("RGB"), np.float32)
+    picture, _ = decode(tf.constant(content))
+    assert picture.shape == expected.shape and np.abs(picture.numpy() - expected).mean() < 2
+
+
+@pytest.mark.parametrize("bad", ("box", "intrinsics"))
+def test_numbers_that_are_none_spoil_no_other_picture(bad, signatures):
+    """The server joins the requests of several clients to one batch."""
+    good = {
+        "image_bytes": tf.constant([encoded(scene())] * 2), "box": np.tile([[5.0, 5, 40, 40]], (2, 1)).astype(np.float32),
+        "side": tf.zeros([2], tf.int32), "intrinsics": np.tile(np.float32(K), (2, 1, 1)),
+    }  # fmt: skip
+    expected = signatures("located", **{name: tf.constant(value) for name, value in good.items()})
+    for values in ([np.nan], [np.inf], [0.0]):
+        spoilt = {name: np.array(value) for name, value in good.items()}
+        spoilt[bad][1, ..., 1] = values[0]
+        found = signatures("located", **{name: tf.constant(value) for name, value in spoilt.items()})
+        for name, value in found.items():
+            np.testing.assert_array_equal(value[0], expected[name][0], err_msg=name)
+            assert np.isfinite(np.asarray(value[1], float)).all(), name
 
 
 @pytest.mark.parametrize("batch", (0, 1, 64))

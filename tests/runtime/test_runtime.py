@@ -223,6 +223,18 @@ def test_user_mistakes_end_in_one_line(arguments, code, message, tmp_path, capsy
     assert error.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    "options",
+    [["--max-megapixels", v] for v in ("nan", "inf", "0")]
+    + [["--min-score", v] for v in ("nan", "-1", "30")]
+    + [["--seconds", v] for v in ("nan", "-1")],
+)
+def test_numbers_out_of_range_are_refused(options, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["predict", "photo.jpg", *options])
+    assert ended.value.code == 2 and f"{options[0]}: takes a number" in capsys.readouterr().err
+
+
 def test_bad_usage_is_exit_code_2():
     with pytest.raises(SystemExit) as error:
         main(["predict"])
