@@ -155,7 +155,7 @@ def test_leftovers_of_a_killed_program_go(model, picture, tmp_path):
     out.mkdir()
     left = out / f"partial-{platform.node()}-{gone.pid}-clip.mp4"
     left.write_bytes(b"half")
-    kept = out / f"partial-{platform.node()}-{os.getpid()}-clip.mp4"
+    kept = out / f"partial-{platform.node()}-{os.getppid()}-clip.mp4"
     kept.write_bytes(b"at work")
     (tmp_path / "a.png").write_bytes(encoded(picture, "PNG"))
     assert predict(model, tmp_path / "a.png", "--out", out) == 0
