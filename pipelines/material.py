@@ -43,8 +43,14 @@ def load_material(config: SceneConfig, root: str | Path, split: str) -> Material
     """
     read = lambda path: [decode(r) for r in raw_records(data_folder(root, path), split).as_numpy_iterator()]
     whole = {path: labelled_pictures(data_folder(root, path), split) for path in config.pictures}
+    cutouts = [([s for s in read(path) if _is_clear(s)], share) for path, share in config.cutouts.items() if share]
+    if not any(found for found, _ in cutouts):
+        raise DataSetError(
+            f"{', '.join(config.cutouts)}: no hand of {split} has all 21 joints labelled and inside its picture: name other "
+            "sets in scenes.cutouts"
+        )
     return Material(
-        cutouts=[([s for s in read(path) if _is_clear(s)], share) for path, share in config.cutouts.items()],
+        cutouts=[(found, share) for found, share in cutouts if found],
         alone=[sample for path in config.alone for sample in read(path)],
         pictures={path: (found, config.pictures[path]) for path, found in whole.items() if found},
         backgrounds=[sample.image for path in config.backgrounds for sample in read(path)],

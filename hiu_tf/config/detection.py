@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from hiu_tf.config.schema import TrainConfig, require, require_range
+from hiu_tf.config.schema import ConfigError, TrainConfig, require, require_range
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,13 @@ class SceneConfig:
         require_range(self, "scenes", "most_hands", 1, 100)
 
 
+#: Settings of hand networks that the training of a detector does not use.
+_WITHOUT_EFFECT = (
+    "epochs", "steps_per_execution", "accumulate", "recalibrate", "precision", "xla", "on_nan", "validate",
+    "validate_every", "best", "shuffle", "mix", "input_service",
+)  # fmt: skip
+
+
 @dataclass(frozen=True)
 class DetectorRecipe:
     """How to train a detector: scenes, network, weights of the losses by name (losses/detection.py), training."""
@@ -75,3 +82,9 @@ class DetectorRecipe:
     network: DetectorConfig = field(default_factory=DetectorConfig)
     loss: dict[str, float] = field(default_factory=dict)
     train: TrainConfig = field(default_factory=TrainConfig)
+
+    def __post_init__(self):
+        usual = TrainConfig()
+        for name in _WITHOUT_EFFECT:
+            if getattr(self.train, name) != getattr(usual, name):
+                raise ConfigError(f"train.{name} has no effect on the training of a detector: leave it out")

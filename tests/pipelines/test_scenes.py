@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import cv2
@@ -50,6 +51,20 @@ def config():
         pictures={"whole": 1.0},
         sizes=(0.2, 0.5),
     )
+
+
+def test_sets_without_a_complete_hand_are_not_drawn(root, config):
+    """Partly labelled hands, or here windows without hands; beside others they are left out, alone they are refused."""
+    both = dataclasses.replace(config, cutouts={"synthetic": 1.0, "none": 3.0})
+    assert [share for _, share in load_material(both, root, "train").cutouts] == [1.0]
+    with pytest.raises(DataSetError, match="none: no hand of train has all 21 joints labelled"):
+        load_material(dataclasses.replace(config, cutouts={"none": 1.0}), root, "train")
+
+
+@pytest.mark.parametrize("setting", ["accumulate=2", "precision=mixed_float16", "validate=[synthetic]", "mix=epoch"])
+def test_settings_that_a_detector_does_not_use_are_refused(setting):
+    with pytest.raises(ConfigError, match=f"train.{setting.partition('=')[0]} has no effect"):
+        load_detector_recipe(RECIPES / "hand_detector.yaml", [f"train.{setting}"])
 
 
 def test_a_scene_follows_from_its_number(root, config):
