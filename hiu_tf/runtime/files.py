@@ -111,10 +111,13 @@ def predict_clip(
       screen: also shows the frames there; when it is closed, the clip ends.
       options: arguments of `Tracker`.
 
+    Raises:
+      UserError: a file of that name is there that is not a result of ours.
+
     The first line of the .jsonl contains what is common to all frames; one line per frame follows. Frames are
     written as they come, so that memory does not grow with the length of the clip (but by the key frames of `meshes`).
     """
-    _refuse_foreign(_with(stem, suffix) for suffix in (".jsonl", ".mp4"))
+    _refuse_foreign([_with(stem, ".jsonl"), _with(stem, ".mp4"), *(_movements(stem) if meshes else ())])
     log, name = _with(stem, ".jsonl"), path.name if isinstance(path, Path) else shown_name(path)
     with opened(path, seconds) as clip, _film_folder(stem.parent) as folder, written_whole(log) as scratch:
         film = _Film(Path(folder) / "clip.mp4")
@@ -175,11 +178,16 @@ class _Record:
 
 def _write_movements(stem, moves, smooth):
     """Writes STEM_hand_N.glb for each hand, in place of those of an earlier run."""
-    for old in stem.parent.glob(f"{glob.escape(stem.name)}_hand_[0-9]*.glb"):
+    for old in _movements(stem):
         old.unlink()
     for who, move in moves.items():
         with written_whole(_with(stem, f"_hand_{who}.glb")) as target:
             target.write_bytes(glb_bytes([move.skinned(smooth)]))
+
+
+def _movements(stem):
+    """The files of movements that are there."""
+    return list(stem.parent.glob(f"{glob.escape(stem.name)}_hand_[0-9]*.glb"))
 
 
 def _without(compact):

@@ -1,7 +1,9 @@
 """GLB files of predictions: their joints are those of the predictions, in pictures and through clips."""
 
+import io
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -10,7 +12,10 @@ import pytest
 from hiu_tf.cli import main
 from hiu_tf.conventions.skeleton import MODEL_TO_KEYPOINTS
 from hiu_tf.errors import UserError
+from hiu_tf.hand.gltf import glb_bytes
+from hiu_tf.runtime.files import _Record
 from hiu_tf.runtime.moving import Movement, picture_glb, usual_camera
+from hiu_tf.runtime.prediction import Hands
 from hiu_tf.runtime.predictor import Predictor
 from hiu_tf.runtime.shipped import shipped_model
 from tests import gltf_reader
@@ -105,11 +110,25 @@ def test_a_clips_hand_moves_as_it_was_predicted(predictor, picture, tmp_path, si
         assert np.linalg.norm(found - wanted, axis=-1).mean() < 0.004
     travel = gltf_reader.joints(file, time=times[-1])[0] - gltf_reader.joints(file, time=times[0])[0]
     assert travel[0] > 0.02  # the hand moved right
-    (out / "clip_hand_7.glb").touch()  # of an earlier run
+    (out / "clip_hand_7.glb").write_text("the user's own")
+    assert main([*command, "--smooth", "1"]) == 1 and (out / "clip_hand_7.glb").read_text() == "the user's own"
+    (out / "clip_hand_7.glb").write_bytes((out / "clip_hand_1.glb").read_bytes())  # of an earlier run
     assert main([*command, "--smooth", "1"]) == 0
     assert [path.name for path in out.glob("*.glb")] == ["clip_hand_1.glb"]
     steady = gltf_reader.read((out / "clip_hand_1.glb").read_bytes())
     assert _jitter(steady) < 0.5 * _jitter(file)
+
+
+def test_a_hand_whose_side_was_corrected_is_written_as_the_one_that_it_was_longer(predictor, picture):
+    """Key frames of both sides in one file would turn the hand inside out."""
+    box = (0, 0, *picture.shape[1::-1])
+    right, left = (replace(predictor.predict(picture, box, side)[0], number=1) for side in ("right", "left"))
+    record = _Record(SimpleNamespace(write=lambda *_: None), io.StringIO(), RATE, compact=True, meshes=True)
+    for hand in (left, right, right):
+        record.add(Hands([hand], picture))
+    (move,) = record.moves().values()
+    file = gltf_reader.read(glb_bytes([move.skinned(0.0)]))
+    assert len(move) == 2 and [mesh["name"] for mesh in file.document["meshes"]] == ["hand_1_right"]
 
 
 def _jitter(file):
