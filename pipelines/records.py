@@ -231,10 +231,8 @@ def parse(serialized: tf.Tensor, mesh: bool = False, mesh_size: int | None = Non
             fits = lengths == 3 * mesh_size
             missing = tf.maximum(3 * mesh_size - tf.shape(values)[1], 0)
             values = tf.pad(values, [[0, 0], [0, missing]])[:, : 3 * mesh_size]
-            values, has_parameters = (
-                tf.where(fits[:, tf.newaxis], values, 0.0),
-                has_parameters & (fits | (lengths == 0)),
-            )
+            values = tf.where(fits[:, tf.newaxis], values, 0.0)
+            has_parameters &= fits | (lengths == 0)
         records[keys.VERTICES] = tf.reshape(values, [count, mesh_size or -1, 3])
         records[keys.HAS_MESH] = tf.cast(fits, tf.float32)
         records[keys.HAS_PARAMETERS] = tf.cast(has_parameters, tf.float32)

@@ -56,10 +56,7 @@ def formats(text: str) -> tuple[str, ...]:
 
 def share(text: str) -> float:
     """Parses a number from 0 to 1."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
+    value = _number(text)
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"takes a number from 0 to 1, got {text!r}")
     return value
@@ -67,13 +64,18 @@ def share(text: str) -> float:
 
 def amount(text: str) -> float:
     """Parses a finite number above 0."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
+    value = _number(text)
     if not 0 < value < math.inf:
         raise argparse.ArgumentTypeError(f"takes a number above 0, got {text!r}")
     return value
+
+
+def _number(text):
+    """A number, NaN where the text is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 def threads(text: str) -> int:

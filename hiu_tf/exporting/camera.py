@@ -22,8 +22,8 @@ def to_camera(outputs: dict, windows: Windows, intrinsics: tf.Tensor, size: int)
       intrinsics: K [B, 3, 3] in pixels of the pictures; all zero if unknown.
     """
     virtual = virtual_intrinsics(size)
-    joints, focal = outputs[keys.JOINTS_3D], tf.stack([intrinsics[:, 0, 0], intrinsics[:, 1, 1]], axis=1)
-    known = tf.reduce_all(focal > 0, axis=1) & tf.reduce_all(tf.math.is_finite(intrinsics), axis=[1, 2])
+    joints = outputs[keys.JOINTS_3D]
+    known = tf.reduce_all(_focal(intrinsics) > 0, axis=1) & tf.reduce_all(tf.math.is_finite(intrinsics), axis=[1, 2])
     camera = tf.where(known[:, tf.newaxis, tf.newaxis], intrinsics, tf.eye(3))
     mirror = tf.where(windows.is_left, -1.0, 1.0)[:, tf.newaxis, tf.newaxis] * [1.0, 0, 0] + [0.0, 1, 1]
     wrist = windows.to_picture(project(joints[:, :1], virtual), size)[:, 0]
@@ -40,5 +40,8 @@ def to_camera(outputs: dict, windows: Windows, intrinsics: tf.Tensor, size: int)
 
 def _ray(pixel, camera):
     """(x / z, y / z) of pixels [B, 2]."""
-    focal = tf.stack([camera[:, 0, 0], camera[:, 1, 1]], axis=1)
-    return (pixel - camera[:, :2, 2]) / focal
+    return (pixel - camera[:, :2, 2]) / _focal(camera)
+
+
+def _focal(camera):
+    return tf.stack([camera[:, 0, 0], camera[:, 1, 1]], axis=1)

@@ -67,7 +67,7 @@ class Skin:
         table = np.empty((*chosen.shape, NUM_PARAMETERS))
         table[..., SHAPE] = self._moved_by_shape(bones[..., :3], of_joints, weights, chosen, along)
         placed = posed.joints - posed.hands.translation[:, np.newaxis]
-        arms = by_bone.sum(axis=2) - weights.sum(axis=-1, keepdims=True) * placed[:, np.newaxis, 0]
+        arms = by_bone.sum(axis=2) - placed[:, np.newaxis, 0]
         table[..., ROTATION] = cross(arms[..., np.newaxis], along[..., np.newaxis])[..., 0]
         table[..., TRANSLATION] = along
         # Each joint of a finger rotates the shares of its own bone and of those after it.
@@ -92,7 +92,9 @@ class Skin:
     def _bent(self, posed):
         count = len(posed.local)
         features = np.concatenate([posed.hands.shape, (posed.local - np.eye(3)).reshape(count, -1)], axis=1)
-        return self._hand.vertices + (features.astype(np.float32) @ self._directions).reshape(count, -1, 3)
+        # A product for each hand: one of all rounds a hand otherwise in each company.
+        bent = features.astype(np.float32)[:, np.newaxis] @ self._directions
+        return self._hand.vertices + bent.reshape(count, -1, 3)
 
     def _moved_by_shape(self, rotations, moves, weights, chosen, along):
         """Derivatives of vertices along directions with respect to beta, [N, K, 10]."""

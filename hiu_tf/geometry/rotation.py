@@ -3,9 +3,8 @@
 import cv2
 import numpy as np
 
-_SMALL = (
-    1e-6  # squared angle below which the factor of the Jacobian's last term falls to 0; the term is below 2e-7 there
-)
+#: Squared angle below which the factor of the Jacobian's last term falls to 0; the term is below 2e-7 there.
+_SMALL = 1e-6
 _ONE = np.eye(3)
 #: The nine entries of a cross-product matrix as sums of the vector's, [3, 9].
 _CROSS = np.array([[0, 0, 0, 0, 0, -1, 0, 1, 0], [0, 0, 1, 0, 0, 0, -1, 0, 0], [0, -1, 0, 1, 0, 0, 0, 0, 0]], float)

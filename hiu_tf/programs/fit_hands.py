@@ -84,7 +84,7 @@ def fit_records(folder: Path, split: str, out: Path, hand, measured: bool, predi
         refuse_other_set,
         write_index,
         write_shard,
-    )  # fmt: skip
+    )
 
     shards, counts = read_index(folder, split)
     dataset = dataset_of(folder)

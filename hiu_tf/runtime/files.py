@@ -33,11 +33,10 @@ from hiu_tf.runtime.tracker import follow
 USUAL = (".png", ".json", ".obj")
 #: Formats that are also written for a picture without hands.
 _ALWAYS = (".json",)
-_CLIP = b'{"made_by": "hiu-tf", "clip"'
 #: What the first bytes of our files contain; overlays have a mark of their own.
 _MARKS = {
     ".json": b'{"made_by": "hiu-tf"',
-    ".jsonl": _CLIP,
+    ".jsonl": b'{"made_by": "hiu-tf", "clip"',
     ".obj": b"o hand_1_",
     ".ply": b"ply\nformat binary_little_endian 1.0\ncomment metres\n",
     ".glb": b'"generator":"hiu-tf"',
@@ -166,9 +165,8 @@ class _Record:
 
     def moves(self) -> dict[int, Movement]:
         """The movement of each hand, by its number: as the side that it had in most frames."""
-        found = {}
-        for (number, _), move in sorted(self._moves.items(), key=lambda item: len(item[1])):
-            found[number] = move
+        longest_last = sorted(self._moves.items(), key=lambda item: len(item[1]))
+        found = {number: move for (number, _), move in longest_last}
         return dict(sorted(found.items()))
 
     def words(self) -> str:

@@ -66,8 +66,8 @@ class RestClient:
 
     def __init__(self, address: str, model: str, timeout: float = _TIMEOUT_S):
         self._place, self._timeout, self.model = urlsplit(address), timeout, model
-        self._path = f"{self._place.path.rstrip('/')}/v1/models/{quote(model)}"
-        self._url = f"{shown(address)}{self._path.removeprefix(self._place.path.rstrip('/'))}"
+        of_model = f"/v1/models/{quote(model)}"
+        self._path, self._url = self._place.path.rstrip("/") + of_model, shown(address) + of_model
         try:
             self._place.port  # noqa: B018  (raises where it is no number)
         except ValueError as error:

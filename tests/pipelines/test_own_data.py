@@ -106,7 +106,7 @@ K = [[100.0, 0, 30], [0, 100, 20], [0, 0, 1]]
 
 
 def with_3d(folder, picture, joints):
-    (folder,) = [write_set(folder, [picture], joints_3d=joints)]
+    write_set(folder, [picture], joints_3d=joints)
     edit(folder, lambda content: content["images"][0].update(K=K))
     (found,) = read(folder, extend_tips="0.5")
     return found

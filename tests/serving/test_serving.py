@@ -1,8 +1,6 @@
 """Both clients against the test double (double.py); the kit's files are parsed by the server's own message types."""
 
-import base64
 import http.client
-import http.server
 import json
 import os
 import re
@@ -10,7 +8,6 @@ import socketserver
 import subprocess
 import sys
 import threading
-import types
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
@@ -19,11 +16,9 @@ import pytest
 import tensorflow as tf
 import yaml
 
-from hiu_tf.conventions import keys
 from hiu_tf.serving import client as client_module
 from hiu_tf.serving.client import GrpcClient, ServingError, connect
 from hiu_tf.serving.kit import BATCH_SIZES, write_kit, write_warmup
-from hiu_tf.serving.network import _ARRAYS, ServedNetwork
 from tests.conformance.test_signatures import encoded, scene
 
 pytest.importorskip("tensorflow_serving")
@@ -160,45 +155,6 @@ def test_something_else_listens_there(answer, monkeypatch):
         other.shutdown()
     with pytest.raises(ServingError, match="is no address"):
         connect("127.0.0.1:some port").predict("mesh", image_bytes=[b""])
-
-
-def test_a_proxy_gets_user_password_and_path_and_no_message_tells_them(monkeypatch):
-    asked = []
-
-    class Proxy(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            asked.append((self.path, self.headers["Authorization"]))
-            self.send_error(401)
-
-        def log_message(self, *_):
-            pass
-
-    with http.server.HTTPServer(("127.0.0.1", 0), Proxy) as proxy:
-        threading.Thread(target=proxy.serve_forever, daemon=True).start()
-        place = f"127.0.0.1:{proxy.server_address[1]}"
-        for given in ("app:se%40cret@", ""):
-            with pytest.raises(ServingError, match=f"^http://{place}/behind/v1/models/hiu answers 401"):
-                connect(f"http://{given}{place}/behind/").is_ready()
-        proxy.shutdown()
-    basic = f"Basic {base64.b64encode(b'app:se@cret').decode()}"
-    assert asked == [("/behind/v1/models/hiu", basic), ("/behind/v1/models/hiu", None)]
-
-
-def test_the_probability_of_a_right_hand_comes_from_the_server_too(monkeypatch):
-    """Of a network with the task "side", over gRPC; the server's answers are made up."""
-    answers = {name: np.ones((2, *[5 if n is None else n for n in shape])) for name, shape in _ARRAYS.items()}
-    answers |= {keys.RIGHT: np.array([0.2, 0.9]), keys.MASK: np.zeros((2, 8, 8))}
-    client = types.SimpleNamespace(sends_bytes=True, predict=lambda *_, **__: answers)
-    monkeypatch.setattr("hiu_tf.serving.network.connect", lambda *_: client)
-    for outputs, expected in (({keys.RIGHT: ""}, [0.2, 0.9]), ({}, None)):
-        network = ServedNetwork("grpc://a:1", "hiu", {"camera": np.eye(3), "outputs": outputs})
-        found = network(np.zeros((2, 8, 8, 3))).get(keys.RIGHT)
-        assert (found is None) == (expected is None)
-        if expected:
-            np.testing.assert_allclose(found, expected)
-    answers[keys.RIGHT] = np.ones((2, 3))
-    with pytest.raises(ServingError, match="right should be numbers"):
-        ServedNetwork("grpc://a:1", "hiu", {"camera": np.eye(3), "outputs": {keys.RIGHT: ""}})(np.zeros((2, 8, 8, 3)))
 
 
 @pytest.mark.parametrize(
