@@ -1,5 +1,6 @@
 # make demo   everything once: data, training, evaluation, export, predictions
-# make test   the test suite
+# make test   lint and the quick tests
+# make test-long   whole trainings, exports and programs: CI runs these too
 # make lint   ruff
 # make models every precision of the model that ships, from its SavedModel, into models/
 # make page   the page that finds hands in the browser, into site/ (needs npm); make page SERVE=1 shows it
@@ -7,7 +8,7 @@
 # make docs   the reference of all modules, from their docstrings, into build/reference/
 # make mutants  changes the code in a copy, one operator or number at a time, and lists the changes that no test sees (hours)
 # make test-page  the page in Chromium, one picture against Python
-# make test-slow, make serving-check   longer checks; the client tests against a real server (Docker)
+# make test-slow, make serving-check   the longest checks (hours); the client tests against a real server (Docker)
 # make locks     requirements/*.lock: every package of the runtime and of each extra, with hashes
 # make sbom      a CycloneDX list of what each lock installs, into build/
 # make release-check   the wheel in an empty environment of each Python on the PATH; each must predict
@@ -22,7 +23,7 @@ READY := $(VENV)/.ready
 RELEASE_TOOLS := uv==0.13.9 cyclonedx-bom==7.5.0
 TOOLS := build/release-tools
 
-.PHONY: locks sbom release-check mutants bench models page docs demo test test-page test-slow serving-check lint clean
+.PHONY: locks sbom release-check mutants bench models page docs demo test test-long test-page test-slow serving-check lint clean
 .DEFAULT_GOAL := demo
 
 demo: $(READY)
@@ -30,6 +31,9 @@ demo: $(READY)
 
 test: $(READY) lint
 	@$(BIN)/python -m pytest -q -n 2 --dist worksteal
+
+test-long: $(READY)
+	@$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "long and not slow"
 
 test-slow: $(READY)
 	@$(BIN)/python -m pytest -q -m slow

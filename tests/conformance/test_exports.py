@@ -74,6 +74,7 @@ def test_encoded_pictures_of_several_sizes(exported, rng):
     )
 
 
+@pytest.mark.long
 def test_saved_model_loads_without_this_package(exported):
     _, folder = exported
     code = (
@@ -91,6 +92,7 @@ def test_tflite_uses_builtin_operations_only(exported):
     assert not [op["op_name"] for op in interpreter._get_ops_details() if op["op_name"].startswith("Flex")]
 
 
+@pytest.mark.long
 def test_versions_count_up_and_carry_their_card(exported, hand):
     module, folder = exported
     second = export_saved_model(module, folder, {"name": "tiny"})
@@ -113,6 +115,7 @@ def test_bad_models_are_refused(tmp_path, name):
         load_network(tmp_path / name)
 
 
+@pytest.mark.long
 def test_a_training_starts_from_a_saved_model(exported, crops):
     """The weights of an exported SavedModel load into a network of the same kind, and into no other kind."""
     module, folder = exported

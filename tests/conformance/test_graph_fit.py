@@ -55,6 +55,7 @@ def raw(any_hand, rng):
     return {name: value.astype(np.float32) for name, value in found.items()}
 
 
+@pytest.mark.long
 def test_it_is_the_runtimes_fit(any_hand, raw):
     hand = any_hand
     found = tf.function(GraphFit(hand, SIZE))({name: tf.constant(value) for name, value in raw.items()})

@@ -65,6 +65,7 @@ def assert_same(found, expected, outputs):
         np.testing.assert_allclose(found[key], expected[key], atol=0.01 if key in PIXELS else 1e-4, err_msg=key)
 
 
+@pytest.mark.long
 def test_same_answers(file, module, crops, exported_once):
     network, card, engine = load_network(file)
     found = network(crops)
@@ -95,6 +96,7 @@ def test_what_is_in_the_file(file, card):
     assert json.loads(session.get_modelmeta().custom_metadata_map[CARD]) == json.loads(json.dumps(card))
 
 
+@pytest.mark.long
 def test_a_free_batch_without_masks(module, card, crops, tmp_path):
     export_onnx(module, tmp_path / "x.onnx", card, batch=None, mask=False)
     network, _, _ = load_network(tmp_path / "x.onnx")

@@ -266,6 +266,7 @@ with tf.compat.v1.Session(graph=tf.Graph()) as session:
 """
 
 
+@pytest.mark.long
 def test_the_servers_loader_needs_nothing_of_ours(folder, signatures, tmp_path):
     (tmp_path / "picture.png").write_bytes(encoded(scene()))
     command = [sys.executable, "-c", V1_LOADER, str(folder), str(tmp_path / "picture.png")]

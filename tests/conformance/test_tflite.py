@@ -54,6 +54,7 @@ def file_of(shipped, batches, tmp_path_factory):
 _EACH = [name if name == "float16" else pytest.param(name, marks=pytest.mark.slow) for name in PRECISIONS]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", _EACH)
 def test_files_stay_near_the_network(name, file_of, batches, shipped):
     """On six pictures; the limits are held on 208 when a model is exported (its card has the table)."""
@@ -117,6 +118,7 @@ def test_a_file_beyond_its_limits_is_named():
     )
 
 
+@pytest.mark.long
 def test_int8_of_a_fresh_network_runs_on_the_light_interpreter(tiny_network, hand, tmp_path):
     module = HIUModule(tiny_network, hand)
     with pytest.raises(ValueError, match="int8 needs crops"):
@@ -150,6 +152,7 @@ def test_outputs_are_numbered_by_the_alphabet():
         assert shapes[f"StatefulPartitionedCall:{number}"] == runner.get_output_details()[name]["shape"].tolist(), name
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("precision", ("float16", pytest.param("int8", marks=pytest.mark.slow)))
 def test_a_free_batch_costs_no_speed(precision, tiny_network, hand, tmp_path):
     """XNNPACK does not take graphs with shapes computed at run time: there must be none."""
@@ -161,6 +164,7 @@ def test_a_free_batch_costs_no_speed(precision, tiny_network, hand, tmp_path):
     assert delegated_share(tmp_path / "x.tflite") == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "batch", (pytest.param(1, marks=pytest.mark.slow), 4, pytest.param(None, marks=pytest.mark.slow))
 )

@@ -15,6 +15,7 @@ def check(count, seed, model):
     assert not [line for line in faults if line.split()[2].rstrip(":") in FAULTS], "\n".join(faults)
 
 
+@pytest.mark.long
 def test_some_of_each_door(exported_once):
     check(50, 0, exported_once)
 

@@ -39,6 +39,7 @@ def place(request, tmp_path):
         subprocess.run(["umount", tmp_path], check=True)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("place", _PLACES, indirect=True)
 @pytest.mark.parametrize("name", ["predict", *_SLOW])
 def test_one_line_where_nothing_can_be_written(name, place, given):

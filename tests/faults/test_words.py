@@ -51,12 +51,14 @@ def damaged(tmp_path):
     return tmp_path, shard
 
 
+@pytest.mark.long
 def test_a_flipped_bit_is_named_by_shard_and_record(damaged):
     root, shard = damaged
     with pytest.raises(RecordError, match=rf"{shard.name}, record 2 cannot be read.*--skip-damaged"):
         list(batches(root / "synthetic", 64, Part(str(root), ["synthetic"])))
 
 
+@pytest.mark.long
 def test_damaged_records_can_be_left_out(damaged, capsys):
     root, shard = damaged
     assert damaged_shards(root / "synthetic", "val") == {str(shard): 1}
@@ -80,6 +82,7 @@ def test_labels_that_are_no_numbers_do_not_reach_the_metrics(tmp_path, monkeypat
         list(batches(tmp_path, 64, Part(str(tmp_path.parent), [tmp_path.name])))
 
 
+@pytest.mark.long
 def test_another_size_leaves_no_old_shards(tmp_path):
     for size, parts in (("6", 3), ("2", 2)):
         prepare.prepare("synthetic", size, "val", str(tmp_path), parts=parts)
@@ -151,6 +154,7 @@ def test_files_outside_the_folder_are_not_read(tmp_path, rng, name):
 # --- a full disk ---------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
 def test_a_full_disk_ends_in_one_line(tmp_path, capsys):
     """RLIMIT_FSIZE simulates a full disk: every write beyond it fails."""

@@ -71,6 +71,7 @@ def check(name, rng, **changes):
         assert (fallen[1] < share * fallen[0]).all(), (loss, *fallen)
 
 
+@pytest.mark.long
 def test_a_narrow_network_learns(rng):
     check("tiny", rng, stacks=3)
 

@@ -259,6 +259,7 @@ def test_a_set_without_a_label_does_not_change_the_gradient_of_the_others(label,
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.long
 def test_folds_cut_a_set_into_parts_that_share_no_sample(rendered_records):
     """Always the same samples, whatever the seed; together the folds are the set."""
 

@@ -74,6 +74,7 @@ def test_a_broken_file_is_named_with_its_fault(tmp_path, text, message):
         opened(tmp_path, text)
 
 
+@pytest.mark.long
 def test_a_large_file_is_not_kept_in_memory(tmp_path, monkeypatch):
     """Forty megabytes of labels take less than four."""
     points = list(range(1000))

@@ -38,6 +38,7 @@ def grid(rendered_records, tmp_path_factory):
     return folder, [*arguments, "--seeds", "1"]
 
 
+@pytest.mark.long
 def test_what_is_done_is_kept(grid, capsys):
     folder, arguments = grid
     metrics = folder / "out" / "plain" / "seed1" / ablate.METRICS
@@ -61,6 +62,7 @@ def test_another_recipe_is_refused(grid):
         ablate.main([*arguments, "--arms", "plain", *SETTINGS, "--set", "train.learning_rate=0.5"])
 
 
+@pytest.mark.long
 def test_other_samples_are_measured_anew(grid):
     """The run is kept, but evaluated again."""
     folder, arguments = grid

@@ -31,6 +31,7 @@ def runs(tmp_path_factory):
     return root
 
 
+@pytest.mark.long
 def test_the_mean_of_three(runs, tmp_path):
     assert main(["average", *(str(runs / name) for name in "012"), "--out", str(tmp_path / "mean")]) == 0
     single = [load_run(runs / name).network.get_weights() for name in "012"]
@@ -52,6 +53,7 @@ def test_a_run_with_itself_stays(runs, tmp_path):
         np.testing.assert_array_equal(found, before)
 
 
+@pytest.mark.long
 def test_a_run_and_the_model_that_it_started_from(exported_once, tmp_path, capsys):
     """An exported SavedModel counts as a run does, except as the last one, whose recipe the result has."""
     run = tmp_path / "run"
@@ -77,6 +79,7 @@ def test_a_model_of_several_stacks_is_refused(exported_once, runs, tmp_path, cap
     assert "has the last of 2 stacks alone" in capsys.readouterr().err
 
 
+@pytest.mark.long
 def test_a_detector_and_the_run_that_started_from_it(tmp_path, capsys):
     shipped, run = SHIPPED.parent / "hand_detector", tmp_path / "run"
     network, config = load_detector(shipped)

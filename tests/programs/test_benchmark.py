@@ -2,9 +2,12 @@
 
 import json
 
+import pytest
+
 from hiu_tf.programs import benchmark
 
 
+@pytest.mark.long
 def test_rows_below_a_limit_fail_the_program(tmp_path, capsys):
     target = tmp_path / "new" / "hand.json"
     limits = ["--require", "ratio=1e6", "--require", "ours ms=1e-6", "--require", "rate=1"]

@@ -97,6 +97,7 @@ def test_a_model_is_compared_with_its_twin(rendered_records, capsys):
     assert one == pytest.approx(other, abs=0.5)
 
 
+@pytest.mark.long
 def test_bad_requests_are_refused(rendered_records, capsys):
     for arguments, message in (
         (["--model", MODEL, "--data", "d", "--protocols", "pckh"], "needs the sizes of heads"),
@@ -133,6 +134,7 @@ def freihand(tmp_path_factory):
     return folder
 
 
+@pytest.mark.long
 def test_predictions_for_freihands_server(freihand, tmp_path):
     """For a hand with MANO's shapes: predictions have the given bone length, and the official format is readable."""
     hand, _ = read_mano(write(tmp_path / "MANO_RIGHT.pkl", mano_arrays()))
@@ -191,6 +193,7 @@ def test_a_limit_is_exact(rendered_records, tmp_path):
     assert len((tmp_path / "five.csv").read_text().splitlines()) == 1 + 5
 
 
+@pytest.mark.long
 def test_random_weights_are_the_same_ones_every_time(hand, rng):
     network = build_hiu(model_config("tiny"))
     run, image = Run(network, "tiny", model_config("tiny"), hand), rng.random((1, 64, 64, 3), np.float32)

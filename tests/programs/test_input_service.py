@@ -30,6 +30,7 @@ def launch():
         process.stdout.close()
 
 
+@pytest.mark.long
 def test_batches_come_from_two_workers(launch, rendered_records):
     tf.random.set_seed(3)  # as training does: it must not reach the workers
     dispatcher = launch("dispatcher")

@@ -38,6 +38,7 @@ def test_who_is_started_again(programs, codes, again):
             process.wait()
 
 
+@pytest.mark.long
 def test_a_mistake_is_said_once(tmp_path):
     """Both workers refuse the recipe and are not restarted."""
     arguments = ["--recipe", "none.yaml", "--data", str(tmp_path), "--out", str(tmp_path / "run")]

@@ -32,6 +32,7 @@ def photos(tmp_path):
     return tmp_path / "photos"
 
 
+@pytest.mark.long
 def test_all_records_once(photos, tmp_path, capsys):
     (tmp_path / "walls").mkdir()
     (tmp_path / "walls" / "wall.jpg").write_bytes((photos / "ours" / "train0.jpg").read_bytes())

@@ -41,6 +41,7 @@ def test_killed_and_started_again_gives_the_same_and_keeps_finished_shards(tmp_p
     assert sorted(p.name for p in cut.iterdir()) == sorted(p.name for p in whole.iterdir())  # no scratch is left
 
 
+@pytest.mark.long
 def test_more_processes_write_the_same(tmp_path, rng):
     formats.freihand(tmp_path / "source", rng)
     for workers in (1, 2):
@@ -56,6 +57,7 @@ def break_pictures(source, count):
         (source / "training" / "rgb" / f"{number:08d}.jpg").write_bytes(b"broken")
 
 
+@pytest.mark.long
 def test_few_broken_samples_are_listed_many_are_refused(tmp_path, rng, capsys):
     source, out = tmp_path / "source", tmp_path / "out"
     formats.freihand(source, rng)
@@ -86,6 +88,7 @@ def test_few_broken_samples_are_listed_many_are_refused(tmp_path, rng, capsys):
     assert len(json.loads((out / "index.json").read_text())["splits"]["train"]["skipped"]) == 3
 
 
+@pytest.mark.long
 def test_mended_pictures_are_read_again(tmp_path, rng):
     source, out = tmp_path / "source", tmp_path / "out"
     formats.freihand(source, rng)
@@ -105,6 +108,7 @@ def test_records_of_another_set_are_not_overwritten(tmp_path, rng):
     read_index(tmp_path / "out", "train")
 
 
+@pytest.mark.long
 def test_interrupted_it_ends_at_once(tmp_path):
     command = [
         sys.executable,

@@ -169,6 +169,7 @@ def test_unwritable_output_is_one_line(tmp_path, capsys):
     assert capsys.readouterr().err.startswith("error: ")
 
 
+@pytest.mark.long
 def test_from_data_to_model(tmp_path, rendered_records):
     """train -> evaluate -> export as a user runs them, each with the exit code 0."""
     small = ["model=tiny", "train.steps=2", "train.batch_size=2", "loss.ssl_warmup_steps=0"]

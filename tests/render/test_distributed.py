@@ -47,6 +47,7 @@ print("equal")
 no_compiler = pytest.mark.skipif(rasterizer_backend() is None, reason="no C++ compiler")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("backend", [pytest.param("kernel", marks=no_compiler), "tensor"])
 def test_two_devices_draw_what_one_draws(backend):
     result = subprocess.run(

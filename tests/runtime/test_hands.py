@@ -282,6 +282,7 @@ def test_hands_keep_their_numbers(predictor, hands):
     assert sum(len(frame) == 2 for frame in seen) >= 10
 
 
+@pytest.mark.long
 def test_a_followed_hand_keeps_its_shape(predictor):
     """The bones of a hand that bends its fingers change their lengths less than if each frame is predicted alone."""
     from hiu_tf.programs.timed.steadiness import clip

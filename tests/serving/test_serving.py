@@ -377,6 +377,7 @@ def test_hiu_predict_asks_a_server(server, folder, tmp_path):
         assert main(["predict", str(tmp_path / "hand.png"), "--out", str(tmp_path / "x"), *options, *more]) == 1
 
 
+@pytest.mark.long
 def test_hiu_benchmark_times_a_server(server, capsys):
     from hiu_tf.cli import main
 

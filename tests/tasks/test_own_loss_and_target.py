@@ -38,6 +38,7 @@ def test_an_own_loss_pulls_and_can_be_weighed(tiny_network, hand, rendered_recor
     assert "tips" not in HIUTrainer(tiny_network, hand, without, TrainConfig(), tasks=tasks).loss_weights
 
 
+@pytest.mark.long
 def test_an_own_kind_of_file_is_written_and_held_against_the_network(
     tiny_network, hand, rendered_records, tmp_path, monkeypatch
 ):

@@ -41,6 +41,7 @@ def trained(rendered_records, tmp_path_factory):
     return run, folder
 
 
+@pytest.mark.long
 def test_it_is_trained_and_validated(trained):
     run, folder = trained
     assert run.tasks[-1] is VISIBILITY
@@ -51,6 +52,7 @@ def test_it_is_trained_and_validated(trained):
     assert any("visibility" in name for name in record if name.startswith("gradient_norm/"))
 
 
+@pytest.mark.long
 def test_it_is_read_back_and_measured(trained, rendered_records):
     _, folder = trained
     run = load_run(folder / "run")
@@ -59,6 +61,7 @@ def test_it_is_read_back_and_measured(trained, rendered_records):
     assert "visibility_accuracy" not in found.get("mean", {})
 
 
+@pytest.mark.long
 def test_it_is_exported(trained, tmp_path):
     run, _ = trained
     export(run, tmp_path, ["float32"])

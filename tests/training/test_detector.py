@@ -91,6 +91,7 @@ def run(tmp_path_factory):
     return network, folder
 
 
+@pytest.mark.long
 def test_it_learns(run):
     network, _ = run
     image, targets = next(iter(batches(0)))
@@ -100,6 +101,7 @@ def test_it_learns(run):
         assert float(after[name]) < 0.5 * float(before[name]), name
 
 
+@pytest.mark.long
 def test_a_run_goes_on_and_a_finished_one_stays(run, tmp_path, monkeypatch):
     traced, step = [], DetectorTrainer.train_step
     monkeypatch.setattr(DetectorTrainer, "train_step", lambda self, data: traced.append(1) or step(self, data))

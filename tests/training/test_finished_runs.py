@@ -30,6 +30,7 @@ def finished(trained, tmp_path):
     return Path(shutil.copytree(trained, tmp_path / "finished"))
 
 
+@pytest.mark.long
 def test_a_run_can_start_from_the_weights_of_another(rendered_records, trained, tmp_path):
     first = load_run(trained).network.get_weights()
     still = {"start_from": str(trained), "learning_rate": 1e-12}
@@ -42,6 +43,7 @@ def test_a_run_can_start_from_the_weights_of_another(rendered_records, trained, 
         run(small(2, start_from=str(tmp_path)), rendered_records, tmp_path / "third")
 
 
+@pytest.mark.long
 def test_a_run_that_goes_on_has_no_result_until_it_ends(rendered_records, finished):
     def broken(start, worker=0, workers=1):
         raise KeyboardInterrupt

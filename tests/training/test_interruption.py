@@ -93,6 +93,7 @@ def test_a_run_killed_many_times_goes_on(rendered_records, tmp_path):
     check_killed(rendered_records, tmp_path, [2, 4, 8], settings)
 
 
+@pytest.mark.long
 def test_a_full_disk_is_one_line_and_loses_nothing(rendered_records, tmp_path):
     """Files are limited to 100 kB: the checkpoint cannot be written, the journal can."""
     limited = "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); " + (
@@ -113,6 +114,7 @@ def test_a_full_disk_is_one_line_and_loses_nothing(rendered_records, tmp_path):
     assert not list((tmp_path / "run" / CHECKPOINTS).glob("*.index"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("damage", ("missing", "cut"))
 def test_damaged_records_are_named(damage, rendered_records, tmp_path):
     shutil.copytree(rendered_records, tmp_path / "data")
@@ -148,6 +150,7 @@ def launch(root, out, *settings):
     return [sys.executable, "-m", "hiu_tf.programs.launch", "--workers", "2", "--restarts", "1", "--", *arguments]
 
 
+@pytest.mark.long
 def test_two_workers_on_loopback(two_shards, tmp_path):
     """Their gradients are summed; only the files of the first worker are kept."""
     result = subprocess.run(

@@ -17,6 +17,7 @@ from hiu_tf.training.pretrained import copy_layers, start_encoder
 from tests.places import SHIPPED
 
 
+@pytest.mark.long
 def test_the_smaller_network_starts_from_the_encoder_that_ships(capsys):
     """Every layer of its stem and encoder has the shipped weights, nothing else is changed."""
     network, source = build_hiu(model_config("hiu_edge")), load_run(SHIPPED).network
@@ -34,6 +35,7 @@ def test_the_smaller_network_starts_from_the_encoder_that_ships(capsys):
             np.testing.assert_array_equal(mine, old)
 
 
+@pytest.mark.long
 def test_a_model_is_trained_on_although_its_preset_has_changed(tmp_path, hand, monkeypatch):
     """The card has all settings of the network; the smaller model that ships has them, too."""
     config = model_config("tiny", {"feature_channels": 16})
@@ -88,6 +90,7 @@ def test_a_network_starts_from_one_whose_regressor_does_not_attend_over_the_join
     assert np.abs(tape.gradient(total, added)).max() > 0
 
 
+@pytest.mark.long
 def test_every_stack_starts_from_its_own_regressor(rng):
     settings = {"stacks": 2, "regressor": "per_stack"}
     paper = ["heatmaps", "mask", "pof", "hand"]
@@ -99,6 +102,7 @@ def test_every_stack_starts_from_its_own_regressor(rng):
         np.testing.assert_allclose(mine["pose"], theirs["pose"], atol=1e-6)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("other", [{"feature_channels": 16}, {"tasks": ["heatmaps", "mask", "hand", "side"]}])
 def test_another_network_is_refused_and_nothing_copied(other):
     source, network = build_hiu(model_config("tiny", other)), build_hiu(model_config("tiny"))

@@ -45,6 +45,7 @@ print(*map(repr, map(float, [*history, np.abs(weights).sum(), weights @ np.sin(n
 """
 
 
+@pytest.mark.long
 def test_two_replicas_equal_one(rendered_records):
     """1 x 8 and 2 x 4, step by step: all masks and 3D labels in one replica; a replica without any label; batches of
     3 and of 1, which leave a replica with less or nothing. Losses, gradient norms and weights agree to 1e-4."""

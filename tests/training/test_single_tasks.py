@@ -16,6 +16,7 @@ from tests.places import quickstart
 from tests.training.test_training import run, small
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("task, metric", [("mask", "mask_iou"), ("heatmaps", "joints_2d_auc")])
 def test_a_network_of_one_task(task, metric, rendered_records, tmp_path, capsys):
     """It is trained, validated, reported and evaluated, with the metrics of its task alone."""

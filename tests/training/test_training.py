@@ -117,6 +117,7 @@ def test_a_run_of_another_network_is_left_alone(rendered_records, tmp_path):
     assert json.loads((tmp_path / RECIPE).read_text())["model"] == "hiu_small"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("on_nan", ("stop", "skip"))
 def test_a_loss_that_is_not_finite(on_nan, rendered_records, tmp_path):
     """The run stops without saving, or skips the step; both report batch, sample and label."""
@@ -208,6 +209,7 @@ def test_schedules():
     assert float(warm(100)) == pytest.approx(0, abs=1e-9)
 
 
+@pytest.mark.long
 def test_parts_of_a_batch_give_the_gradient_of_the_whole(rendered_records, hand):
     """All labels are in the first part."""
     image, targets = next(iter(finished_data(recipe(1), rendered_records, 64)))
@@ -253,6 +255,7 @@ def test_frozen_batch_norm_normalises_in_training_as_in_prediction(rng):
     assert len(network.trainable_weights) == len(network.weights) - 4 * len(norms)
 
 
+@pytest.mark.long
 def test_a_run_tells_what_happens(rendered_records, tmp_path):
     """Losses by set and stack, label counts, rates; validation keeps the best averaged weights."""
     sets = {"a": DataConfig(path="synthetic"), "b": DataConfig(path="synthetic", mask=0.0)}
@@ -289,6 +292,7 @@ def test_a_run_that_goes_on_forgets_what_came_after(tmp_path):
     assert [record["step"] for record in Journal(tmp_path, 4).records] == [2, 4]
 
 
+@pytest.mark.long
 def test_steps_that_are_no_whole_epochs(rendered_records, tmp_path, capsys):
     """Exactly the recipe's number of steps, also after a restart; a finished run stays unchanged."""
     run(small(3), rendered_records, tmp_path)
@@ -310,6 +314,7 @@ def test_settings_that_contradict_each_other_are_refused():
         recipe(2, recalibrate=5, freeze=("batch_norm",))
 
 
+@pytest.mark.long
 def test_which_epochs_are_validated_does_not_depend_on_interruptions(rendered_records, tmp_path):
     """Every second epoch and the last one, in spite of an interruption after the third."""
     made = small(10, validate=("synthetic",), validate_every=2)
@@ -328,6 +333,7 @@ def test_which_epochs_are_validated_does_not_depend_on_interruptions(rendered_re
     assert [record["step"] for record in read_journal(tmp_path) if "val_loss" in record] == [4, 8, 10]
 
 
+@pytest.mark.long
 def test_another_metric_starts_with_no_best(rendered_records, tmp_path):
     """A best value of one metric is not compared with another metric: a loss of 9 with an area of .1."""
     made = {"validate": ("synthetic",), "best": "joints_2d_auc"}
@@ -350,6 +356,7 @@ def test_validation_does_not_warm_up(rendered_records, hand):
     assert found[0] == pytest.approx(found[1], rel=1e-6) == pytest.approx(found[2], rel=1e-6)
 
 
+@pytest.mark.long
 def test_a_skipped_step_leaves_everything_as_it_was(rendered_records, hand):
     """Labels that are not finite affect only the gradient, but batch norm statistics must be restored, too."""
     made = recipe(1)
