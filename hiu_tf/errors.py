@@ -35,6 +35,14 @@ class LostWorker(UserError):
     exit_code = 75  # EX_TEMPFAIL of sysexits.h
 
 
+class Interrupted(KeyboardInterrupt):
+    """A signal ended a program that has saved its work. The message says how to go on."""
+
+    def __init__(self, number: int, message: str):
+        super().__init__(message)
+        self.exit_code = 128 + number
+
+
 #: Extra of hiu-tf -> packages that it installs and the light installation lacks.
 EXTRAS = {
     "train": (

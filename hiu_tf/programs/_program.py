@@ -11,12 +11,12 @@ _WATCH_S = 0.5
 
 
 def program(main) -> int:
-    """Runs main(). Exit codes: 0 success, 1 an error that the user can fix, 2 bad usage (argparse), 75 try again."""
+    """Runs main(). Exit codes: 0 success, 1 an error that the user can fix, 2 bad usage (argparse), 75 try again, 128 + N ended by signal N."""
     try:
         return main()
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 1
+    except KeyboardInterrupt as ended:
+        print(str(ended) or "interrupted", file=sys.stderr)
+        return getattr(ended, "exit_code", 1)
     except Exception as error:
         if "--debug" in sys.argv or not (isinstance(error, (UserError, OSError)) or _is_full(error)):
             raise

@@ -21,7 +21,9 @@ from hiu_tf.models.detector import build_detector
 from hiu_tf.runtime.backend import newest_version
 from hiu_tf.runtime.card import read_card
 from hiu_tf.training.checkpoints import RunState, SaveState
+from hiu_tf.training.epochs import epochs_left
 from hiu_tf.training.folder import RECIPE, WEIGHTS, is_exported, load_weights, save_weights
+from hiu_tf.training.interruption import ended_when_asked
 from hiu_tf.training.monitor import Progress
 from hiu_tf.training.optimizer import build_optimizer, create_variables, take_average
 from hiu_tf.training.parts import freeze
@@ -82,6 +84,7 @@ def train_detector(recipe: DetectorRecipe, data: Callable[[int], tf.data.Dataset
 
     Raises:
       UserError: the training diverged, or the initial weights do not fit.
+      Interrupted: Ctrl-C or SIGTERM ended it; its last step is saved.
     """
     settings = recipe.train
     keras.utils.set_random_seed(settings.seed)
@@ -99,15 +102,17 @@ def train_detector(recipe: DetectorRecipe, data: Callable[[int], tf.data.Dataset
     if state.step < settings.steps:
         (folder / WEIGHTS).unlink(missing_ok=True)
         create_variables(trainer.optimizer, network.trainable_variables)
-        epochs = range(state.step // settings.steps_per_epoch, -(-settings.steps // settings.steps_per_epoch))
-        trainer.fit(
-            data(state.step),
-            initial_epoch=epochs.start,
-            epochs=epochs.stop,
-            steps_per_epoch=settings.steps_per_epoch,
-            callbacks=[SaveState(state), Progress(state.step, settings.steps, settings.batch_size)],
-            verbose=0,
-        )
+    for epochs, steps in epochs_left(state.step, settings):
+        with ended_when_asked(state, settings.steps) as end_when_asked:
+            progress = Progress(state.step, settings.steps, settings.batch_size)
+            trainer.fit(
+                data(state.step),
+                initial_epoch=epochs.start,
+                epochs=epochs.stop,
+                steps_per_epoch=steps,
+                callbacks=[SaveState(state), progress, end_when_asked],
+                verbose=0,
+            )
     if not all(np.all(np.isfinite(weight)) for weight in network.get_weights()):
         raise UserError(f"the training in {folder} diverged: lower train.learning_rate")
     take_average(trainer.optimizer, network.trainable_variables)

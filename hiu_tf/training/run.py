@@ -26,7 +26,9 @@ from hiu_tf.training.bad_batch import FOLDER as BAD_BATCHES
 from hiu_tf.training.bad_batch import report_bad_batch, where_it_began
 from hiu_tf.training.checkpoints import RunState, SaveState
 from hiu_tf.training.distribution import distributed, worker
+from hiu_tf.training.epochs import epochs_left, validated_epochs
 from hiu_tf.training.folder import WEIGHTS, Run, changed_settings, load_run, load_weights, save_weights, write_recipe
+from hiu_tf.training.interruption import ended_when_asked
 from hiu_tf.training.journal import Journal, note_start
 from hiu_tf.training.monitor import EpochRecord, Progress
 from hiu_tf.training.optimizer import build_optimizer, create_variables, take_average
@@ -66,6 +68,7 @@ def train(
 
     Raises:
       UserError: the folder contains another run, the training diverged, or the batch cannot be divided among devices.
+      Interrupted: Ctrl-C or SIGTERM ended it; its last step is saved.
     """
     settings, (number, workers) = recipe.train, worker()
     _check_shares(settings)
@@ -113,18 +116,19 @@ def _open_folder(folder, recipe, start):
 def _fit(trainer, state, data, validation, settings, callbacks):
     """Trains the remaining steps."""
     create_variables(trainer.optimizer, trainer.trainable_variables)
-    parts = _epochs(state.step, settings)
-    for epochs, steps in parts:
-        trainer.fit(
-            distributed(partial(data, state.step), settings.batch_size),
-            initial_epoch=epochs.start,
-            epochs=epochs.stop,
-            steps_per_epoch=steps,
-            validation_data=validation,
-            validation_freq=_validated(parts, settings.validate_every),
-            callbacks=callbacks(),
-            verbose=0,
-        )
+    left = epochs_left(state.step, settings)
+    for epochs, steps in left:
+        with ended_when_asked(state, settings.steps) as end_when_asked:
+            trainer.fit(
+                distributed(partial(data, state.step), settings.batch_size),
+                initial_epoch=epochs.start,
+                epochs=epochs.stop,
+                steps_per_epoch=steps,
+                validation_data=validation,
+                validation_freq=validated_epochs(left, settings.validate_every),
+                callbacks=[*callbacks(), end_when_asked],
+                verbose=0,
+            )
         _refuse_divergence(trainer, state.folder.parent)
 
 
@@ -140,21 +144,6 @@ def _throw_away(own, folder):
     """Removes the temporary folder of a worker other than the first."""
     if own != folder:
         shutil.rmtree(own)
-
-
-def _epochs(done, settings):
-    """Remaining epochs after `done` steps: (epoch numbers from 0, steps per epoch), whole ones, then a shorter last."""
-    length = settings.steps_per_epoch
-    whole, rest = divmod(max(settings.steps - done, 0), length)
-    first = -(-done // length)
-    parts = (range(first, first + whole), length), (range(first + whole, first + whole + 1), rest)
-    return [(epochs, steps) for epochs, steps in parts if epochs and steps]
-
-
-def _validated(parts, every):
-    """Numbers (from 1) of the epochs with validation, including the last; independent of interruptions."""
-    last = parts[-1][0].stop
-    return sorted({*range(every, last + 1, every), last})
 
 
 def _trainer(recipe, hand, folder, finish):
