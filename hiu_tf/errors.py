@@ -18,6 +18,10 @@ class UserError(ValueError):
     exit_code = 1
 
 
+class ConfigError(UserError):
+    """A setting that is unknown, of the wrong type or out of range."""
+
+
 def install_words(extra: str) -> str:
     """How to install what an extra with TensorFlow holds, on the Python that runs; see docs/versions.md."""
     command = f"pip install 'hiu-tf[{extra}]'"

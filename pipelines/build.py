@@ -14,8 +14,9 @@ from pathlib import Path
 import tensorflow as tf
 
 from hiu_tf.config.presets import model_config
-from hiu_tf.config.schema import AugmentConfig, ConfigError, Recipe
+from hiu_tf.config.schema import AugmentConfig, Recipe
 from hiu_tf.conventions import keys
+from hiu_tf.errors import ConfigError
 from hiu_tf.geometry.window import SCALE
 from hiu_tf.hand.load import load_hand
 from hiu_tf.tasks import active_losses, find_tasks, losses_of

@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass, field
 
-from hiu_tf.config.schema import ConfigError, TrainConfig, require, require_range
+from hiu_tf.config.rules import require, require_range
+from hiu_tf.config.schema import TrainConfig
+from hiu_tf.errors import ConfigError
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ import yaml
 
 from hiu_tf.config import detection, schema
 from hiu_tf.config.detection import DetectorRecipe
-from hiu_tf.config.schema import ConfigError, Recipe
+from hiu_tf.config.schema import Recipe
+from hiu_tf.errors import ConfigError
 
 #: Exceptions of PyYAML: its own, and those of the types that scalars are converted to.
 _UNREADABLE = (yaml.YAMLError, ValueError, TypeError, OverflowError, RecursionError)

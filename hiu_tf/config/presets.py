@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 
-from hiu_tf.config.schema import ConfigError, ModelConfig
+from hiu_tf.config.schema import ModelConfig
+from hiu_tf.errors import ConfigError
 
 # Half the resolution and narrow: trains on two CPU cores. The preset of `make demo`.
 _SMALL = ModelConfig(

@@ -3,27 +3,39 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from hiu_tf.errors import UserError
-
-
-class ConfigError(UserError):
-    """A setting that is unknown, of the wrong type or out of range."""
-
-
-#: Settings of the network with a fixed list of choices.
-CHOICES = {
-    "fusion": ("attention", "mean", "concat", "none"),
-    "encoder": ("hiu", "resnet50", "efficientnet_lite0"),
-    "convolution": ("full", "separable"),
-    "cascade": ("stem_and_fused", "fused", "stem_fused_and_maps"),
-    "regressor": ("shared", "per_stack"),
-}
-
+from hiu_tf.config import rules
+from hiu_tf.config.rules import obey, require, require_range
 
 #: What train.freeze calls the batch norm of all parts of a network.
 BATCH_NORM = "batch_norm"
-#: Optional inputs of the regressor besides the paper's features.
-REGRESSOR_EXTRA = ("encoder", "joints", "joint_attention")
+
+_NETWORK_RULES = {
+    "image_size": rules.count(32),
+    "stacks": rules.count(),
+    "tasks": rules.names(),
+    "stem_channels": rules.counts(2),
+    "stem_kernel": rules.count(),
+    "encoder": rules.one_of("hiu", "resnet50", "efficientnet_lite0"),
+    "encoder_channels": rules.counts(4),
+    "encoder_repetitions": rules.counts(4),
+    "encoder_stages": rules.one_of(5, 7),
+    "bottleneck_ratio": rules.number(0.001, 8),
+    "convolution": rules.one_of("full", "separable"),
+    "feature_channels": rules.count(),
+    "decoder_convolutions": rules.count(0),
+    "fusion": rules.one_of("attention", "mean", "concat", "none"),
+    "cascade": rules.one_of("stem_and_fused", "fused", "stem_fused_and_maps"),
+    "head_convolutions": rules.count(0),
+    "predict_kernel": rules.count(),
+    "head_stride": rules.one_of(2, 4),
+    "regressor": rules.one_of("shared", "per_stack"),
+    "regressor_channels": rules.counts(4),
+    "regressor_repetitions": rules.counts(4),
+    "regressor_hidden": rules.counts(),
+    "regressor_extra": rules.some_of("encoder", "joints", "joint_attention"),
+    "batch_norm_momentum": rules.number(0, 1),
+    "batch_norm_synchronized": rules.one_of(True, False),
+}
 
 
 @dataclass(frozen=True)
@@ -88,23 +100,13 @@ class ModelConfig:
     batch_norm_synchronized: bool = False
 
     def __post_init__(self):
+        obey(self, _NETWORK_RULES, "network")
         coarsest = 16 if self.encoder == "efficientnet_lite0" and self.encoder_stages == 5 else 32
-        fits = self.image_size >= 32 and self.image_size % coarsest == 0
-        require(fits, "model.image_size", f"a multiple of {coarsest}", self.image_size)
-        require(self.stacks >= 1, "model.stacks", ">= 1", self.stacks)
-        require(len(self.stem_channels) == 2, "model.stem_channels", "two numbers", self.stem_channels)
-        for name, words in CHOICES.items():
-            require(getattr(self, name) in words, f"model.{name}", " or ".join(words), getattr(self, name))
-        require(self.head_stride in (2, 4), "model.head_stride", "2 or 4", self.head_stride)
-        require(self.encoder_stages in (5, 7), "model.encoder_stages", "5 or 7", self.encoder_stages)
-        extra = set(self.regressor_extra) <= set(REGRESSOR_EXTRA)
-        require(extra, "model.regressor_extra", f"some of {', '.join(REGRESSOR_EXTRA)}", self.regressor_extra)
+        fits = self.image_size % coarsest == 0
+        require(fits, "network.image_size", f"a multiple of {coarsest}", self.image_size)
         hidden = bool(self.regressor_hidden) or "joint_attention" not in self.regressor_extra
         words = "not empty with regressor_extra joint_attention"
-        require(hidden, "model.regressor_hidden", words, self.regressor_hidden)
-        require(0 < self.bottleneck_ratio <= 8, "model.bottleneck_ratio", "in (0, 8]", self.bottleneck_ratio)
-        for name in ("encoder_channels", "encoder_repetitions", "regressor_channels", "regressor_repetitions"):
-            require(len(getattr(self, name)) == 4, f"model.{name}", "four numbers", getattr(self, name))
+        require(hidden, "network.regressor_hidden", words, self.regressor_hidden)
 
 
 @dataclass(frozen=True)
@@ -349,16 +351,3 @@ class Recipe:
         require(self.pof_encoding in ("paper", "xiang"), "pof_encoding", "paper or xiang", self.pof_encoding)
         drawn = any(getattr(data, DRAWN_BY[self.train.mix]) > 0 for data in self.data.values())
         require(drawn, "data", f"at least one set with a {DRAWN_BY[self.train.mix]} above 0", list(self.data))
-
-
-def require_range(config, group: str, name: str, least: float, most: float = 1e12) -> None:
-    """Raises ConfigError unless the setting is in [least, most]; NaN never is. The message shows both limits."""
-    value = getattr(config, name)
-    fits = not isinstance(value, bool) and least <= value <= most
-    require(fits, f"{group}.{name}", f"in [{least:g}, {most:g}]", value)
-
-
-def require(condition: bool, name: str, wish: str, value) -> None:
-    """Raises ConfigError if the condition is false. The message names the setting and says what it must be."""
-    if not condition:
-        raise ConfigError(f"{name} must be {wish}, got {value!r}")

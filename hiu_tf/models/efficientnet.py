@@ -12,7 +12,8 @@ import numpy as np
 import tf_keras as keras
 from tf_keras import layers
 
-from hiu_tf.config.schema import ConfigError, ModelConfig
+from hiu_tf.config.schema import ModelConfig
+from hiu_tf.errors import ConfigError
 from hiu_tf.models.depthwise import DepthwiseConv2D
 from hiu_tf.models.torch_file import TorchFileError, read_torch_file
 

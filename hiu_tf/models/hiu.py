@@ -5,8 +5,9 @@ from collections.abc import Iterable
 import tf_keras as keras
 from tf_keras import layers
 
-from hiu_tf.config.schema import ConfigError, ModelConfig
+from hiu_tf.config.schema import ModelConfig
 from hiu_tf.conventions import keys
+from hiu_tf.errors import ConfigError
 from hiu_tf.models.attention import fuse
 from hiu_tf.models.blocks import vector_head
 from hiu_tf.models.decoder import decoder

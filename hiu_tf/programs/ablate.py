@@ -69,7 +69,7 @@ def load_grid(path: str) -> Grid:
     import dacite
     import yaml
 
-    from hiu_tf.config.schema import ConfigError
+    from hiu_tf.errors import ConfigError
 
     try:
         return dacite.from_dict(Grid, yaml.safe_load(Path(path).read_text()), dacite.Config(strict=True, cast=[tuple]))
@@ -194,7 +194,7 @@ def main(argv=None) -> int:
     from tqdm import tqdm
 
     from hiu_tf.config.load import load_recipe
-    from hiu_tf.config.schema import ConfigError
+    from hiu_tf.errors import ConfigError
 
     grid = load_grid(args.grid)
     grid = replace(grid, sets=args.sets) if args.sets else grid

@@ -6,7 +6,8 @@ import importlib
 import math
 from collections.abc import Iterable
 
-from hiu_tf.config.schema import ConfigError, LossConfig
+from hiu_tf.config.schema import LossConfig
+from hiu_tf.errors import ConfigError
 from hiu_tf.tasks.agreement import AGREEMENTS
 from hiu_tf.tasks.base import Loss, Task
 from hiu_tf.tasks.hand import HAND

@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from hiu_tf.config.schema import ConfigError
+from hiu_tf.errors import ConfigError
 from hiu_tf.hand.model import HandModel
 from hiu_tf.metrics.metric import Metric
 

@@ -13,8 +13,7 @@ import tf_keras as keras
 
 from hiu_tf.atomic import clear_leftovers, written_whole
 from hiu_tf.config.detection import DetectorConfig, DetectorRecipe
-from hiu_tf.config.schema import ConfigError
-from hiu_tf.errors import UserError
+from hiu_tf.errors import ConfigError, UserError
 from hiu_tf.losses.detection import detection_losses
 from hiu_tf.models import efficientnet
 from hiu_tf.models.detector import build_detector

@@ -7,7 +7,8 @@ import re
 import tensorflow as tf
 import tf_keras as keras
 
-from hiu_tf.config.schema import BATCH_NORM, ConfigError
+from hiu_tf.config.schema import BATCH_NORM
+from hiu_tf.errors import ConfigError
 
 _STACK = re.compile(r"(stack\d+)_([a-z]+)")
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import tf_keras as keras
 
-from hiu_tf.config.schema import ConfigError, TrainConfig
-from hiu_tf.errors import UserError
+from hiu_tf.config.schema import TrainConfig
+from hiu_tf.errors import ConfigError, UserError
 from hiu_tf.models import efficientnet
 from hiu_tf.models.encoder import load_encoder
 from hiu_tf.models.joints import JOINT_ATTENTION

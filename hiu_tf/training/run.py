@@ -16,8 +16,8 @@ import tf_keras as keras
 
 from hiu_tf.atomic import clear_leftovers
 from hiu_tf.config.presets import model_config
-from hiu_tf.config.schema import ConfigError, Recipe
-from hiu_tf.errors import UserError
+from hiu_tf.config.schema import Recipe
+from hiu_tf.errors import ConfigError, UserError
 from hiu_tf.hand.load import load_hand
 from hiu_tf.html import Page
 from hiu_tf.models.hiu import build_hiu

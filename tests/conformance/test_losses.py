@@ -6,8 +6,9 @@ import tensorflow as tf
 from scipy.spatial.transform import Rotation
 
 from hiu_tf.codecs.heatmap import READABLE
-from hiu_tf.config.schema import ConfigError, LossConfig
+from hiu_tf.config.schema import LossConfig
 from hiu_tf.conventions import keys
+from hiu_tf.errors import ConfigError
 from hiu_tf.losses.total import loss_values, sample_errors, sample_weights, without_unlabelled
 from hiu_tf.tasks import PAPER, active_losses, find_tasks, losses_of
 

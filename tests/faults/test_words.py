@@ -14,8 +14,7 @@ import pytest
 
 from hiu_tf.atomic import clear_leftovers, locked, written_whole
 from hiu_tf.config.load import load_recipe, parse_setting
-from hiu_tf.config.schema import ConfigError
-from hiu_tf.errors import UserError
+from hiu_tf.errors import ConfigError, UserError
 from hiu_tf.evaluation.benchmarks import POINT_PROTOCOLS, measure
 from hiu_tf.html import Page
 from hiu_tf.programs import evaluate, prepare

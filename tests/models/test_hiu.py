@@ -7,9 +7,9 @@ import tf_keras as keras
 
 from hiu_tf.config.preset_costs import COSTS
 from hiu_tf.config.presets import PRESETS, model_config
-from hiu_tf.config.schema import ConfigError, ModelConfig
+from hiu_tf.config.schema import ModelConfig
 from hiu_tf.conventions import keys
-from hiu_tf.errors import UserError
+from hiu_tf.errors import ConfigError, UserError
 from hiu_tf.models.attention import TaskMixture
 from hiu_tf.models.cost import macs, network_cost
 from hiu_tf.models.encoder import load_resnet50
@@ -123,8 +123,35 @@ def test_settings_of_a_preset_can_be_changed():
     assert model_config("tiny", {"stacks": 2, "stem_channels": [4, 8]}).stem_channels == (4, 8)
     with pytest.raises(ConfigError, match="unknown setting network.stack; known are"):
         model_config("tiny", {"stack": 2})
-    with pytest.raises(ConfigError, match="model.fusion must be attention or mean or concat or none, got 'sum'"):
+    with pytest.raises(ConfigError, match="network.fusion must be attention or mean or concat or none, got 'sum'"):
         model_config("tiny", {"fusion": "sum"})
+
+
+@pytest.mark.parametrize(
+    "name, value, words",
+    [
+        ("stacks", 1.5, "a whole number >= 1"),
+        ("stacks", True, "a whole number >= 1"),
+        ("feature_channels", 0, "a whole number >= 1"),
+        ("head_convolutions", -1, "a whole number >= 0"),
+        ("predict_kernel", "3", "a whole number >= 1"),
+        ("image_size", 0, "a whole number >= 32"),
+        ("image_size", 100, "a multiple of 32"),
+        ("encoder_channels", [8, 8, 8], "a list of 4 whole numbers >= 1"),
+        ("encoder_channels", 8, "a list of 4 whole numbers >= 1"),
+        ("regressor_hidden", [16, 0.5], "a list of some whole numbers >= 1"),
+        ("regressor_extra", "joints", "some of encoder, joints, joint_attention"),
+        ("regressor_extra", [["joints"]], "some of encoder, joints, joint_attention"),
+        ("tasks", [], "a list of names"),
+        ("tasks", 5, "a list of names"),
+        ("batch_norm_momentum", None, r"a number in \[0, 1\]"),
+        ("batch_norm_momentum", 1.5, r"a number in \[0, 1\]"),
+        ("batch_norm_synchronized", "yes", "true or false"),
+    ],
+)
+def test_impossible_settings_of_a_network_are_refused(name, value, words):
+    with pytest.raises(ConfigError, match=f"network.{name} must be {words}, got"):
+        model_config("tiny", {name: value})
 
 
 def test_macs_of_a_convolution_by_hand():

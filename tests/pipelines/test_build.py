@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from hiu_tf.config.schema import AugmentConfig, ConfigError, DataConfig, LossConfig, Recipe, TrainConfig
+from hiu_tf.config.schema import AugmentConfig, DataConfig, LossConfig, Recipe, TrainConfig
 from hiu_tf.conventions import keys
+from hiu_tf.errors import ConfigError
 from hiu_tf.tasks.agreement import AGREEMENTS
 from hiu_tf.training.trainer import HIUTrainer
 from pipelines.build import evaluation_data, finish, finished_data, training_data

@@ -6,7 +6,7 @@ import pytest
 
 from hiu_tf.config.load import load_detector_recipe, load_recipe
 from hiu_tf.config.presets import model_config
-from hiu_tf.config.schema import ConfigError
+from hiu_tf.errors import ConfigError
 from hiu_tf.models.detector import build_detector
 from hiu_tf.programs.ablate import load_grid
 from tests.places import RECIPES

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from hiu_tf.config.schema import AugmentConfig, ConfigError
+from hiu_tf.config.schema import AugmentConfig
 from hiu_tf.conventions import keys
+from hiu_tf.errors import ConfigError
 from pipelines import recolour as ops
 
 SEED = tf.constant([3, 5], tf.int64)

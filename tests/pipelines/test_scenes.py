@@ -7,8 +7,8 @@ import pytest
 
 from hiu_tf.config.detection import SceneConfig
 from hiu_tf.config.load import load_detector_recipe
-from hiu_tf.config.schema import ConfigError
 from hiu_tf.conventions.skeleton import Joint
+from hiu_tf.errors import ConfigError
 from pipelines.detection import scene_data
 from pipelines.material import labelled_pictures, load_material
 from pipelines.scene_hands import clipped, mirrored, row_of_sample, without_hidden

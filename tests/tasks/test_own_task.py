@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from hiu_tf.config.load import load_recipe
-from hiu_tf.config.schema import ConfigError
+from hiu_tf.errors import ConfigError
 from hiu_tf.exporting.run import export
 from hiu_tf.programs._measure import Part
 from hiu_tf.programs.evaluate import evaluate_run

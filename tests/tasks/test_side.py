@@ -9,8 +9,9 @@ import tensorflow as tf
 
 from hiu_tf.codecs.centres import Found
 from hiu_tf.config.load import load_recipe
-from hiu_tf.config.schema import AugmentConfig, ConfigError
+from hiu_tf.config.schema import AugmentConfig
 from hiu_tf.conventions import keys
+from hiu_tf.errors import ConfigError
 from hiu_tf.geometry.window import Window
 from hiu_tf.losses.total import sample_errors, sample_weights, without_unlabelled
 from hiu_tf.runtime.looks import CONVINCED, Candidate, Look, left_odds

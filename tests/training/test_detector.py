@@ -9,8 +9,7 @@ import tensorflow as tf
 from hiu_tf.codecs.centres import CHANNELS, PRIOR_LOGIT, encode
 from hiu_tf.config.detection import DetectorConfig
 from hiu_tf.config.load import load_detector_recipe
-from hiu_tf.config.schema import ConfigError
-from hiu_tf.errors import UserError
+from hiu_tf.errors import ConfigError, UserError
 from hiu_tf.exporting.detector import detector_card, export_detector
 from hiu_tf.losses.detection import detection_losses
 from hiu_tf.models.detector import build_detector

@@ -8,8 +8,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from hiu_tf.config.presets import PRESETS, model_config
-from hiu_tf.config.schema import ConfigError
-from hiu_tf.errors import UserError
+from hiu_tf.errors import ConfigError, UserError
 from hiu_tf.exporting.run import export
 from hiu_tf.models.hiu import build_hiu
 from hiu_tf.training.folder import Run, load_run

@@ -7,8 +7,8 @@ import pytest
 
 from hiu_tf.cli import main
 from hiu_tf.config.presets import model_config
-from hiu_tf.config.schema import ConfigError
 from hiu_tf.conventions import keys
+from hiu_tf.errors import ConfigError
 from hiu_tf.models.hiu import build_hiu
 from hiu_tf.training.journal import read_journal
 from hiu_tf.training.report import REPORT

@@ -9,9 +9,9 @@ import tensorflow as tf
 import tf_keras as keras
 
 from hiu_tf.config.presets import model_config
-from hiu_tf.config.schema import ConfigError, DataConfig, LossConfig, Recipe, TrainConfig
+from hiu_tf.config.schema import DataConfig, LossConfig, Recipe, TrainConfig
 from hiu_tf.conventions import keys
-from hiu_tf.errors import UserError
+from hiu_tf.errors import ConfigError, UserError
 from hiu_tf.losses.total import sample_weights
 from hiu_tf.models.hiu import build_hiu
 from hiu_tf.training import journal
