@@ -43,6 +43,11 @@ def one_of(*choices) -> Rule:
     return Rule(lambda value: type(value) in map(type, choices) and value in choices, " or ".join(map(str, choices)))
 
 
+def switch() -> Rule:
+    """True or false."""
+    return Rule(lambda value: isinstance(value, bool), "true or false")
+
+
 def names() -> Rule:
     """A list of at least one name."""
     return Rule(lambda value: _is_list_of(value, lambda name: isinstance(name, str)) and bool(value), "a list of names")

@@ -34,7 +34,7 @@ _NETWORK_RULES = {
     "regressor_hidden": rules.counts(),
     "regressor_extra": rules.some_of("encoder", "joints", "joint_attention"),
     "batch_norm_momentum": rules.number(0, 1),
-    "batch_norm_synchronized": rules.one_of(True, False),
+    "batch_norm_synchronized": rules.switch(),
 }
 
 
