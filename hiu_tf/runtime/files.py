@@ -69,10 +69,10 @@ def predict_picture(
     Raises:
       UserError: a file of that name is there that is not a result of ours.
     """
+    _refuse_foreign(_with(stem, suffix) for suffix in formats)
     picture, name = read(path)
     hands = predictor.predict(picture, **options)
     hands.name = name
-    _refuse_foreign(_with(stem, suffix) for suffix in formats)
     written = [suffix for suffix in formats if hands or suffix in _ALWAYS]
     for suffix in written:
         save(_with(stem, suffix), hands, _without(compact))
