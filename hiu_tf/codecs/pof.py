@@ -43,8 +43,9 @@ def weights(joints_2d_weight: tf.Tensor, joints_3d_weight: tf.Tensor) -> tf.Tens
 
 
 def only_flat(joints_2d_weight: tf.Tensor, joints_3d_weight: tf.Tensor) -> tf.Tensor:
-    """1 for each bone with both joints labelled in 2D but not in 3D, [B, 20]."""
-    return tf.cast((_both_ends(joints_2d_weight) > 0) & (_both_ends(joints_3d_weight) <= 0), tf.float32)
+    """1 for each bone whose joints are both labelled, but not both in 3D, [B, 20]."""
+    flat = _both_ends(tf.maximum(joints_2d_weight, joints_3d_weight))
+    return tf.cast((flat > 0) & (_both_ends(joints_3d_weight) <= 0), tf.float32)
 
 
 def scale_flat(field: tf.Tensor, target: tf.Tensor, flat_only: tf.Tensor) -> tf.Tensor:

@@ -22,10 +22,10 @@ _ARRAYS = ("joints", "weight", "visible", "size")
 POINT_PROTOCOLS = {
     protocol.name: protocol
     for protocol in (
-        PointProtocol("zimmermann", 3, "Zimmermann and Brox 2017, RHD and STB", 0, 50, 20, first=8, root=_WRIST, scale=_MIDDLE_BONE, visible_only=True, data="RHD evaluation (the hand with more pixels) and STB B1, side given, ground-truth box"),
-        PointProtocol("zimmermann_0_50", 3, "Zimmermann and Brox 2017, RHD and STB", 0, 50, 20, root=_WRIST, scale=_MIDDLE_BONE, visible_only=True, data="RHD evaluation (the hand with more pixels) and STB B1, side given, ground-truth box"),
+        PointProtocol("zimmermann", 3, "Zimmermann and Brox 2017, RHD and STB", 0, 50, 20, first=8, root=_WRIST, scale=_MIDDLE_BONE, visible_only=True, data="RHD evaluation (the hand with more pixels) and STB B1, side given; its numbers are from whole pictures, with the palm's centre for a wrist"),
+        PointProtocol("zimmermann_0_50", 3, "Zimmermann and Brox 2017, RHD and STB", 0, 50, 20, root=_WRIST, scale=_MIDDLE_BONE, visible_only=True, data="RHD evaluation (the hand with more pixels) and STB B1, side given; its numbers are from whole pictures, with the palm's centre for a wrist"),
         PointProtocol("ge", 3, "Ge et al. 2019, RHD and STB", 20, 50, 20, root=_WRIST, scale=_MIDDLE_BONE, data="RHD evaluation and STB B1, side given, ground-truth box"),
-        PointProtocol("bihand", 3, "BiHand 2020, RHD and STB", 20, 50, 20, root=_WRIST, scale=_PALM_BONE, data="RHD evaluation and STB B1"),
+        PointProtocol("bihand", 3, "BiHand 2020, RHD and STB", 20, 50, 20, root=_MIDDLE, scale=_PALM_BONE, data="RHD evaluation and STB B1"),
         PointProtocol("zhou", 3, "Zhou et al. 2020 and Minimal-Hand-pytorch, RHD and STB", 20, 50, 15, root=_MIDDLE, scale=_PALM_BONE, data="RHD evaluation and STB B1"),
         PointProtocol("mobrecon", 3, "MobRecon 2022", 20, 50, 20, root=_WRIST),
         PointProtocol("dexter_20_50", 3, "Minimal-Hand-pytorch, Dexter+Object", 20, 50, 15, root=CENTROID, scale=CENTROID, joints=_TIPS, least=2, data="all six sequences, left hands"),
@@ -45,13 +45,13 @@ def read_points(path: str | Path, dimensions: int) -> dict[str, np.ndarray]:
       UserError: the file cannot be read or an array has another shape.
     """
     try:
-        with np.load(path) as arrays:
+        with open(path, "rb") as file, np.load(file) as arrays:
             found = {name: np.asarray(arrays[name], np.float64) for name in _ARRAYS if name in arrays}
     except Exception as error:  # zipfile, zlib and NumPy raise many kinds of exceptions on damaged files
         raise UserError(f"{path} is no .npz file: {error}") from error
     if "joints" not in found:
         raise UserError(f"{path} holds no array joints [samples, {NUM_JOINTS}, {dimensions}]")
-    samples = len(found["joints"])
+    samples = len(np.atleast_1d(found["joints"]))
     wanted = {"joints": (samples, NUM_JOINTS, dimensions), "size": (samples,)}
     wanted |= {name: (samples, NUM_JOINTS) for name in ("weight", "visible")}
     for name, array in found.items():
@@ -64,6 +64,8 @@ def measure(protocol: PointProtocol, predicted: dict, labelled: dict) -> dict:
     """Metrics of predictions against labels (both from `read_points`) by one protocol, with its description."""
     if len(predicted["joints"]) != len(labelled["joints"]):
         raise UserError(f"{len(predicted['joints'])} predictions for {len(labelled['joints'])} labelled samples")
+    if not len(labelled["joints"]):
+        raise UserError("there is no labelled sample to measure")
     if protocol.per and "size" not in labelled:
         raise UserError(
             f"the protocol {protocol.name} divides by {protocol.unit[3:]}: the labels need an array size [samples]"

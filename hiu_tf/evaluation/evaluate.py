@@ -21,7 +21,15 @@ from hiu_tf.metrics.metric import Metric, mean
 from hiu_tf.runtime.gestures import gesture
 
 #: Labels that metrics use besides the one that they compare with.
-_LABELS = (keys.JOINTS_2D, keys.JOINTS_3D, keys.VISIBLE, keys.VERTICES, keys.MASK, keys.IN_PICTURE)
+_LABELS = (
+    keys.JOINTS_2D,
+    keys.JOINTS_3D,
+    keys.JOINTS_3D_WEIGHT,
+    keys.VISIBLE,
+    keys.VERTICES,
+    keys.MASK,
+    keys.IN_PICTURE,
+)
 _JPEG_QUALITY = 85
 NO_GESTURE = "none of these"
 #: Of more batches than this, evenly spaced ones are kept (with 32 samples each: 10,240).

@@ -86,9 +86,9 @@ def read_predictions(path: str | Path, samples: int) -> dict[str, np.ndarray]:
     path = Path(path)
     if path.suffix == ".npz":
         try:
-            with np.load(path) as arrays:
+            with path.open("rb") as file, np.load(file) as arrays:
                 parts = [arrays["xyz"], arrays["verts"]]
-        except (OSError, ValueError, KeyError) as error:
+        except Exception as error:  # zipfile, zlib and NumPy raise many kinds of exceptions on damaged files
             raise UserError(f"{path} holds no arrays xyz and verts: {error}") from error
     else:
         parts = _read(path)

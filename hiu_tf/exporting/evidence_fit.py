@@ -121,7 +121,9 @@ def _evidence(raw):
     seen, joints, scores = (tf.cast(raw[name], tf.float64) for name in (keys.JOINTS_2D, keys.JOINTS_3D, keys.SCORES))
     weight = tf.where(scores > READABLE, tf.clip_by_value(scores, 0, 1), tf.zeros_like(scores)) ** 2
     extent = tf.reduce_max(seen, axis=1) - tf.reduce_min(seen, axis=1)
-    box = tf.maximum(tf.reduce_max(extent, axis=1, keepdims=True), 1e-9)  # 0 for a hand without maps, whose weights are 0
+    box = tf.maximum(
+        tf.reduce_max(extent, axis=1, keepdims=True), 1e-9
+    )  # 0 for a hand without maps, whose weights are 0
     bones = _bones(joints)
     return seen, weight, box, bones / tf.maximum(tf.norm(bones, axis=-1, keepdims=True), 1e-9)
 

@@ -16,7 +16,7 @@ from hiu_tf.fit.chain import NUM_PARAMETERS, POSE, SHAPE, Chain, Hands
 from hiu_tf.fit.outline import OutlineResiduals, Outlines
 from hiu_tf.fit.skin import Skin
 from hiu_tf.geometry.camera import MIN_DEPTH
-from hiu_tf.hand import anatomy
+from hiu_tf.hand.limits import joint_limits
 from hiu_tf.hand.model import NUM_SHAPE, HandModel
 
 
@@ -85,7 +85,7 @@ class Residuals:
     def __init__(self, hand: HandModel, deviations: Deviations = Deviations()):
         self.chain, self.deviations = Chain(hand), deviations
         self.prior, self.prior_mean = _prior(hand, deviations)
-        self.limits, self.low, self.high = _limits(deviations.limits)
+        self.limits, self.low, self.high = _limits(hand, deviations.limits)
         self._hand = hand
 
     def __call__(self, evidence: Evidence, hands: Hands) -> tuple[np.ndarray, Callable[[], np.ndarray]]:
@@ -181,17 +181,15 @@ def _prior(hand, deviations):
     return rows, np.concatenate([np.zeros(NUM_SHAPE), hand.pose_mean])
 
 
-def _limits(deviation):
+def _limits(hand, deviation):
     """Rows [45, 61] that give flexion, abduction and twist of each joint; their lower and upper limits [45].
 
     All three are in units of the standard deviation.
     """
-    rows, limits = np.zeros((15, 3, NUM_PARAMETERS)), np.zeros((15, 3, 2))
-    for finger in anatomy.FINGERS_MM:
-        joints = anatomy.pose_rows(finger)
-        limits[joints] = np.radians(anatomy.LIMITS_DEG["thumb" if finger == "thumb" else "finger"])
-        for joint in range(joints.start, joints.stop):
-            first = NUM_SHAPE + 3 * joint
-            rows[joint, :, first : first + 3] = anatomy.joint_axes(finger)
+    axes, limits = joint_limits(hand)
+    rows = np.zeros((15, 3, NUM_PARAMETERS))
+    for joint in range(15):
+        first = NUM_SHAPE + 3 * joint
+        rows[joint, :, first : first + 3] = axes[joint]
     low, high = np.moveaxis(limits.reshape(45, 2) / deviation, -1, 0)
     return rows.reshape(45, -1) / deviation, low, high

@@ -29,7 +29,7 @@ def retarget(parameters: dict[str, np.ndarray], source: HandModel, target: HandM
     """
     if source.side != target.side:
         raise ValueError(f"a {source.side} hand cannot become a {target.side} one: see mirror_hand")
-    change = _rest_frames(source) @ np.swapaxes(_rest_frames(target), -1, -2)
+    change = rest_frames(source) @ np.swapaxes(rest_frames(target), -1, -2)
     pose = np.asarray(parameters[keys.POSE], float)
     local = rotation_matrix(pose)
     before = np.swapaxes(change[MODEL_PARENTS[1:]], -1, -2)
@@ -41,8 +41,8 @@ def retarget(parameters: dict[str, np.ndarray], source: HandModel, target: HandM
     }
 
 
-def _rest_frames(hand):
-    """Frame of each joint at rest, [16, 3, 3]; columns: along the bone, sideways, normal to both."""
+def rest_frames(hand):
+    """Frame of each joint of a hand at rest, [16, 3, 3]; columns: along the bone, sideways, normal to both."""
     joints = hand.joints.astype(float)
     at = dict(zip(MODEL_JOINT_NAMES, joints))
     tips = dict(zip(FINGERS, hand.vertices[hand.tips].astype(float)))

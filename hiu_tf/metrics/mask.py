@@ -1,5 +1,7 @@
 """Metrics of masks."""
 
+from __future__ import annotations
+
 import cv2
 import numpy as np
 
@@ -13,30 +15,42 @@ def in_picture(labels: dict, values):
     return values * labels[keys.IN_PICTURE][..., 0] if keys.IN_PICTURE in labels else values
 
 
-def iou(predicted: np.ndarray, labelled: np.ndarray) -> np.ndarray:
-    """Intersection over union of masks [B, H, W] cut at 0.5, [B]; 1 where both are empty."""
-    a, b = predicted > 0.5, labelled > 0.5
+def iou(predicted: np.ndarray, labelled: np.ndarray, known: np.ndarray | None = None) -> np.ndarray:
+    """Intersection over union of masks [B, H, W] cut at 0.5, [B]; 1 where both are empty.
+
+    Only pixels count that are `known` [B, H, W]; None: all.
+    """
+    return _overlap(*_cut(predicted, labelled, known)[:2])
+
+
+def mean_iou(predicted: np.ndarray, labelled: np.ndarray, known: np.ndarray | None = None) -> np.ndarray:
+    """IoU of the hand and of the background, [B, 2], of `known` pixels; the mean of both is the mIoU."""
+    # The background is the complement of the thresholded hand, so that values of exactly 0.5 count once.
+    a, b, known = _cut(predicted, labelled, known)
+    return np.stack([_overlap(a, b), _overlap(known & ~a, known & ~b)], axis=1)
+
+
+def boundary_f(predicted: np.ndarray, labelled: np.ndarray, known: np.ndarray | None = None) -> np.ndarray:
+    """F-score of outlines, [B]: a pixel matches within 0.8% of the picture's diagonal of the other outline.
+
+    1 where neither mask has an outline, 0 where one has none (Perazzi et al. 2016). The outline lies among `known` pixels.
+    """
+    return np.array([_boundary_f(*masks) for masks in zip(*_cut(predicted, labelled, known))])
+
+
+def _cut(predicted, labelled, known):
+    """Both masks cut at 0.5 and cleared where they are not known; what is known."""
+    known = np.ones(np.shape(labelled), bool) if known is None else known
+    return (predicted > 0.5) & known, (labelled > 0.5) & known, known
+
+
+def _overlap(a, b):
     union = (a | b).sum(axis=(1, 2))
     return np.where(union > 0, (a & b).sum(axis=(1, 2)) / np.maximum(union, 1), 1.0)
 
 
-def mean_iou(predicted: np.ndarray, labelled: np.ndarray) -> np.ndarray:
-    """IoU of the hand and of the background, [B, 2]; the mean of both is the mIoU."""
-    # The background is the complement of the thresholded hand, so that values of exactly 0.5 count once.
-    a, b = predicted > 0.5, labelled > 0.5
-    return np.stack([iou(a, b), iou(~a, ~b)], axis=1)
-
-
-def boundary_f(predicted: np.ndarray, labelled: np.ndarray) -> np.ndarray:
-    """F-score of outlines, [B]: a pixel matches within 0.8% of the picture's diagonal of the other outline.
-
-    1 where neither mask has an outline, 0 where one has none (Perazzi et al. 2016).
-    """
-    return np.array([_boundary_f(a > 0.5, b > 0.5) for a, b in zip(predicted, labelled)])
-
-
-def _boundary_f(a, b):
-    lines = [_outline(mask) for mask in (a, b)]
+def _boundary_f(a, b, known):
+    lines = [_outline(mask, known) for mask in (a, b)]
     if not lines[0].any() or not lines[1].any():
         return float(lines[0].any() == lines[1].any())
     radius = int(np.ceil(_TOLERANCE * np.hypot(*a.shape)))
@@ -47,8 +61,7 @@ def _boundary_f(a, b):
     return float(2 * precision * recall / max(precision + recall, 1e-12))
 
 
-def _outline(mask):
-    """Pixels of the mask that have a neighbour outside it; the picture's edge is no outline."""
-    mask = mask.astype(np.uint8)
-    inside = cv2.erode(mask, np.ones((3, 3), np.uint8), borderType=cv2.BORDER_REPLICATE)
-    return mask & (1 - inside)
+def _outline(mask, known):
+    """Pixels of the mask that have a known neighbour outside it; the picture's edge is no outline."""
+    outside = cv2.dilate((known & ~mask).astype(np.uint8), np.ones((3, 3), np.uint8))
+    return mask.astype(np.uint8) & outside

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from hiu_tf.conventions import keys
-from hiu_tf.metrics.mask import in_picture
 from hiu_tf.metrics.protocols import MaskProtocol, PointProtocol
 
 _CROP = 256
@@ -64,7 +63,8 @@ class Metric:
         """Errors (or a mask's quality) [B, columns] in the protocol's unit, NaN where there is no label."""
         weight = labels[self.needs]
         if isinstance(self.protocol, MaskProtocol):
-            quality = self.protocol.measure(in_picture(labels, predicted[self.of]), labels[self.label])
+            known = labels[keys.IN_PICTURE][..., 0] > 0 if keys.IN_PICTURE in labels else None
+            quality = self.protocol.measure(predicted[self.of], labels[self.label], known)
             return np.where(weight[:, np.newaxis] > 0, quality, np.nan)
         found, truth = predicted[self.of], labels[self.label]
         if self.protocol.joints is None:  # meshes are compared relative to their wrists
@@ -73,6 +73,8 @@ class Metric:
                 for part, points in ((predicted, found), (labels, truth))
             )
             weight = np.repeat(weight[:, np.newaxis], truth.shape[1], axis=1)
+            if self.protocol.root is not None:
+                weight[:, 0] *= labels[keys.JOINTS_3D_WEIGHT][:, 0]
         box = _box_side(truth, weight) if self.protocol.per == "box" else None
         scale = _CROP / size if self.protocol.dimensions == 2 and not self.protocol.per else 1.0
         visible = labels[keys.VISIBLE] if self.protocol.visible_only else None

@@ -189,13 +189,13 @@ class MaskProtocol:
 
     Attributes:
       name: of the protocol.
-      measure: (predicted [N, H, W], labelled [N, H, W]) -> quality [N, columns], 0..1.
+      measure: (predicted, labelled, known [N, H, W] or None) -> quality [N, columns], 0..1; pixels that are not known do not count.
       origin: who uses it.
       what: description of the measure.
     """
 
     name: str
-    measure: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    measure: Callable[[np.ndarray, np.ndarray, np.ndarray | None], np.ndarray]
     origin: str
     what: str
 
@@ -208,9 +208,9 @@ class MaskProtocol:
 MASK_PROTOCOLS = {
     protocol.name: protocol
     for protocol in (
-        MaskProtocol("iou", lambda a, b: iou(a, b)[:, np.newaxis], "HIU-DMTL 2021, HIU-Data", "IoU of the hand"),
+        MaskProtocol("iou", lambda *masks: iou(*masks)[:, np.newaxis], "HIU-DMTL 2021, HIU-Data", "IoU of the hand"),
         MaskProtocol("miou", mean_iou, "mIoU of hand and background", "IoU of hand and of background, mean of both"),
-        MaskProtocol("boundary_f", lambda a, b: boundary_f(a, b)[:, np.newaxis], "DAVIS 2016", "F-score of the outlines within 0.8% of the diagonal"),
+        MaskProtocol("boundary_f", lambda *masks: boundary_f(*masks)[:, np.newaxis], "DAVIS 2016", "F-score of the outlines within 0.8% of the diagonal"),
     )
 }  # fmt: skip
 

@@ -64,13 +64,15 @@ class _SampleMean(keras.metrics.Metric):
 
 
 class MaskIoU(_SampleMean):
-    """Mean IoU of masks cut at 0.5, pixels of the picture alone; 1 where both are empty."""
+    """Mean IoU of the masks of hands cut at 0.5, pixels of the picture alone."""
 
     def update_state(self, targets, predicted):
         """Adds a batch of labels and predictions (keys.py)."""
-        a, b = in_picture(targets, predicted[keys.MASK]) > 0.5, targets[keys.MASK][..., 0] > 0.5
+        a, b = (in_picture(targets, mask) > 0.5 for mask in (predicted[keys.MASK], targets[keys.MASK][..., 0]))
         both, either = (tf.reduce_sum(tf.cast(m, tf.float32), axis=[1, 2]) for m in (a & b, a | b))
-        self._add(tf.where(either > 0, both / tf.maximum(either, 1.0), 1.0), targets[keys.MASK_WEIGHT] > 0)
+        # Pictures without a hand, whose empty masks teach, are not measured.
+        counted = (targets[keys.MASK_WEIGHT] > 0) & tf.reduce_any(b, axis=[1, 2])
+        self._add(both / tf.maximum(either, 1.0), counted)
 
 
 class Joints3DError(_SampleMean):

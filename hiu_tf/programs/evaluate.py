@@ -22,7 +22,7 @@ evaluation_verts.json; the predictions are a pred.json, or an .npz with xyz and 
     hiu evaluate --protocol freihand --reference LABELS --predictions pred.json --json scores.json
 
 For other protocols, labels and predictions are .npz files with joints [N, 21, 2 or 3] (pixels or metres); the labels
-may add weight and visible [N, 21] (0: not labelled, hidden) and size [N] (of a head or box). --protocol help lists the
+may add weight and visible [N, 21] (0: not labelled, hidden) and size [N] (0.7 head sizes, or the box's side). --protocol help lists the
 protocols. With --run or --model, --protocols adds named ones to the table.
 
     hiu evaluate --protocol zhou --reference labels.npz --predictions predictions.npz

@@ -9,7 +9,7 @@ import numpy as np
 
 from hiu_tf.conventions.skeleton import MODEL_TO_KEYPOINTS
 from hiu_tf.fit.chain import FINGERS
-from hiu_tf.hand import anatomy
+from hiu_tf.hand.limits import joint_limits
 from hiu_tf.hand.model import HandModel
 
 ARRAYS, INDEX = "hand.bin", "hand.json"
@@ -32,11 +32,7 @@ def _arrays(hand):
     joints = hand.joint_regressor.astype(float)
     points = np.concatenate([joints @ hand.vertices, hand.vertices[hand.tips]])
     moves = [np.einsum("jv,vcn->jcn", joints, hand.shape_directions), hand.shape_directions[hand.tips]]
-    axes, limits = np.zeros((15, 3, 3)), np.zeros((15, 3, 2))
-    for finger in anatomy.FINGERS_MM:
-        rows = anatomy.pose_rows(finger)
-        axes[rows] = anatomy.joint_axes(finger)
-        limits[rows] = np.radians(anatomy.LIMITS_DEG["thumb" if finger == "thumb" else "finger"])
+    axes, limits = joint_limits(hand)
     return {
         "points": points[MODEL_TO_KEYPOINTS],
         "moves": np.concatenate(moves)[MODEL_TO_KEYPOINTS],

@@ -78,3 +78,13 @@ def test_xiang_with_2d_labels_alone(joints, rng):
     np.testing.assert_allclose(pof.scale_flat(shorter, target, flat_only), target, atol=1e-3)
     np.testing.assert_array_equal(pof.scale_flat(shorter, target, tf.zeros_like(flat_only)), shorter)
     assert not pof.only_flat(tf.ones([3, 21]), tf.ones([3, 21])).numpy().any()
+
+
+def test_a_bone_labelled_partly_in_2d_and_partly_in_3d_is_flat():
+    """Its direction is that in the picture: the 3D joint that has no label tells nothing."""
+    flat, deep = np.zeros((1, 21), np.float32), np.zeros((1, 21), np.float32)
+    flat[0, :5] = 1
+    deep[0, 5:] = flat[0, 0] = 1
+    chosen = pof.only_flat(tf.constant(flat), tf.constant(deep)).numpy()[0]
+    expected = [not (deep[0, a] and deep[0, b]) for a, b in BONES]
+    np.testing.assert_array_equal(chosen, np.array(expected, np.float32))

@@ -75,6 +75,7 @@ def test_same_answers(file, module, crops, exported_once):
         assert_same(found, load_network(other)[0](crops), module.outputs)
 
 
+@pytest.mark.long
 def test_nan_in_never_nan_out(file, exported_once, rng):
     names = {"SavedModel": exported_once / "1", "float32": exported_once / "tiny_float32.tflite", "onnx": file}
     check_numbers(names, 28, rng)

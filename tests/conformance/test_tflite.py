@@ -69,6 +69,7 @@ def test_files_stay_near_the_network(name, file_of, batches, shipped):
     assert f"| {name} |" in parity_table({name: part})
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", _EACH)
 def test_the_fast_path_takes_every_convolution_of_built_in_operations(name, file_of):
     interpreter = tf.lite.Interpreter(str(file_of(name)))
@@ -76,6 +77,7 @@ def test_the_fast_path_takes_every_convolution_of_built_in_operations(name, file
     assert not [op["op_name"] for op in interpreter._get_ops_details() if op["op_name"].startswith("Flex")]
 
 
+@pytest.mark.long
 def test_no_constant_has_the_pictures_shape(file_of, shipped):
     """Such as the zeros by which NaN would be replaced: a sixth of a small file."""
     model = ModelT.InitFromPackedBuf(file_of("float16").read_bytes(), 0)
@@ -134,6 +136,7 @@ def test_int8_of_a_fresh_network_runs_on_the_light_interpreter(tiny_network, han
     assert network(crops[:1])[keys.JOINTS_3D].shape == (1, 21, 3)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", _EACH)
 def test_a_file_carries_its_card(name, file_of):
     """A file alone in a folder is a complete model; any unzip program reads its card."""

@@ -56,7 +56,7 @@ def by_hand(predicted, labelled, weight, root, bone, thresholds):
         ("zimmermann", 0, (9, 10), np.linspace(0, 50, 20)[8:]),
         ("zimmermann_0_50", 0, (9, 10), np.linspace(0, 50, 20)),
         ("ge", 0, (9, 10), np.linspace(20, 50, 20)),
-        ("bihand", 0, (0, 9), np.linspace(20, 50, 20)),
+        ("bihand", 9, (0, 9), np.linspace(20, 50, 20)),
         ("zhou", 9, (0, 9), np.linspace(20, 50, 15)),
         ("mobrecon", 0, None, np.linspace(20, 50, 20)),
     ],
@@ -106,8 +106,8 @@ def test_every_protocol_says_what_it_does():
     words = [protocol.words for protocol in POINT_PROTOCOLS.values()]
     assert len(set(words)) == len(words)
     assert POINT_PROTOCOLS["zimmermann"].words == (
-        "Zimmermann and Brox 2017, RHD and STB; 3D, RHD evaluation (the hand with more pixels) and STB B1, side given, "
-        "ground-truth box, all joints, visible ones alone, wrist moved to the label's, bone "
+        "Zimmermann and Brox 2017, RHD and STB; 3D, RHD evaluation (the hand with more pixels) and STB B1, side given; its "
+        "numbers are from whole pictures, with the palm's centre for a wrist, all joints, visible ones alone, wrist moved to the label's, bone "
         "middle1-middle2 scaled to the label's, PCK (error <= t) at 12 t from 21.05 to 50 mm, trapezoid rule, mean over joints"
     )
 
@@ -163,6 +163,19 @@ def test_hidden_joints_still_move_and_scale(hands, tmp_path):
     np.savez(tmp_path / "labels.npz", joints=labelled, visible=visible)
     found = measure(protocol, {"joints": predicted}, read_points(tmp_path / "labels.npz", 3))
     assert found["mean"] == pytest.approx(protocol.metrics(seen)["mean"])
+
+
+@pytest.mark.parametrize("joints", (1.0, np.zeros(3), np.zeros((2, 20, 3))))
+def test_joints_of_another_shape_are_refused(joints, tmp_path):
+    np.savez(tmp_path / "other.npz", joints=joints)
+    with pytest.raises(UserError, match="joints has shape"):
+        read_points(tmp_path / "other.npz", 3)
+
+
+def test_a_file_without_samples_is_refused():
+    none = {"joints": np.zeros((0, 21, 3)), "weight": np.zeros((0, 21))}
+    with pytest.raises(UserError, match="no labelled sample"):
+        measure(POINT_PROTOCOLS["zhou"], none, none)
 
 
 def test_a_sample_without_size_is_left_out(rng):

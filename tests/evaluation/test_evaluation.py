@@ -254,6 +254,38 @@ def test_mask_measures():
     assert boundary_f(np.zeros_like(a), np.zeros_like(a))[0] == 1.0
 
 
+def test_what_lies_beyond_the_picture_counts_in_no_measure_of_masks():
+    """A picture of 100 x 50: columns 10 to 49 are the hand, 20 to 69 predicted; the picture alone gives the same."""
+    label, found, known = np.zeros((1, 100, 100)), np.zeros((1, 100, 100)), np.zeros((1, 100, 100), bool)
+    label[..., 10:60], found[..., 20:70], known[..., :50] = 1, 1, True
+    np.testing.assert_allclose(iou(found, label, known), [30 / 40])
+    np.testing.assert_allclose(mean_iou(found, label, known), [[30 / 40, 10 / 20]])
+    assert boundary_f(found, label, known)[0] == 0.0, "their left edges are ten pixels apart, and they have no other"
+    found[..., 20:70] = 0
+    found[..., 11:60] = 1
+    assert boundary_f(found, label, known)[0] == 1.0
+    cropped = [mask[..., :50] for mask in (found, label)]
+    for quality in (iou, mean_iou):
+        np.testing.assert_allclose(quality(found, label, known), quality(*cropped))
+
+
+def test_a_mesh_without_a_labelled_wrist_is_compared_by_its_shape_alone(rng):
+    """There is nothing to be relative to."""
+    mesh = rng.normal(0, 0.05, (2, 50, 3))
+    found = {keys.VERTICES: mesh, keys.JOINTS_3D: np.zeros((2, 21, 3))}
+    labels = {
+        keys.VERTICES: mesh + 0.7,
+        keys.HAS_MESH: np.ones(2),
+        keys.JOINTS_3D: np.array([np.full((21, 3), 0.7), np.zeros((21, 3))]),
+        keys.JOINTS_3D_WEIGHT: np.array([np.ones(21), np.zeros(21)]),
+    }
+    root, aligned = (next(m for m in METRICS if m.name == name) for name in ("mesh_root", "mesh_aligned"))
+    errors = root.errors(found, labels, 64)
+    np.testing.assert_allclose(errors[0], 0, atol=1e-6)
+    assert np.isnan(errors[1]).all()
+    np.testing.assert_allclose(aligned.errors(found, labels, 64), 0, atol=1e-6)
+
+
 def measured(errors):
     return Measured({}, errors, np.zeros((len(next(iter(errors.values()))), 21, 2)), np.full((1, 21), np.nan))
 

@@ -155,6 +155,11 @@ def test_wrong_predictions_are_named(files, samples):
     with pytest.raises(UserError, match=r"meshes: shape \(6, 100, 3\), expected \(samples, 778, 3\)"):
         read_predictions(files / "other.npz", 6)
     predicted["xyz"][4, 0, 0] = np.nan
+    whole = (files / "other.npz").read_bytes()
+    for name, content in (("cut", whole[: len(whole) // 2]), ("empty", b""), ("text", b"no archive")):
+        (files / f"{name}.npz").write_bytes(content)
+        with pytest.raises(UserError, match=f"{name}.npz holds no arrays xyz and verts"):
+            read_predictions(files / f"{name}.npz", 6)
     np.savez(files / "nan.npz", **predicted)
     with pytest.raises(UserError, match="sample 4 holds a value that is not finite"):
         read_predictions(files / "nan.npz", 6)

@@ -38,6 +38,12 @@ def test_compose_is_the_product_of_matrices(rng):
     assert np.linalg.norm(together, axis=1).max() <= np.pi + 1e-5
 
 
+def test_compose_of_a_small_rotation_is_exact():
+    """To the third order: an angle of 0.0019 is not 3e-7 of itself too small."""
+    small = tf.constant([[0.0019, 0.0, 0.0]], tf.float64)
+    np.testing.assert_allclose(compose(small, tf.zeros_like(small)), small, rtol=1e-12)
+
+
 def test_compose_with_its_inverse_has_a_finite_gradient():
     vector = tf.constant([[0.3, -0.2, 0.9]])
     with tf.GradientTape() as tape:

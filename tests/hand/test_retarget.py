@@ -8,8 +8,9 @@ from scipy.spatial.transform import Rotation
 
 from hiu_tf.conventions import keys
 from hiu_tf.conventions.skeleton import BONES
-from hiu_tf.hand import poses
+from hiu_tf.hand import anatomy, poses
 from hiu_tf.hand.layer import pose_hand
+from hiu_tf.hand.limits import joint_limits
 from hiu_tf.hand.model import mirror_hand
 from hiu_tf.hand.retarget import retarget
 
@@ -78,3 +79,25 @@ def test_to_itself_is_nothing(hand, rng):
 def test_sides_must_agree(hand, rng):
     with pytest.raises(ValueError, match="mirror_hand"):
         retarget(some_hands(rng), hand, mirror_hand(hand))
+
+
+def test_limits_of_our_hand_are_those_of_its_anatomy(hand):
+    axes, limits = joint_limits(hand)
+    index = anatomy.pose_rows("index")
+    np.testing.assert_allclose(axes[index], np.broadcast_to(anatomy.joint_axes("index"), (3, 3, 3)), atol=1e-6)
+    np.testing.assert_allclose(limits[index], np.radians(anatomy.LIMITS_DEG["finger"]), atol=1e-6)
+
+
+def test_a_pose_is_within_its_limits_whatever_the_rest_pose(hand, other, rng):
+    """To first order in angles: the rest poses differ by more than 20 degrees."""
+    natural = some_hands(rng, 200)
+    ours, theirs = natural[keys.POSE], retarget(natural, hand, other)[keys.POSE]
+    right = _degrees_beyond(*joint_limits(hand), ours)
+    assert np.abs(_degrees_beyond(*joint_limits(other), theirs) - right).max() < 6
+    assert np.abs(_degrees_beyond(*joint_limits(other), theirs) - right).mean() < 0.2
+    assert np.abs(_degrees_beyond(*joint_limits(hand), theirs) - right).max() > 15, "limits of our hand do not hold"
+
+
+def _degrees_beyond(axes, limits, pose):
+    angles = np.einsum("jkc,njc->njk", axes, pose)
+    return np.degrees(np.maximum(angles - limits[..., 1], 0) + np.minimum(angles - limits[..., 0], 0))

@@ -48,6 +48,7 @@ def test_what_is_done_is_kept(grid, capsys):
     assert "| plain | 0." in capsys.readouterr().out
 
 
+@pytest.mark.long
 def test_what_was_not_run_or_measured_says_so(grid, capsys):
     _, arguments = grid
     assert ablate.main([*arguments, "--table", "--sets", "synthetic,digits"]) == 0
@@ -56,6 +57,7 @@ def test_what_was_not_run_or_measured_says_so(grid, capsys):
     assert "| plain | not run |" in text.partition("**digits**")[2]
 
 
+@pytest.mark.long
 def test_another_recipe_is_refused(grid):
     _, arguments = grid
     with pytest.raises(UserError, match="plain/seed1 holds a run by another recipe"):

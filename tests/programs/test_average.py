@@ -45,6 +45,7 @@ def test_the_mean_of_three(runs, tmp_path):
     ]
 
 
+@pytest.mark.long
 def test_a_run_with_itself_stays(runs, tmp_path):
     assert main(["average", str(runs / "1"), str(runs / "1"), "--out", str(tmp_path / "mean")]) == 0
     for found, before in zip(
@@ -71,6 +72,7 @@ def test_a_run_and_the_model_that_it_started_from(exported_once, tmp_path, capsy
     assert "is no finished run" in capsys.readouterr().err
 
 
+@pytest.mark.long
 def test_a_model_of_several_stacks_is_refused(exported_once, runs, tmp_path, capsys, monkeypatch):
     """A SavedModel has the heads of its last stack alone."""
     two = model_config("tiny", {"stacks": 2})
@@ -94,6 +96,7 @@ def test_a_detector_and_the_run_that_started_from_it(tmp_path, capsys):
     assert "has another network" in capsys.readouterr().err
 
 
+@pytest.mark.long
 def test_networks_are_compared_by_all_their_settings(runs, tmp_path):
     """A setting that is the preset's own may be said or not."""
     other = shutil.copytree(runs / "1", tmp_path / "other")
@@ -103,6 +106,7 @@ def test_networks_are_compared_by_all_their_settings(runs, tmp_path):
     assert main(["average", str(runs / "0"), str(other), "--out", str(tmp_path / "mean")]) == 0
 
 
+@pytest.mark.long
 def test_what_cannot_be_averaged_is_named(runs, tmp_path, capsys):
     def refused(words, *folders):
         assert main(["average", *map(str, folders), "--out", str(tmp_path / "mean")]) == 1

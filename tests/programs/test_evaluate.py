@@ -86,6 +86,7 @@ def test_errors_by_gesture(rendered_records, capsys):
     assert all(row[-1].startswith("synthetic/") for row in rows)
 
 
+@pytest.mark.long
 def test_a_model_is_compared_with_its_twin(rendered_records, capsys):
     models = [f"{MODEL}/hiu_mobile_float16.tflite", f"{MODEL}/1"]
     assert main(["--compare", *models, "--data", str(rendered_records)]) == 0

@@ -121,6 +121,7 @@ def test_a_loss_that_there_is_not(tmp_path):
         train_detector(replace(recipe(5), loss={"centres": 1.0}), batches, tmp_path)
 
 
+@pytest.mark.long
 def test_the_file_computes_what_the_network_does(run, tmp_path, rng):
     network, _ = run
     file, version = export_detector(network, tmp_path, detector_card(SIZE, 0.3, None), "# card")

@@ -56,6 +56,7 @@ def test_a_run_that_goes_on_has_no_result_until_it_ends(rendered_records, finish
     assert load_run(finished).preset == "tiny"
 
 
+@pytest.mark.long
 def test_the_recipe_of_a_finished_run_is_the_one_it_was_made_by(rendered_records, finished, capsys):
     before = (finished / RECIPE).read_text()
     run(small(2, learning_rate=5e-3), rendered_records, finished)
@@ -63,6 +64,7 @@ def test_the_recipe_of_a_finished_run_is_the_one_it_was_made_by(rendered_records
     assert "is finished; these settings were not used: train.learning_rate 0.001 -> 0.005" in capsys.readouterr().out
 
 
+@pytest.mark.long
 def test_the_best_weights_of_the_last_stage_are_those_of_the_run(finished, tmp_path):
     (tmp_path / "stage").mkdir()
     for path in (finished / RECIPE, finished / WEIGHTS):
@@ -75,6 +77,7 @@ def test_the_best_weights_of_the_last_stage_are_those_of_the_run(finished, tmp_p
     assert load_run(tmp_path / "run", best=True).preset == "tiny"
 
 
+@pytest.mark.long
 def test_a_stage_without_report_is_finished_all_the_same(finished, tmp_path):
     assert not (finished / REPORT).exists()
     adopt(finished, tmp_path)

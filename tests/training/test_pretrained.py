@@ -49,6 +49,7 @@ def test_a_model_is_trained_on_although_its_preset_has_changed(tmp_path, hand, m
     assert load_run(SHIPPED.parent / "hiu_edge").preset == "hiu_edge"
 
 
+@pytest.mark.long
 def test_weights_of_another_encoder_are_refused(tmp_path):
     network = build_hiu(model_config("tiny"))
     with pytest.raises(ConfigError, match="of use with network.encoder resnet50 or efficientnet_lite0 alone"):
@@ -57,6 +58,7 @@ def test_weights_of_another_encoder_are_refused(tmp_path):
         start_encoder(build_hiu(model_config("hiu_edge")), "efficientnet_lite0", str(tmp_path))
 
 
+@pytest.mark.long
 def test_a_network_starts_from_one_without_its_new_head(capsys):
     """All shared layers are copied, and the head that is new is named; one head less is fine, too."""
     paper = ["heatmaps", "mask", "pof", "hand"]
@@ -73,6 +75,7 @@ def test_a_network_starts_from_one_without_its_new_head(capsys):
         np.testing.assert_array_equal(mine, theirs)
 
 
+@pytest.mark.long
 def test_a_network_starts_from_one_whose_regressor_does_not_attend_over_the_joints(capsys, rng):
     """It predicts the same at first, and the new layers learn."""
     settings = {"regressor_extra": ["encoder", "joints"]}

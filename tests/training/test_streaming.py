@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from hiu_tf.conventions import keys
 from hiu_tf.evaluation.metrics import METRICS
+from hiu_tf.metrics.streaming import MaskIoU
 from hiu_tf.tasks import PAPER
 
 SAMPLES, SIZE = 13, 32
@@ -43,6 +44,24 @@ def test_streaming_equals_offline(metric, data):
     assert float(metric.result()) == pytest.approx(expected, rel=1e-5)
     metric.reset_state()
     assert np.isnan(metric.result())  # forgotten
+
+
+def test_pictures_without_a_hand_are_not_measured(data):
+    """Their empty masks are labels of the loss, but evaluation measures masks of hands alone."""
+    targets, predicted = data
+    empty = np.zeros_like(targets[keys.MASK][:1])
+    more = {name: np.concatenate([targets[name], targets[name][:1]]) for name in targets}
+    more |= {
+        keys.MASK: np.concatenate([targets[keys.MASK], empty]),
+        keys.MASK_WEIGHT: np.append(targets[keys.MASK_WEIGHT], 1),
+    }
+    seen = {name: np.concatenate([value, value[:1]]) for name, value in predicted.items()}
+    found = []
+    for labels, answers in ((targets, predicted), (more, seen)):
+        metric = MaskIoU("iou")
+        metric.update_state(labels, answers)
+        found.append(float(metric.result()))
+    assert found[0] == pytest.approx(found[1])
 
 
 @pytest.mark.parametrize("metric", [m for task in PAPER for m in task.streaming(SIZE)], ids=lambda metric: metric.name)

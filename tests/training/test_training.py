@@ -344,6 +344,7 @@ def test_another_metric_starts_with_no_best(rendered_records, tmp_path):
     assert best == {"metric": "loss", "sets": ["synthetic"], "value": pytest.approx(last["val_loss"]), "step": 4}
 
 
+@pytest.mark.long
 def test_validation_does_not_warm_up(rendered_records, hand):
     """The validation loss of a network does not depend on the step of self-supervision's warm-up."""
     data = validation_data(recipe(1, validate=("synthetic",)), rendered_records, 64)

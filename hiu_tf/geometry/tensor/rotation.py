@@ -58,7 +58,7 @@ def _from_quaternion(w, v):
     squared = tf.reduce_sum(v * v, axis=-1, keepdims=True)
     small = squared < _SMALL
     norm = tf.sqrt(tf.where(small, tf.constant(1, squared.dtype), squared))
-    return v * tf.where(small, 2 - squared / 3, 2 * tf.atan2(norm, w) / norm)
+    return v * tf.where(small, 2 + squared / 3, 2 * tf.atan2(norm, w) / norm)
 
 
 def cross(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:

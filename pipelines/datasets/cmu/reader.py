@@ -5,14 +5,15 @@ from pathlib import Path
 import numpy as np
 
 from hiu_tf.conventions.skeleton import NUM_JOINTS
+from hiu_tf.geometry.window import SCALE
 from pipelines.datasets import DataSetError, Split, files_stamp, read_json
 from pipelines.schema import LEFT, RIGHT
 from pipelines.store import store
 
 SPLITS = {"train": "manual_train", "test": "manual_test", "hand143": "hand143_panopticdb"}
 _HAND143 = "hands_v143_14817.json"
-#: Side of the hand's box in the test split, relative to the head (Simon et al. 2017).
-_HEAD_SHARE = 0.7
+#: Side of the test split's crop, relative to the head (Simon et al. 2017). Evaluation cuts SCALE times the box.
+_CROP = 2.2 * 0.7
 
 
 def open_split(source: str, split: str) -> Split:
@@ -75,7 +76,7 @@ def _points(rows):
 
 
 def _head_box(label):
-    side = _HEAD_SHARE * float(label["head_size"])
+    side = _CROP / SCALE * float(label["head_size"])
     if not side > 0:
         raise DataSetError(f"cmu: head_size is {label['head_size']}, the test crop needs it above 0")
     x, y = label["hand_box_center"][:2]

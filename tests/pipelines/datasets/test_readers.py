@@ -251,7 +251,7 @@ def test_cmu_test_box_comes_from_the_head(tmp_path, rng):
     points = formats.cmu(tmp_path, rng, split="manual_test")
     (sample,) = read("cmu", tmp_path, "test").values()
     shift = points[0, :2] - sample.joints_2d[0]
-    np.testing.assert_allclose(sample.box[2:], 0.7 * 120, rtol=1e-5)
+    np.testing.assert_allclose(sample.box[2:], 2.2 * 0.7 * 120 / 1.5, rtol=1e-5)
     np.testing.assert_allclose(sample.box[:2] + sample.box[2:] / 2 + shift, [340, 342], atol=1e-2)
 
 
