@@ -51,19 +51,25 @@ def read_picture(path: Path, kind: str = "colour") -> np.ndarray:
     return picture
 
 
-def store(path: Path, mask: np.ndarray | None = None, **labels) -> Sample:
+def store(path: Path, mask: np.ndarray | None = None, size: tuple[int, int] | None = None, **labels) -> Sample:
     """Makes a sample from a picture file and labels in pixels of the upright picture.
 
     Args:
       path: the picture.
       mask: [H, W], upright, above 127 on the hand; scaled to the picture if its size differs.
+      size: (width, height) of the upright picture that was labelled; None if not known.
       labels: the other fields of `Sample`, except image, width, height and mask.
 
     Raises:
-      DataSetError: the picture is missing or broken.
+      DataSetError: the picture is missing or broken, or is not of this size.
     """
     picture = read_picture(path)
     height, width = picture.shape[:2]
+    if size not in (None, (width, height)):
+        raise DataSetError(
+            f"{path} is {width}x{height}, its labels are of a picture of {size[0]}x{size[1]} pixels: it was scaled since, or "
+            "labelled without its EXIF rotation"
+        )
     if mask is not None and abs(mask.shape[0] * width - mask.shape[1] * height) > _SAME_SHAPE * height * width:
         raise DataSetError(f"{path}: the mask is {mask.shape[1]}x{mask.shape[0]}, the picture {width}x{height}")
     if mask is not None and mask.shape != (height, width):

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from hiu_tf.addresses import shown
 from hiu_tf.errors import UserError
 from hiu_tf.pictures import readable_name
 
@@ -90,6 +91,4 @@ def shown_name(source: Path | str) -> str:
     """A source's name to print; an address is shown without user and password."""
     if isinstance(source, Path):
         return readable_name(source)
-    scheme, mark, rest = source.partition("://")
-    host, slash, place = rest.partition("/")
-    return f"{scheme}{mark}{host.rpartition('@')[2]}{slash}{place}" if mark else f"camera {source}"
+    return shown(source) if "://" in source else f"camera {source}"

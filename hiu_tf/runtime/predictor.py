@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hiu_tf.addresses import shown
 from hiu_tf.codecs.centres import Found
 from hiu_tf.conventions import SERVER_MODEL, keys
 from hiu_tf.errors import UserError
@@ -70,7 +71,6 @@ class Predictor:
         self._detector_file, self._threads = detector, threads
         path = path or shipped_model()
         if server:
-            from hiu_tf.serving.client import shown
             from hiu_tf.serving.network import ServedNetwork
 
             self.card = model_card(path)

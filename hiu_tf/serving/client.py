@@ -18,6 +18,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 import numpy as np
 
+from hiu_tf.addresses import shown
 from hiu_tf.conventions import SERVER_MODEL
 from hiu_tf.errors import UserError, install_words
 
@@ -29,12 +30,6 @@ _SENT = "image_bytes"
 
 class ServingError(UserError):
     """The server cannot be reached or refuses the request; the message says what to check."""
-
-
-def shown(address: str) -> str:
-    """The address as messages say it: without user and password."""
-    kind, separator, place = address.rpartition("://")
-    return f"{kind}{separator}{place.rpartition('@')[2]}".rstrip("/")
 
 
 def connect(address: str, model: str = SERVER_MODEL, timeout: float = _TIMEOUT_S):
@@ -67,7 +62,7 @@ class RestClient:
     def __init__(self, address: str, model: str, timeout: float = _TIMEOUT_S):
         self._place, self._timeout, self.model = urlsplit(address), timeout, model
         of_model = f"/v1/models/{quote(model)}"
-        self._path, self._url = self._place.path.rstrip("/") + of_model, shown(address) + of_model
+        self._path, self._url = self._place.path.rstrip("/") + of_model, shown(address).rstrip("/") + of_model
         try:
             self._place.port  # noqa: B018  (raises where it is no number)
         except ValueError as error:

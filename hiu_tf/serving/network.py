@@ -5,10 +5,11 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from hiu_tf.addresses import shown
 from hiu_tf.conventions import keys
 from hiu_tf.geometry.camera import project
 from hiu_tf.pictures import decode_mask
-from hiu_tf.serving.client import ServingError, connect, shown
+from hiu_tf.serving.client import ServingError, connect
 
 _ARRAYS = {
     keys.JOINTS_2D: (21, 2), keys.SCORES: (21,), keys.JOINTS_3D: (21, 3), keys.VERTICES: (None, 3), keys.SHAPE: (10,),

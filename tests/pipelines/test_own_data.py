@@ -294,3 +294,18 @@ def test_missing_things_are_named(tmp_path, picture):
     (folder / "train.json").write_text("{} ")
     with pytest.raises(DataSetError, match="no COCO key point file"):
         read(folder)
+
+
+@pytest.mark.parametrize(
+    ("size", "fits"), [((60, 40), True), ((40, 60), False), ((120, 80), False), ((0, 0), True), ((60, None), True)]
+)
+def test_labels_of_a_picture_of_another_size_are_refused(size, fits, tmp_path, picture):
+    """60 x 40: turned, or scaled since it was labelled, it is not the one on which the labels lie."""
+    folder = write_set(tmp_path / "mine", [picture])
+    content = json.loads((folder / "train.json").read_text())
+    content["images"][0] |= dict(zip(("width", "height"), size))
+    (folder / "train.json").write_text(json.dumps(content))
+    (outcome,) = read(folder)
+    assert isinstance(outcome, DataSetError) != fits
+    if not fits:
+        assert f"is 60x40, its labels are of a picture of {size[0]}x{size[1]} pixels" in str(outcome)

@@ -82,6 +82,7 @@ def _sample(folder, name, image, annotation, alone, longer, where):
     return store(
         folder / image["file_name"],
         _mask(folder, image, annotation, alone, where),
+        _size(image),
         dataset=name,
         sample_id=str(annotation["id"]),
         group=str(image["file_name"]),
@@ -94,6 +95,12 @@ def _sample(folder, name, image, annotation, alone, longer, where):
         visible=(points[:, 2] != 1).astype(np.float32),  # COCO: 1 is labelled but hidden
         **(_joints_3d(image, annotation, longer, where) or _lifted(points, annotation, longer, where)),
     )
+
+
+def _size(image):
+    """Width and height as the file says them, or None: some writers leave them out, or write 0."""
+    size = image.get("width"), image.get("height")
+    return size if all(isinstance(side, int) and side > 0 for side in size) else None
 
 
 def _box(annotation, where):
