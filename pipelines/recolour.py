@@ -1,4 +1,4 @@
-"""Colour augmentation: effects of light, camera and background. Labels stay unchanged.
+"""Colour augmentation: effects of light, camera and background, second hands. Labels stay unchanged.
 
 Works on whole batches. Saturation, hue, grey, channel order, contrast and brightness are all linear in
 the colour, so that one matrix per picture applies them together.
@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from hiu_tf.config.schema import AugmentConfig
 from hiu_tf.conventions import keys
+from pipelines.neighbours import add_neighbours
 
 _LUMA = (0.299, 0.587, 0.114)
 _PERMUTATIONS = [[[float(c == p) for c in range(3)] for p in order] for order in
@@ -22,12 +23,17 @@ def recolour(batch: dict, config: AugmentConfig, seed) -> dict:
     New backgrounds are the batch's own (keys.BACKGROUND [B, S, S, 3] in [0, 1]), if it has any, otherwise clouds.
     They end where the pictures do (keys.IN_PICTURE).
     """
-    seeds = iter(tf.unstack(tf.random.experimental.stateless_split(seed, 8)))
+    *seeds, neighbour_seed = tf.unstack(tf.random.experimental.stateless_split(seed, 8))
+    seeds = iter(seeds)
     image = batch[keys.IMAGE]
     behind = batch.get(keys.IN_PICTURE, 1.0) * (1 - batch[keys.MASK])
     image = new_background(
         image, behind, batch[keys.MASK_WEIGHT], config.background_probability, next(seeds), batch.get(keys.BACKGROUND)
     )
+    if config.neighbour_probability:
+        image = add_neighbours(
+            image, batch[keys.MASK], behind, batch[keys.MASK_WEIGHT], config.neighbour_probability, neighbour_seed
+        )
     image = tf.clip_by_value(change_colours(image, config, next(seeds)), 1e-4, 1.0)
     image = change_gamma(image, config.gamma, next(seeds))
     image = blur(image, config.blur_probability, config.blur_factor, next(seeds))

@@ -146,6 +146,7 @@ class AugmentConfig:
     and blur_factor, the factor by which blurred pictures are shrunk before they are enlarged again. A share of
     background_probability of the hands with a mask gets another background: parts of the pictures in backgrounds (folders of
     records without hands below the data's root, as `hiu prepare no_hand` writes them), or, if there are none, random clouds. A share of
+    neighbour_probability of them is seen in front of another hand of the batch. A share of
     wrong_side_probability of the hands is shown as the other side, to teach the task "side"; of their labels only side and mask count.
     A share of edge_probability is cut off by an edge of the picture, which hides a part of the hand: edge_share (a pair too) of its
     box's width or height. The hidden joints keep their labels; the hand takes no part in self-supervision.
@@ -169,6 +170,7 @@ class AugmentConfig:
     cutout_side: tuple[float, float] = (0.125, 0.125)
     background_probability: float = 0.5
     backgrounds: tuple[str, ...] = ()
+    neighbour_probability: float = 0.0
     wrong_side_probability: float = 0.0
     edge_probability: float = 0.0
     edge_share: tuple[float, float] = (0.1, 0.5)
@@ -176,7 +178,7 @@ class AugmentConfig:
     def __post_init__(self):
         for name in ("brightness", "contrast", "saturation"):
             require_range(self, "augment", name, 0, 1)
-        for name in ("grey", "blur", "shuffle", "cutout", "background", "any_rotation", "edge"):
+        for name in ("grey", "blur", "shuffle", "cutout", "background", "neighbour", "any_rotation", "edge"):
             require_range(self, "augment", f"{name}_probability", 0, 1)
         require_range(self, "augment", "wrong_side_probability", 0, 0.9)
         for name, most in (("rotation_deg", 180), ("translation", 1), ("hue", 0.5), ("noise", 1)):
