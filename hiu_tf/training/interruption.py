@@ -54,6 +54,8 @@ class EndWhenAsked(keras.callbacks.Callback):
             self._end()
 
     def _end(self):
+        if sys.stderr.isatty():
+            print(file=sys.stderr)  # below the progress bar
         raise Interrupted(
             self._signal,
             f"ended by {signal.Signals(self._signal).name} after step {self._state.step} of {self._steps}: the same command goes on",
