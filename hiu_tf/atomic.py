@@ -32,9 +32,13 @@ def written_whole(path: str | Path) -> Iterator[Path]:
     a file or a folder. An existing file at `path` is replaced, an existing folder is not.
     """
     path = Path(path)
+    if not path.parent.is_dir():
+        raise UserError(f"the folder {path.parent} does not exist: make it first, or give another name")
     scratch = path.with_name(f"{PARTIAL}{_HOST}-{os.getpid()}-{path.name}")
     with _begun(scratch):
         yield scratch
+        if path.is_dir() and not scratch.is_dir():
+            raise UserError(f"{path} is a folder: give the name of a file")
         os.replace(scratch, path)
 
 

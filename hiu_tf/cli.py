@@ -19,6 +19,7 @@ NAME_hand_N.glb, the movement of each hand.
 """
 
 import argparse
+import difflib
 import importlib
 import sys
 
@@ -90,9 +91,19 @@ def _name_missing_extra(command, error, debug):
     return 1
 
 
+def _unknown_command(name):
+    known = [*COMMANDS, *PROGRAMS]
+    close = difflib.get_close_matches(name.lower(), known, n=2)
+    words = f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(known)}"
+    print(f"error: there is no command {name!r}: {words}", file=sys.stderr)
+    return 2
+
+
 def main(argv=None) -> int:
     """Entry point. Returns the exit code: 0 success, 1 failure, 2 bad usage."""
     argv = sys.argv[1:] if argv is None else list(argv)
+    if argv and not argv[0].startswith("-") and argv[0] not in {**COMMANDS, **PROGRAMS}:
+        return _unknown_command(argv[0])
     if argv and argv[0] in PROGRAMS:
         return _run_program(argv[0], argv[1:])
     args = parse_args(argv)

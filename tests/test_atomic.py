@@ -1,6 +1,7 @@
 """Files are either complete or absent."""
 
 import os
+import re
 
 import pytest
 
@@ -28,6 +29,13 @@ def test_leaves_nothing_of_a_failed_write(tmp_path, kind):
             scratch.write_text("half")
         raise KeyError("interrupted")
     assert not list(tmp_path.iterdir())
+
+
+def test_where_nothing_can_be_written_no_inner_name_is_told(tmp_path):
+    with pytest.raises(UserError, match="the folder .*none does not exist"), written_whole(tmp_path / "none" / "a.txt"):
+        pass
+    with pytest.raises(UserError, match=f"^{re.escape(str(tmp_path))} is a folder"), written_whole(tmp_path) as scratch:
+        scratch.write_text("x")
 
 
 def test_what_a_killed_process_with_our_number_left_is_in_nobodys_way(tmp_path):

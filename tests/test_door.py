@@ -48,6 +48,12 @@ def test_a_command_that_fails_says_so_in_one_line(capsys):
     assert capsys.readouterr().err.startswith("error: nowhere is no finished run")
 
 
+@pytest.mark.parametrize(("name", "words"), [("Predict", "did you mean predict"), ("xyzzy", "there are predict, ")])
+def test_an_unknown_command_is_helped(name, words, capsys):
+    assert cli.main([name]) == 2
+    assert words in capsys.readouterr().err
+
+
 def test_a_command_without_its_packages_names_the_extra(monkeypatch, capsys):
     def missing(name):
         raise ModuleNotFoundError("No module named 'tensorflow'", name="tensorflow")

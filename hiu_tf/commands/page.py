@@ -1,7 +1,8 @@
 """The command `hiu page`: its options, and the function that runs it."""
 
-import argparse
 from contextlib import suppress
+
+from hiu_tf.commands import values
 
 
 def add_page(commands) -> None:
@@ -14,7 +15,7 @@ def add_page(commands) -> None:
     )
     page.add_argument("--out", default="site", help="folder for the page (default: site); an old page is replaced")
     page.add_argument(
-        "--serve", nargs="?", type=_port, const=8765, metavar="PORT",
+        "--serve", nargs="?", type=values.port, const=8765, metavar="PORT",
         help="then show it on this machine until Ctrl-C (default port %(const)d)",
     )  # fmt: skip
     page.add_argument("--debug", action="store_true", help="show the traceback of an error")
@@ -36,9 +37,3 @@ def run_page(args) -> int:
         print(f"{address(server)} (Ctrl-C ends)", flush=True)
         server.serve_forever()
     return 0
-
-
-def _port(text):
-    if not text.isdecimal() or int(text) > 65535:
-        raise argparse.ArgumentTypeError(f"takes a port from 0 (any free one) to 65535, got {text!r}")
-    return int(text)

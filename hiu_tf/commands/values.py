@@ -34,6 +34,13 @@ def whole(text: str) -> int:
     return int(text)
 
 
+def port(text: str) -> int:
+    """Parses the number of a port; 0 is any free one."""
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"takes a port from 0 (any free one) to 65535, got {text!r}")
+    return int(text)
+
+
 def names(text: str) -> list[str]:
     """Parses distinct comma-separated names."""
     found = [name.strip() for name in text.split(",")]

@@ -17,7 +17,7 @@ def retarget(parameters: dict[str, np.ndarray], source: HandModel, target: HandM
     """Converts hands.
 
     Args:
-      parameters: pose [B, 15, 3], rotation [B, 3] (axis-angle), translation [B, 3] (metres) of `source`.
+      parameters: pose [B, 15, 3] or [B, 45], rotation [B, 3] (axis-angle), translation [B, 3] (metres) of `source`.
       source, target: two hands of the same side.
 
     Returns:
@@ -25,19 +25,23 @@ def retarget(parameters: dict[str, np.ndarray], source: HandModel, target: HandM
       source's position. Shape cannot be converted: its directions are specific to each model.
 
     Raises:
-      ValueError: one is a right hand and the other a left hand.
+      ValueError: one is a right hand and the other a left hand, or a number is not finite.
     """
     if source.side != target.side:
         raise ValueError(f"a {source.side} hand cannot become a {target.side} one: see mirror_hand")
+    pose, rotation, translation = (
+        np.asarray(parameters[name], float) for name in (keys.POSE, keys.ROTATION, keys.TRANSLATION)
+    )
+    if not all(np.isfinite(values).all() for values in (pose, rotation, translation)):
+        raise ValueError("pose, rotation or translation holds values that are not finite")
     change = rest_frames(source) @ np.swapaxes(rest_frames(target), -1, -2)
-    pose = np.asarray(parameters[keys.POSE], float)
-    local = rotation_matrix(pose)
+    local = rotation_matrix(pose.reshape(-1, NUM_MODEL_JOINTS - 1, 3))
     before = np.swapaxes(change[MODEL_PARENTS[1:]], -1, -2)
-    root = rotation_matrix(np.asarray(parameters[keys.ROTATION], float)) @ change[0]
+    root = rotation_matrix(rotation) @ change[0]
     return {
         keys.POSE: axis_angle(before @ local @ change[1:]),
         keys.ROTATION: axis_angle(root),
-        keys.TRANSLATION: np.asarray(parameters[keys.TRANSLATION], float) + source.joints[0] - target.joints[0],
+        keys.TRANSLATION: translation + source.joints[0] - target.joints[0],
     }
 
 

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from hiu_tf.conventions.skeleton import MANO_TIP_VERTICES
+from hiu_tf.errors import UserError
 from hiu_tf.programs._program import program
 
 
@@ -40,6 +41,8 @@ def main(argv=None) -> int:
     from hiu_tf.hand.mano import read_mano
     from hiu_tf.hand.model import save_hand_model
 
+    if not Path(args.file).is_file():
+        raise UserError(f"{args.file} is no file: give MANO_RIGHT.pkl or MANO_LEFT.pkl")
     beside = Path(args.file).with_name("MANO_RIGHT.pkl")
     right = args.right or (beside if beside.exists() and beside != Path(args.file) else None)
     model, notes = read_mano(args.file, args.tips, right)

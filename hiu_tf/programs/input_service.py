@@ -11,9 +11,18 @@ its own order, so that a run with a service is not exactly reproducible. Stop it
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 
+from hiu_tf.commands.values import port
 from hiu_tf.programs._program import program
+
+
+def _address(text):
+    host, _, number = text.removeprefix("grpc://").rpartition(":")
+    if not host or not number.isdecimal():
+        raise argparse.ArgumentTypeError(f"takes HOST:PORT, got {text!r}")
+    return f"{host}:{port(number)}"
 
 
 def start(role: str, port: int, dispatcher: str | None = None, host: str = "localhost"):
@@ -31,7 +40,7 @@ def start(role: str, port: int, dispatcher: str | None = None, host: str = "loca
     # The dispatcher passes on the worker's address with its port: a port of 0 must be replaced first.
     port = port or _free_port()
     address = f"{host}:{port}"
-    config = service.WorkerConfig(dispatcher.removeprefix("grpc://"), worker_address=address, port=port)
+    config = service.WorkerConfig(dispatcher, worker_address=address, port=port)
     return service.WorkerServer(config), address
 
 
@@ -47,8 +56,10 @@ def parse_args(argv):
     """Parses the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("role", choices=("dispatcher", "worker"))
-    parser.add_argument("--port", type=int, default=0, help="default: any free one")
-    parser.add_argument("--dispatcher", metavar="HOST:PORT", help="for a worker: where the dispatcher is")
+    parser.add_argument("--port", type=port, default=0, help="default: any free one")
+    parser.add_argument(
+        "--dispatcher", type=_address, metavar="HOST:PORT", help="for a worker: where the dispatcher is"
+    )
     parser.add_argument("--host", default="localhost", help="for a worker: this machine's name for the trainer")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     args = parser.parse_args(argv)
@@ -60,6 +71,9 @@ def parse_args(argv):
 def main(argv=None) -> int:
     """Runs the program; returns the exit code."""
     args = parse_args(argv)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # TensorFlow waits outside of Python, where no handler would run
+    if args.role == "worker":
+        print(f"waiting for the dispatcher at {args.dispatcher}", file=sys.stderr)
     server, address = start(args.role, args.port, args.dispatcher, args.host)
     print(f"{args.role} at {address}", flush=True)
     server.join()

@@ -96,8 +96,7 @@ def main(argv=None) -> int:
 
     args = parse_args(argv)
     target = args.out / f"{args.split}.json"
-    if target.exists():
-        raise UserError(f"{target} exists: give another --out or --split")
+    _refuse_taken(target, _copies(target))
     omitted, labels = Omissions(), []
     pictures = _pictures(args, omitted)
     predictor = Predictor(args.model, args.threads, fit=False)
@@ -224,13 +223,28 @@ def _centred(box):
     return x - _CORNER, y - _CORNER, width, height
 
 
+def _copies(target):
+    """Folder of the copies of the labelled pictures."""
+    return target.parent / "images" / target.stem
+
+
+def _refuse_taken(target, copies):
+    """Raises UserError if the results cannot be written, or would replace somebody's files."""
+    for folder in (copies, *copies.parents):
+        if folder.exists() and not folder.is_dir():
+            raise UserError(f"{folder} is a file: --out is the folder for the labels")
+    if target.exists() or (copies.is_dir() and any(copies.iterdir())):
+        taken = target if target.exists() else copies
+        raise UserError(f"{taken} exists, and nothing is replaced: give another --out or --split")
+
+
 def _write(target, labels):
     """Copies the labelled pictures to images/SPLIT and writes the file of labels."""
     from hiu_tf.atomic import written_whole
     from hiu_tf.pictures import upright_size
 
     images, annotations, numbers = [], [], {}
-    (target.parent / "images" / target.stem).mkdir(parents=True, exist_ok=True)
+    _copies(target).mkdir(parents=True, exist_ok=True)
     for label in labels:
         if label.file not in numbers:
             numbers[label.file] = len(numbers) + 1

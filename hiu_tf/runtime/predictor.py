@@ -99,7 +99,7 @@ class Predictor:
         """Predicts the hands of anything: a picture, many pictures, or a clip.
 
         Args:
-          source: the path, http(s) address, array or PIL image of a picture; or a folder, a list or a generator of
+          source: the path, http(s) address, bytes, array or PIL image of a picture; or a folder, a list or a generator of
             pictures, each on its own; or a clip's path, the number of a camera or the address of a stream as text,
             whose hands are followed from frame to frame.
           smooth: strength of the temporal filter of a clip's hands, from 0 to 1.
@@ -125,7 +125,8 @@ class Predictor:
         """Detects and predicts the hands of a picture.
 
         Args:
-          picture: [H, W, 3] uint8, RGB; or a PIL image, or the path or http(s) address of a picture.
+          picture: [H, W, 3] uint8, RGB; or a PIL image, the content of a picture file as bytes, or its path or http(s)
+            address.
           box: (x, y, width, height) of one hand in pixels; without it the detector finds the hands.
           side, K, options: as in `predict_many`.
 
@@ -175,6 +176,8 @@ class Predictor:
         pixels = [checked_picture(picture) for picture, _ in opened]
         K = checked_camera(K)
         checked_sides(side)
+        if not isinstance(most, int) or most < 1:
+            raise UserError(f"most takes a whole number above 0, got {most!r}")
         if boxes is None:
             least = self.card["min_score"] if min_score is None else min_score
             wanted = [

@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import time
 import urllib.request
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Set
 from http.client import HTTPException
+from io import IOBase
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ from hiu_tf.runtime.clips import CLIPS, is_stream, shown_name
 #: A download ends after so many bytes or seconds.
 _MOST_BYTES, _MOST_SECONDS = 100_000_000, 60
 _CHUNK = 1 << 16
+_BYTES = (bytes, bytearray, memoryview)
 
 
 def is_clip(source) -> bool:
@@ -46,8 +48,8 @@ def is_picture_address(source) -> bool:
 def is_one_picture(source) -> bool:
     """Whether a source is a single picture."""
     if isinstance(source, (str, Path)):
-        return not is_clip(source) and not Path(source).is_dir()
-    return isinstance(source, Image.Image) or (isinstance(source, np.ndarray) and source.ndim == 3)
+        return not is_clip(source) and not (str(source) and Path(source).is_dir())
+    return isinstance(source, (Image.Image, *_BYTES)) or (isinstance(source, np.ndarray) and source.ndim < 4)
 
 
 def open_picture(source, **limits) -> tuple[np.ndarray, str]:
@@ -65,6 +67,8 @@ def open_picture(source, **limits) -> tuple[np.ndarray, str]:
         return upright_rgb(source), str(getattr(source, "filename", ""))
     if is_picture_address(source):
         return decode_picture(_downloaded(source), **limits), shown_name(source)
+    if isinstance(source, _BYTES):
+        return decode_picture(bytes(source), **limits), ""
     if isinstance(source, (str, Path)):
         return read_picture(source, **limits), readable_name(source)
     return np.asarray(source), ""
@@ -81,7 +85,7 @@ def pictures_of(source) -> Iterator:
         if not found:
             raise UserError(f"{source} contains no pictures ({', '.join(PICTURES)})")
         return iter(found)
-    if not isinstance(source, Iterable):
+    if not isinstance(source, Iterable) or isinstance(source, (Mapping, Set, IOBase)):
         raise UserError(f"takes a picture, a folder, a clip or an iterable of pictures, got {type(source).__name__}")
     return iter(source)
 

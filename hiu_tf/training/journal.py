@@ -13,6 +13,7 @@ from importlib import metadata
 from pathlib import Path
 
 from hiu_tf.atomic import written_whole
+from hiu_tf.errors import UserError
 
 JSON_LOG, CSV_LOG, STARTS = "log.jsonl", "log.csv", "starts.json"
 _PACKAGES = (
@@ -48,9 +49,18 @@ class Journal:
 
 
 def read_journal(folder: Path) -> list[dict]:
-    """Reads the records of a run so far; [] if there are none."""
-    path = folder / JSON_LOG
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    """Reads the records of a run so far; [] if there are none.
+
+    Raises:
+      UserError: a line is damaged.
+    """
+    path, records = folder / JSON_LOG, []
+    for number, line in enumerate(path.read_text().splitlines() if path.exists() else [], start=1):
+        try:
+            records.append(json.loads(line))
+        except ValueError as error:
+            raise UserError(f"{path}, line {number} is no record of an epoch: {error}") from error
+    return records
 
 
 def note_start(folder: Path, step: int) -> None:

@@ -13,6 +13,7 @@ import pytest
 from scipy.spatial import Delaunay
 
 from hiu_tf.conventions.skeleton import MODEL_PARENTS
+from hiu_tf.errors import UserError
 from hiu_tf.hand.mano import read_mano
 from hiu_tf.hand.model import HandModelError, load_hand_model, save_hand_model
 from hiu_tf.programs.convert_mano import main as convert_mano
@@ -273,6 +274,13 @@ def test_program_writes_a_model_that_loads(right_file, tmp_path, capsys):
     direct, _ = read_mano(left, "manopth", right_file)
     for field in dataclasses.fields(direct):
         np.testing.assert_array_equal(getattr(direct, field.name), getattr(model, field.name))
+
+
+def test_a_folder_is_no_file(tmp_path):
+    with pytest.raises(UserError, match="is no file: give MANO_RIGHT.pkl"):
+        convert_mano([str(tmp_path), "--out", str(tmp_path / "x.npz")])
+    with pytest.raises(UserError, match="is no file"):
+        convert_mano([".", "--out", str(tmp_path / "x.npz")])
 
 
 def test_a_damaged_npz_is_one_clear_error(hand, tmp_path):

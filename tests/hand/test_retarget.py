@@ -81,6 +81,15 @@ def test_sides_must_agree(hand, rng):
         retarget(some_hands(rng), hand, mirror_hand(hand))
 
 
+def test_numbers_that_are_none_are_refused_and_flat_poses_taken(hand, other, rng):
+    parameters = some_hands(rng)
+    flat = parameters | {keys.POSE: parameters[keys.POSE].reshape(-1, 45)}
+    np.testing.assert_array_equal(retarget(flat, hand, other)[keys.POSE], retarget(parameters, hand, other)[keys.POSE])
+    flat[keys.POSE][0, 3] = np.nan
+    with pytest.raises(ValueError, match="not finite"):
+        retarget(flat, hand, other)
+
+
 def test_limits_of_our_hand_are_those_of_its_anatomy(hand):
     axes, limits = joint_limits(hand)
     index = anatomy.pose_rows("index")

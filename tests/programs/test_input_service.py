@@ -1,6 +1,8 @@
 """A real tf.data service: a dispatcher and two workers in separate processes, on loopback."""
 
 import dataclasses
+import re
+import signal
 import subprocess
 import sys
 
@@ -10,6 +12,7 @@ import tensorflow as tf
 
 from hiu_tf.config.schema import DataConfig, Recipe, TrainConfig
 from hiu_tf.conventions import keys
+from hiu_tf.programs import input_service
 from pipelines.build import finished_data
 
 
@@ -28,6 +31,43 @@ def launch():
         process.kill()
         process.wait()
         process.stdout.close()
+
+
+def test_ctrl_c_ends_it():
+    """TensorFlow waits outside of Python; a worker waits for a dispatcher that is not there."""
+    for arguments, words in (
+        (["dispatcher"], "dispatcher at"),
+        (["worker", "--dispatcher", "localhost:9"], "waiting for"),
+    ):
+        command = [sys.executable, "-m", "hiu_tf.programs.input_service", *arguments]
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=_hear_ctrl_c
+        )
+        while words not in (line := process.stdout.readline()):
+            assert line, "it ended before"
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+        assert process.returncode == -signal.SIGINT
+
+
+def _hear_ctrl_c():
+    """A background job's children would ignore it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["dispatcher", "--port", "99999"], "takes a port from 0 \\(any free one\\) to 65535, got '99999'"),
+        (["worker", "--dispatcher", "localhost"], "takes HOST:PORT, got 'localhost'"),
+        (["worker", "--dispatcher", "grpc://:5"], "takes HOST:PORT, got"),
+        (["worker"], "a worker needs --dispatcher"),
+    ],
+)
+def test_addresses_that_cannot_be(arguments, words, capsys):
+    with pytest.raises(SystemExit):
+        input_service.main(arguments)
+    assert re.search(words, capsys.readouterr().err)
 
 
 @pytest.mark.long

@@ -110,9 +110,31 @@ def test_another_split_leaves_the_first_alone(labelled, source, capsys):
     files = lambda: {file: file.read_bytes() for file in out.rglob("*") if file.is_file()}
     before = files()
     assert main(["label", str(source / "train.json"), "--out", str(out), "--split", "new"]) == 1
-    assert "exists: give another" in capsys.readouterr().err
+    assert "exists, and nothing is replaced" in capsys.readouterr().err
     assert main(["label", str(source / "train.json"), "--out", str(out), "--split", "other"]) == 0
     assert before.items() <= files().items()
+
+
+def test_pictures_that_lie_where_the_copies_belong_are_kept(source, tmp_path, capsys):
+    """The labels of images/train/000001.png written beside it would copy one photograph over the other."""
+    (tmp_path / "images" / "train").mkdir(parents=True)
+    content = json.loads((source / "train.json").read_text())
+    whole = [
+        image
+        for image in content["images"]
+        if "\0" not in image["file_name"] and (source / image["file_name"]).is_file()
+    ]
+    for number, image in enumerate(reversed(whole), start=1):
+        name = f"images/train/{number:06d}.png"
+        shutil.copy(source / image["file_name"], tmp_path / name)
+        image["file_name"] = name
+    (tmp_path / "mine.json").write_text(json.dumps(content))
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+    assert main(["label", str(tmp_path / "mine.json"), "--out", str(tmp_path)]) == 1
+    assert "images/train exists, and nothing is replaced" in capsys.readouterr().err
+    assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == before
+    assert main(["label", str(source), "--out", str(tmp_path / "mine.json")]) == 1
+    assert "mine.json is a file: --out is the folder for the labels" in capsys.readouterr().err
 
 
 def test_pictures_without_labels_are_searched_but_not_those_of_the_result(source, rendered, tmp_path, capsys):

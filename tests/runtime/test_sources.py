@@ -59,7 +59,15 @@ def test_one_picture_in_every_form_gives_the_same(predictor, folder, address):
     array = read_picture(path)
     expected = predictor(array, box=BOX, side="right")
     assert isinstance(expected, Hands) and expected.name == ""
-    for source in (path, str(path), Image.open(path), f"{address}/a.png", f"{address}/a.png?size=large#top"):
+    for source in (
+        path,
+        str(path),
+        path.read_bytes(),
+        bytearray(path.read_bytes()),
+        Image.open(path),
+        f"{address}/a.png",
+        f"{address}/a.png?size=large#top",
+    ):
         found = predictor(source, box=BOX, side="right")
         np.testing.assert_array_equal(found[0].joints_2d, expected[0].joints_2d)
         np.testing.assert_array_equal(found.picture, array)
@@ -109,13 +117,17 @@ def test_the_command_fetches_a_picture(address, tmp_path, capsys):
 
 
 def test_bad_sources_are_named(predictor, tmp_path, address, monkeypatch):
-    for source, words in ((7, "got int"), (None, "got NoneType"), (tmp_path, "contains no pictures"), (f"{address}/x.png", "x.png cannot be fetched: HTTP Error 404")):  # fmt: skip
+    for source, words in ((7, "got int"), (None, "got NoneType"), (tmp_path, "contains no pictures"), ({}, "got dict"), ({1}, "got set"), (b"x", "cannot be read as a picture"), (np.zeros((4, 4), np.uint8), "shape"), (f"{address}/x.png", "x.png cannot be fetched: HTTP Error 404")):  # fmt: skip
         with pytest.raises(UserError, match=words):
             predictor(source)
     with pytest.raises(UserError, match="shape"):
         predictor(np.zeros((4, 4, 1), np.uint8))
     with pytest.raises(FileNotFoundError):
         predictor(tmp_path / "none.jpg")
+    with pytest.raises(OSError, match="directory"):
+        predictor("")
+    with pytest.raises(UserError, match="most takes a whole number above 0, got -1"):
+        predictor(np.zeros((40, 40, 3), np.uint8), most=-1)
     monkeypatch.setattr(sources, "_MOST_BYTES", 1000)
     with pytest.raises(UserError, match="larger than allowed"):
         predictor(f"{address}/a.png")

@@ -7,6 +7,7 @@ import pytest
 from hiu_tf.errors import UserError
 from hiu_tf.programs.compare import main
 from hiu_tf.training.comparison import curves, different_rows, value_rows
+from hiu_tf.training.journal import JSON_LOG, read_journal
 
 
 def write_run(folder, rate, values):
@@ -41,6 +42,14 @@ def test_a_page_of_two_runs(tmp_path, capsys):
     text = page.read_text()
     assert "train.learning_rate" in text and "train.steps" not in text and "data:image/png" in text
     assert runs[0] in text, "two folders of the same name are told apart"
+
+
+def test_a_journal_that_was_cut_is_named(tmp_path):
+    write_run(tmp_path / "a", 0.001, [5, 4])
+    journal = tmp_path / "a" / JSON_LOG
+    journal.write_text(journal.read_text()[:-20])
+    with pytest.raises(UserError, match="log.jsonl, line 2 is no record of an epoch"):
+        read_journal(tmp_path / "a")
 
 
 def test_what_is_no_run_is_refused(tmp_path):
