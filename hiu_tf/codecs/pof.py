@@ -37,15 +37,14 @@ def encode(
 
 def weights(joints_2d_weight: tf.Tensor, joints_3d_weight: tf.Tensor) -> tf.Tensor:
     """Weights [B, 60]: x and y need labels of both joints in 2D or 3D; z needs both in 3D."""
-    deep = _both_ends(joints_3d_weight)
-    flat = _both_ends(tf.maximum(joints_2d_weight, joints_3d_weight))
+    flat, deep = _known_bones(joints_2d_weight, joints_3d_weight)
     return tf.reshape(tf.stack([flat, flat, deep], axis=-1), [-1, NUM_BONES * 3])
 
 
 def only_flat(joints_2d_weight: tf.Tensor, joints_3d_weight: tf.Tensor) -> tf.Tensor:
     """1 for each bone whose joints are both labelled, but not both in 3D, [B, 20]."""
-    flat = _both_ends(tf.maximum(joints_2d_weight, joints_3d_weight))
-    return tf.cast((flat > 0) & (_both_ends(joints_3d_weight) <= 0), tf.float32)
+    flat, deep = _known_bones(joints_2d_weight, joints_3d_weight)
+    return tf.cast((flat > 0) & (deep <= 0), tf.float32)
 
 
 def scale_flat(field: tf.Tensor, target: tf.Tensor, flat_only: tf.Tensor) -> tf.Tensor:
@@ -95,6 +94,11 @@ def bands(points, size):
     far = outside[..., 1][:, :, tf.newaxis]
     distance = tf.abs(y[:, :, tf.newaxis] - x[:, tf.newaxis]) + far
     return tf.cast(distance < width, tf.float32)
+
+
+def _known_bones(joints_2d_weight, joints_3d_weight):
+    """Weights of bones [B, 20]: of both joints in 2D or 3D, and of both in 3D."""
+    return _both_ends(tf.maximum(joints_2d_weight, joints_3d_weight)), _both_ends(joints_3d_weight)
 
 
 def _both_ends(weight):

@@ -14,7 +14,7 @@ import argparse
 import signal
 import sys
 
-from hiu_tf.commands.values import port
+from hiu_tf.commands import values
 from hiu_tf.programs._program import program
 
 
@@ -22,7 +22,7 @@ def _address(text):
     host, _, number = text.removeprefix("grpc://").rpartition(":")
     if not host or not number.isdecimal():
         raise argparse.ArgumentTypeError(f"takes HOST:PORT, got {text!r}")
-    return f"{host}:{port(number)}"
+    return f"{host}:{values.port(number)}"
 
 
 def start(role: str, port: int, dispatcher: str | None = None, host: str = "localhost"):
@@ -56,7 +56,7 @@ def parse_args(argv):
     """Parses the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("role", choices=("dispatcher", "worker"))
-    parser.add_argument("--port", type=port, default=0, help="default: any free one")
+    parser.add_argument("--port", type=values.port, default=0, help="default: any free one")
     parser.add_argument(
         "--dispatcher", type=_address, metavar="HOST:PORT", help="for a worker: where the dispatcher is"
     )

@@ -96,7 +96,7 @@ def main(argv=None) -> int:
 
     args = parse_args(argv)
     target = args.out / f"{args.split}.json"
-    _refuse_taken(target, _copies(target))
+    _refuse_taken(target)
     omitted, labels = Omissions(), []
     pictures = _pictures(args, omitted)
     predictor = Predictor(args.model, args.threads, fit=False)
@@ -228,8 +228,9 @@ def _copies(target):
     return target.parent / "images" / target.stem
 
 
-def _refuse_taken(target, copies):
+def _refuse_taken(target):
     """Raises UserError if the results cannot be written, or would replace somebody's files."""
+    copies = _copies(target)
     for folder in (copies, *copies.parents):
         if folder.exists() and not folder.is_dir():
             raise UserError(f"{folder} is a file: --out is the folder for the labels")

@@ -16,7 +16,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from hiu_tf.commands.values import port
+from hiu_tf.commands import values
 from hiu_tf.conventions import SERVER_MODEL
 from hiu_tf.errors import UserError
 from hiu_tf.programs._program import program
@@ -48,8 +48,8 @@ def parse_args(argv):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path, help="folder of an exported model, with numbered versions")
     parser.add_argument("--name", default=SERVER_MODEL, help="of the model on the server (default %(default)s)")
-    parser.add_argument("--rest-port", type=port, default=8501, help="default %(default)d")
-    parser.add_argument("--grpc-port", type=port, default=8500, help="default %(default)d")
+    parser.add_argument("--rest-port", type=values.port, default=8501, help="default %(default)d")
+    parser.add_argument("--grpc-port", type=values.port, default=8500, help="default %(default)d")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     args = parser.parse_args(argv)
     if args.rest_port == args.grpc_port:

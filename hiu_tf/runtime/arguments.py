@@ -49,3 +49,9 @@ def checked_box(box, picture: np.ndarray) -> tuple[float, float, float, float]:
     if not np.all(np.isfinite([x, y, width, height])) or width <= 0 or height <= 0 or outside or huge:
         raise UserError(f"box {tuple(box)} does not fit the picture of {picture.shape[1]}x{picture.shape[0]}")
     return x, y, width, height
+
+
+def checked_most(most) -> None:
+    """Raises UserError unless `most` is a number of hands, 1 or more."""
+    if not isinstance(most, int) or most < 1:
+        raise UserError(f"most takes a whole number above 0, got {most!r}")

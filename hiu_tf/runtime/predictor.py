@@ -16,7 +16,7 @@ from hiu_tf.errors import UserError
 from hiu_tf.geometry.camera import project
 from hiu_tf.geometry.window import Window, around_box, around_hand
 from hiu_tf.hand.load import load_hand
-from hiu_tf.runtime.arguments import MIRRORED, checked_box, checked_camera, checked_picture, checked_sides
+from hiu_tf.runtime.arguments import MIRRORED, checked_box, checked_camera, checked_most, checked_picture, checked_sides
 from hiu_tf.runtime.backend import load_network, model_card
 from hiu_tf.runtime.clips import opened
 from hiu_tf.runtime.crop import cut, in_picture
@@ -176,8 +176,7 @@ class Predictor:
         pixels = [checked_picture(picture) for picture, _ in opened]
         K = checked_camera(K)
         checked_sides(side)
-        if not isinstance(most, int) or most < 1:
-            raise UserError(f"most takes a whole number above 0, got {most!r}")
+        checked_most(most)
         if boxes is None:
             least = self.card["min_score"] if min_score is None else min_score
             wanted = [
