@@ -93,14 +93,29 @@ def test_every_extra_is_declared():
 def test_completion_knows_commands_and_options():
     """In bash itself: the start of a command and of an option are completed."""
     script = subprocess.run([sys.executable, "-m", "hiu_tf", "completion", "bash"], capture_output=True, text=True, check=True).stdout  # fmt: skip
-    for words, wanted in (("ev", "evaluate"), ("predict --max-h", "--max-hands"), ("train --rec", "--recipe")):
+    for words, wanted in (
+        ("ev", "evaluate"),
+        ("predict --max-h", "--max-hands"),
+        ("train --rec", "--recipe"),
+        ("detector ev", "evaluate"),
+        ("detector --set", "--set"),
+        ("cluster ku", "kubernetes"),
+    ):
         typed = words.split()
         body = f'{script}\nCOMP_WORDS=(hiu {words}); COMP_CWORD={len(typed)}; _hiu; echo "${{COMPREPLY[@]}}"'
         done = subprocess.run(["bash", "-c", body], capture_output=True, text=True, check=True)
         assert done.stdout.split() == [wanted]
-    options = {"predict": ["--out"], "page": []}
-    assert "-n '__fish_seen_subcommand_from predict' -l out" in completion.fish(options)
-    assert completion.zsh(options).endswith(completion.bash(options))
+    commands = {"predict": completion.Words([], ["--out"]), "cluster": completion.Words(["slurm"], ["--nodes"])}
+    assert "-n '__fish_seen_subcommand_from predict' -l out\n" in completion.fish(commands)
+    assert "-n '__fish_seen_subcommand_from cluster' -l nodes -a 'slurm'\n" in completion.fish(commands)
+    assert completion.zsh(commands).endswith(completion.bash(commands))
+
+
+def test_completion_offers_what_a_command_takes_not_what_its_examples_name():
+    """`hiu cluster --help` shows options of hiu train in its examples."""
+    words = completion.words_of_commands()
+    assert "--nodes" in words["cluster"].options and "--recipe" not in words["cluster"].options
+    assert words["completion"].choices == ["bash", "fish", "zsh"]
 
 
 def test_every_program_of_a_checkout_is_a_face():

@@ -17,7 +17,9 @@ def add_benchmark(commands) -> None:
     bench.add_argument("--threads", default="1,2", help="of the interpreter (default 1,2)")
     bench.add_argument("--clients", default="1", help="of a server, at the same time (default 1)")
     bench.add_argument("--server-model", default=SERVER_MODEL, help="the model's name on the server (default hiu)")
-    bench.add_argument("--crop", type=int, default=0, help="side of the model's crops: time crops on the wire too")
+    bench.add_argument(
+        "--crop", type=values.whole, default=0, help="side of the model's crops: time crops on the wire too"
+    )
     bench.add_argument("--picture", help="a picture of one hand (default: noise of 640x480)")
     bench.add_argument(
         "--max-megapixels",
@@ -25,7 +27,7 @@ def add_benchmark(commands) -> None:
         default=values.MOST_MEGAPIXELS,
         help="a larger --picture is refused (default %(default)g)",
     )
-    bench.add_argument("--json", help="write the rows there")
+    bench.add_argument("--json", type=values.target, help="write the rows there")
     bench.add_argument("--debug", action="store_true", help="show the traceback of an error")
 
 
@@ -51,5 +53,5 @@ def run_benchmark(args) -> int:
     rows = benchmark(models, threads, picture, box, clients, args.server_model, args.crop)
     print(rows_table(rows))
     if args.json:
-        write_json(Path(args.json), {"command": " ".join(sys.argv), "rows": rows})
+        write_json(args.json, {"command": " ".join(sys.argv), "rows": rows})
     return 1 if any("error" in row for row in rows) else 0

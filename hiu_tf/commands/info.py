@@ -1,19 +1,21 @@
 """The command `hiu info`: its options, and the function that runs it."""
 
 from hiu_tf.commands import values
+from hiu_tf.errors import UserError
 
 
 def add_info(commands) -> None:
     """Adds the command to the parsers of `hiu`."""
     info = commands.add_parser("info", help="what a model takes and gives, or what a network costs")
-    info.add_argument("--presets", action="store_true", help="parameters, MACs and memory of every preset")
-    info.add_argument("--preset", help="the same of one preset (counted from its graph: needs hiu-tf[train])")
-    info.add_argument("--recipe", help="memory that a training by this recipe needs (needs hiu-tf[train])")
-    info.add_argument("--devices", type=values.positive, default=1, help="that share a batch of --recipe (default 1)")
+    about = info.add_mutually_exclusive_group()
+    about.add_argument("--presets", action="store_true", help="parameters, MACs and memory of every preset")
+    about.add_argument("--preset", help="the same of one preset (counted from its graph: needs hiu-tf[train])")
+    about.add_argument("--recipe", help="memory that a training by this recipe needs (needs hiu-tf[train])")
+    info.add_argument("--devices", type=values.positive, help="that share a batch of --recipe (default 1)")
     info.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of that preset or recipe"
     )
-    info.add_argument(
+    about.add_argument(
         "--model",
         help=".tflite or .onnx file, SavedModel folder, or hiu_edge, the smaller one that ships (default: hiu_mobile)",
     )
@@ -22,13 +24,19 @@ def add_info(commands) -> None:
 
 def run_info(args) -> int:
     """Prints what was asked for. Returns the exit code."""
+    for option, given, needed in (
+        ("--set", args.set, args.preset or args.recipe),
+        ("--devices", args.devices, args.recipe),
+    ):
+        if given and not needed:
+            raise UserError(f"{option} needs {'--recipe' if option == '--devices' else '--preset or --recipe'}")
     if args.presets:
         from hiu_tf.config.preset_costs import COSTS, cost_table
 
         print(cost_table(COSTS))
         return 0
     if args.recipe:
-        return _budget(args.recipe, args.set, args.devices)
+        return _budget(args.recipe, args.set, args.devices or 1)
     if args.preset:
         return _count(args.preset, args.set)
     from hiu_tf.runtime.backend import load_network

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
+from pathlib import Path
 
 from hiu_tf.errors import UserError
 
@@ -39,6 +40,18 @@ def port(text: str) -> int:
     if not text.isdecimal() or int(text) > 65535:
         raise argparse.ArgumentTypeError(f"takes a port from 0 (any free one) to 65535, got {text!r}")
     return int(text)
+
+
+def target(text: str) -> Path:
+    """Parses the name of a file to write and makes its folder: a wrong name ends a command before its work, not after."""
+    path = Path(text)
+    if path.is_dir():
+        raise argparse.ArgumentTypeError(f"takes the name of a file, and {text} is a folder")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"cannot make the folder of {text}: {error.strerror}") from error
+    return path
 
 
 def names(text: str) -> list[str]:

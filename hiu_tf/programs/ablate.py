@@ -107,7 +107,15 @@ def run_arm(grid: Grid, recipe: Path, name: str, overrides: list[str], data: str
         with open(folder / "output.txt", "a") as output:
             result = subprocess.run([sys.executable, "-m", *command], stdout=output, stderr=output, check=False)
         if result.returncode:
-            raise UserError(f"{' '.join(command)} failed: see {folder / 'output.txt'}")
+            raise UserError(
+                f"{' '.join(command)} failed: {_last_line(folder / 'output.txt')} (all of it: {folder / 'output.txt'})"
+            )
+
+
+def _last_line(path):
+    """What a program said last, which is its error."""
+    lines = path.read_text(errors="replace").splitlines()
+    return next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
 
 
 def read_metrics(folder: Path) -> dict[str, dict]:

@@ -22,9 +22,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
-from hiu_tf.commands.values import positive, share, whole_numbers
+from hiu_tf.commands.values import positive, share, target, whole_numbers
 from hiu_tf.config.schema import TRAIN_CHOICES
 from hiu_tf.programs._program import program
 
@@ -97,7 +96,7 @@ def parse_args(argv):
     parser.add_argument(
         "--require", action="append", type=_limit, default=[], metavar="COLUMN=LEAST", help="fail if a row has less"
     )
-    parser.add_argument("--json", help="write the rows there")
+    parser.add_argument("--json", type=target, help="write the rows there")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser.parse_args(argv)
 
@@ -111,8 +110,7 @@ def main(argv=None) -> int:
     found = tables(args)
     print("\n\n".join(map(rows_table, found)))
     if args.json:
-        Path(args.json).parent.mkdir(parents=True, exist_ok=True)
-        write_json(Path(args.json), {"command": " ".join(sys.argv), "tables": found})
+        write_json(args.json, {"command": " ".join(sys.argv), "tables": found})
     wrong = missed([row for rows in found for row in rows], args.require)
     for line in wrong:
         print(line, file=sys.stderr)

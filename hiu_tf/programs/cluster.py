@@ -15,11 +15,10 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
-from pathlib import Path
 from textwrap import indent
 
 from hiu_tf.atomic import written_whole
-from hiu_tf.commands.values import positive, whole
+from hiu_tf.commands.values import positive, target, whole
 from hiu_tf.errors import LostWorker
 from hiu_tf.programs._program import program
 from hiu_tf.serving.kit import NAME
@@ -137,7 +136,7 @@ def parse_args(argv):
     parser.add_argument("--image", help="kubernetes: a container image with hiu-tf[train] installed")
     parser.add_argument("--claim", help="kubernetes: persistent volume claim of the shared disk (ReadWriteMany)")
     parser.add_argument("--mount", default="/data", help="kubernetes: where workers see that disk (default /data)")
-    parser.add_argument("--out", help="file to write (default: print it)")
+    parser.add_argument("--out", type=target, help="file to write (default: print it)")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parser.add_argument("arguments", nargs="+", help="after --: arguments of hiu train")
     args = parser.parse_args(argv)
@@ -168,7 +167,7 @@ def main(argv=None) -> int:
     if not args.out:
         print(text, end="")
         return 0
-    with written_whole(Path(args.out)) as scratch:
+    with written_whole(args.out) as scratch:
         scratch.write_text(text)
     print(
         f"{args.out}: {args.nodes} nodes of {args.gpus} GPUs. Next: {'sbatch' if args.kind == 'slurm' else 'kubectl apply -f'} {args.out}"

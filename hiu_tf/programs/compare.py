@@ -9,6 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from hiu_tf.commands.values import target
 from hiu_tf.errors import UserError
 from hiu_tf.programs._program import program
 
@@ -19,7 +20,7 @@ def parse_args(argv):
         prog="hiu compare", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("runs", nargs="+", help="folders of runs")
-    parser.add_argument("--out", default="comparison.html", help="the page (default %(default)s)")
+    parser.add_argument("--out", type=target, default="comparison.html", help="the page (default %(default)s)")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser.parse_args(argv)
 
@@ -31,7 +32,7 @@ def main(argv=None) -> int:
 
     if len(args.runs) < 2:
         raise UserError("give two runs or more: hiu compare runs/first runs/second")
-    write_comparison([Path(run) for run in args.runs], Path(args.out))
+    write_comparison([Path(run) for run in args.runs], args.out)
     print(f"{len(args.runs)} runs -> {args.out}")
     return 0
 

@@ -8,17 +8,16 @@ hiu completion fish > ~/.config/fish/completions/hiu.fish
 from __future__ import annotations
 
 import argparse
-import contextlib
 import importlib
-import io
-import re
 import sys
+from typing import NamedTuple
+from unittest import mock
 
 from hiu_tf.errors import missing_extra
 from hiu_tf.programs._program import program
 
 _BASH = """_hiu() {{
-  local word="${{COMP_WORDS[COMP_CWORD]}}" options=""
+  local word="${{COMP_WORDS[COMP_CWORD]}}" choices="" options=""
   if [ "$COMP_CWORD" -eq 1 ]; then
     COMPREPLY=($(compgen -W "{commands}" -- "$word"))
     return
@@ -28,57 +27,82 @@ _BASH = """_hiu() {{
   esac
   case "$word" in
     -*) COMPREPLY=($(compgen -W "$options" -- "$word")) ;;
-    *) COMPREPLY=($(compgen -f -- "$word")) ;;
+    *) COMPREPLY=($(compgen -W "$choices" -- "$word") $(compgen -f -- "$word")) ;;
   esac
 }}
 complete -o filenames -F _hiu hiu
 """
 
 
-def bash(options: dict[str, list[str]]) -> str:
-    """The script for bash, from the options of each command."""
-    cases = "\n".join(f'    {name}) options="{" ".join(words)}" ;;' for name, words in options.items())
-    return _BASH.format(commands=" ".join(options), cases=cases)
+class Words(NamedTuple):
+    """What can follow a command: subcommands and other fixed words, and long options."""
+
+    choices: list[str]
+    options: list[str]
 
 
-def zsh(options: dict[str, list[str]]) -> str:
+def bash(commands: dict[str, Words]) -> str:
+    """The script for bash, from the words of each command."""
+    cases = "\n".join(
+        f'    {name}) choices="{" ".join(words.choices)}" options="{" ".join(words.options)}" ;;'
+        for name, words in commands.items()
+    )
+    return _BASH.format(commands=" ".join(commands), cases=cases)
+
+
+def zsh(commands: dict[str, Words]) -> str:
     """The script for zsh, which can use that of bash."""
-    return f"autoload -U +X bashcompinit && bashcompinit\n{bash(options)}"
+    return f"autoload -U +X bashcompinit && bashcompinit\n{bash(commands)}"
 
 
-def fish(options: dict[str, list[str]]) -> str:
+def fish(commands: dict[str, Words]) -> str:
     """The script for fish."""
-    lines = [f"complete -c hiu -n __fish_use_subcommand -f -a '{' '.join(options)}'"]
-    for name, words in options.items():
-        given = " ".join(f"-l {word[2:]}" for word in words)
-        lines.append(f"complete -c hiu -n '__fish_seen_subcommand_from {name}' {given}")
+    lines = [f"complete -c hiu -n __fish_use_subcommand -f -a '{' '.join(commands)}'"]
+    for name, words in commands.items():
+        given = " ".join(f"-l {word[2:]}" for word in words.options)
+        choices = f" -a '{' '.join(words.choices)}'" if words.choices else ""
+        lines.append(f"complete -c hiu -n '__fish_seen_subcommand_from {name}' {given}{choices}")
     return "\n".join(lines) + "\n"
 
 
 SHELLS = {"bash": bash, "zsh": zsh, "fish": fish}
 
 
-def options_of_commands() -> dict[str, list[str]]:
-    """{command: its long options}, from the help texts; none for a command whose extra is not installed."""
+def words_of_commands() -> dict[str, Words]:
+    """What can follow each command, from its parser; nothing for a command whose extra is not installed."""
     from hiu_tf import cli
 
-    texts = {name: _help(lambda name=name: cli.parse_args([name, "--help"])) for name in cli.COMMANDS}
+    shows = {name: lambda name=name: cli.parse_args([name, "--help"]) for name in cli.COMMANDS}
     for name, (module, _) in cli.PROGRAMS.items():
-        texts[name] = _help(lambda module=module: importlib.import_module(f"hiu_tf.programs.{module}").main(["--help"]))
-    return {name: sorted(set(re.findall(r"(?<![\w-])--[a-zA-Z][\w-]*", text))) for name, text in texts.items()}
+        shows[name] = lambda module=module: importlib.import_module(f"hiu_tf.programs.{module}").main(["--help"])
+    return {name: _words(_parser(show)) for name, show in shows.items()}
 
 
-def _help(show):
-    said = io.StringIO()
+def _parser(show):
+    """The parser whose help `show` prints."""
+    asked = []
     try:
-        with contextlib.redirect_stdout(said):
+        with mock.patch.object(argparse.ArgumentParser, "print_help", lambda parser, file=None: asked.append(parser)):
             show()
     except SystemExit:
         pass
     except ImportError as error:
         if missing_extra(error) is None:
             raise
-    return said.getvalue()
+    return asked[0] if asked else argparse.ArgumentParser(add_help=False)
+
+
+def _words(parser):
+    """The words of a parser and of its subcommands. (argparse has no public list of them.)"""
+    choices, options = set(), set()
+    for action in parser._actions:
+        options.update(word for word in action.option_strings if word.startswith("--"))
+        if action.option_strings or not action.choices:
+            continue
+        choices.update(action.choices)
+        if isinstance(action, argparse._SubParsersAction):
+            options.update(*(_words(command).options for command in action.choices.values()))
+    return Words(sorted(choices), sorted(options))
 
 
 def main(argv=None) -> int:
@@ -87,7 +111,7 @@ def main(argv=None) -> int:
         prog="hiu completion", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("shell", choices=SHELLS)
-    print(SHELLS[parser.parse_args(argv).shell](options_of_commands()), end="")
+    print(SHELLS[parser.parse_args(argv).shell](words_of_commands()), end="")
     return 0
 
 

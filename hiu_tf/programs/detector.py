@@ -14,7 +14,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from hiu_tf.commands.values import positive
+from hiu_tf.commands.values import positive, target
 from hiu_tf.programs._program import program
 
 _SHOWN = 36
@@ -27,7 +27,7 @@ def parse_args(argv):
     commands = parser.add_subparsers(dest="command", required=True)
     train = commands.add_parser("train", help="train it by a recipe")
     train.add_argument("--out", help="folder of the run")
-    train.add_argument("--show", metavar="PNG", help="draw scenes as training would see them, no more")
+    train.add_argument("--show", type=target, metavar="PNG", help="draw scenes as training would see them, no more")
     evaluate = commands.add_parser("evaluate", help="measure a run or a file on the val splits of a recipe")
     evaluate.add_argument("--model", required=True, help="folder of a run, or .tflite or .onnx file")
     evaluate.add_argument("--count", type=positive, default=300, help="composed scenes (default %(default)d)")
@@ -37,8 +37,8 @@ def parse_args(argv):
         help="measure what `hiu predict` answers with this detector (a file), hands read",
     )
     evaluate.add_argument("--hand-model", help="of --through predict (default: the one that ships)")
-    evaluate.add_argument("--json", help="write the metrics there")
-    evaluate.add_argument("--sheet", metavar="PNG", help="draw what it finds in some scenes of every set")
+    evaluate.add_argument("--json", type=target, help="write the metrics there")
+    evaluate.add_argument("--sheet", type=target, metavar="PNG", help="draw what it finds in some scenes of every set")
     export = commands.add_parser("export", help="write the float16 .tflite file, a SavedModel and the card")
     export.add_argument("--run", required=True, help="folder of a run, or of an exported SavedModel")
     export.add_argument("--out", required=True, help="folder for the results")
@@ -84,7 +84,7 @@ def _train(args):
     if args.show:
         make = partial(scene, seed=recipe.train.seed, material=material, config=recipe.scenes)
         sheet = scenes_sheet([make(k, size=recipe.network.image_size) for k in range(_SHOWN)])
-        Path(args.show).write_bytes(encode_png(sheet))
+        args.show.write_bytes(encode_png(sheet))
         print(f"{_SHOWN} scenes with boxes (green right, blue left), directions: {args.show}")
         return 0
     train_detector(recipe, partial(scene_data, recipe, material), Path(args.out))
@@ -116,9 +116,9 @@ def _evaluate(args):
     rows = {name: tally.metrics(least) for name, tally in tallies.items()}
     print(f"{'what hiu predict answers' if args.through else f'at the score {least:g}'}:\n{table(rows)}")
     if args.sheet:
-        Path(args.sheet).write_bytes(encode_png(scenes_sheet(shown, size=size)))
+        args.sheet.write_bytes(encode_png(scenes_sheet(shown, size=size)))
     if args.json:
-        write_json(Path(args.json), {"command": " ".join(sys.argv), "min_score": least, "results": rows})
+        write_json(args.json, {"command": " ".join(sys.argv), "min_score": least, "results": rows})
     return 0
 
 

@@ -34,7 +34,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from hiu_tf.commands.values import names, positive
+from hiu_tf.commands.values import names, positive, target
 from hiu_tf.programs._measure import (
     Part,
     confidence_table,
@@ -155,11 +155,11 @@ def parse_args(argv):
     add("--fit-mask", action="store_true", help="with --through: fit the mesh to the mask too")
     add("--weights", choices=("last", "best"), default="last", help="with --run: of its end, or best in validation")
     add("--every-stack", action="store_true", help="with --run: the answer of every stack, not the last alone")
-    add("--json", help="write the metrics there")
-    add("--csv", help="write every sample's metrics there")
-    add("--html", help="write a page with tables, curves, breakdowns and samples there")
+    add("--json", type=target, help="write the metrics there")
+    add("--csv", type=target, help="write every sample's metrics there")
+    add("--html", type=target, help="write a page with tables, curves, breakdowns and samples there")
     add("--freihand", metavar="DIR", help="FreiHAND's folder: predict its evaluation split for --pred")
-    add("--pred", metavar="FILE", help="with --freihand: the pred.json to write")
+    add("--pred", type=target, metavar="FILE", help="with --freihand: the pred.json to write")
     add(
         "--joints",
         choices=tuple(WAYS),
@@ -208,8 +208,6 @@ def main(argv=None) -> int:
     if args.protocol == "help":
         print(list_protocols())
         return 0
-    for target in filter(None, (args.json, args.csv, args.html, args.pred)):
-        Path(target).parent.mkdir(parents=True, exist_ok=True)  # fail before an hour of evaluation
     if args.protocol:
         return _measure_predictions(args)
     if args.freihand:
@@ -227,7 +225,7 @@ def _measure_predictions(args) -> int:
     shown = {name: value for name, value in metrics.items() if name != "curve"}
     print("\n".join(f"{n}: {v:f}" if isinstance(v, float) else f"{n}: {v}" for n, v in shown.items()))
     if args.json:
-        write_json(Path(args.json), metrics)
+        write_json(args.json, metrics)
     return 0
 
 
@@ -277,10 +275,10 @@ def _measure_models(args) -> int:
     for name, table in comparisons.items():
         print(f"\n**{name}**: paired bootstrap, * where the interval leaves out 0\n\n{table}")
     if args.json:
-        write_json(Path(args.json), as_json(results, " ".join(sys.argv), metrics))
+        write_json(args.json, as_json(results, " ".join(sys.argv), metrics))
     if args.html:
         title = f"Evaluation of {args.run or args.model or ' and '.join(args.compare)}"
-        write_page(Path(args.html), title, measured, metrics, comparisons)
+        write_page(args.html, title, measured, metrics, comparisons)
     return 0
 
 

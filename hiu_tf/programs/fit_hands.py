@@ -186,7 +186,9 @@ def write_fits(fits: list, faces: np.ndarray, count: int, path: Path) -> None:
 
     kept = [fit for fit in fits if not fit.refused]
     half = max(count // 2, 1)
-    shown = kept[:: max(1, len(kept) // half)][:half] + sorted(kept, key=lambda fit: -fit.error_2d)[:half]
+    spread = range(0, len(kept), max(1, len(kept) // half))[:half]
+    worst = sorted(set(range(len(kept))) - set(spread), key=lambda number: -kept[number].error_2d)[:half]
+    shown = [kept[number] for number in (*spread, *worst)]
     if shown:
         sheet = tiles([draw_fit(fit, faces) for fit in shown], columns=4)
         with written_whole(path) as scratch:

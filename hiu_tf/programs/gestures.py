@@ -15,7 +15,7 @@ import sys
 from collections import Counter, defaultdict
 from pathlib import Path
 
-from hiu_tf.commands.values import positive
+from hiu_tf.commands.values import positive, target
 from hiu_tf.errors import UserError
 from hiu_tf.programs._program import program
 from hiu_tf.tables import markdown_table
@@ -33,7 +33,7 @@ def parse_args(argv):
     parser.add_argument("--names", required=True, help="VALUE=GESTURE, separated by commas")
     parser.add_argument("--model", help=".tflite file or SavedModel folder (default: the one that ships)")
     parser.add_argument("--threads", type=positive, default=1, help="of the interpreter (default 1)")
-    parser.add_argument("--json", help="write the label and the gesture of each hand there")
+    parser.add_argument("--json", type=target, help="write the label and the gesture of each hand there")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser.parse_args(argv)
 
@@ -47,13 +47,15 @@ def main(argv=None) -> int:
 
     args = parse_args(argv)
     path, names = Path(args.annotations), _names(args.names)
-    hands, predictor, rows = _labelled(path, args.field), Predictor(args.model, args.threads), []
+    hands = _labelled(path, args.field)
+    _tell_unused(args.field, names, {value for *_, value in hands})
+    predictor, rows = Predictor(args.model, args.threads), []
     for file, box, side, value in tqdm(hands, unit="hand", disable=None):
         hand = predictor.predict(path.parent / file, box=box, side=side)[0]
         rows.append({"picture": file, "labelled": names.get(value), "found": hand.gesture})
     print(confusion_table([(row["labelled"], row["found"]) for row in rows]))
     if args.json:
-        write_json(Path(args.json), {"command": " ".join(sys.argv), "rows": rows})
+        write_json(args.json, {"command": " ".join(sys.argv), "rows": rows})
     return 0
 
 
@@ -85,8 +87,17 @@ def _names(text):
             raise UserError(f"--names takes VALUE=GESTURE with commas between them, got {part!r}")
         if name not in NAMES:
             raise UserError(f"--names: there is no gesture {name!r}; there are {', '.join(sorted(NAMES))}")
+        if value in names:
+            raise UserError(f"--names: {value} is {names[value]} and {name}; a value means one gesture")
         names[value] = name
     return names
+
+
+def _tell_unused(field, names, values):
+    """Names values that no hand has: of a misspelt one all hands would count as having no gesture."""
+    unused = sorted(set(names) - values)
+    if unused:
+        print(f"no hand's {field} is {', '.join(unused)}; there are {', '.join(sorted(values))}", file=sys.stderr)
 
 
 def _labelled(path, field):

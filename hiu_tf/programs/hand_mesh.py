@@ -34,7 +34,7 @@ def chosen_hand(args):
 
     hand = load_hand(args.hand)
     if args.prediction:
-        return _read_prediction(Path(args.prediction), args.number, hand)
+        return _read_prediction(Path(args.prediction), args.number or 1, hand)
     pose = poses.gesture_pose(args.gesture)
     rotation = axis_angle(UPRIGHT)
     one = {"pose": pose[None], "rotation": rotation[None], "translation": np.array([[0, 0.06, 0.6]])}
@@ -115,14 +115,16 @@ def parse_args(argv):
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", help=f"file to write, ending in {', '.join(WRITERS)}")
-    parser.add_argument("--prediction", help="JSON of `hiu predict`")
-    parser.add_argument(
-        "--number", type=positive, default=1, help="of the hand in --prediction (default: 1, the surest)"
-    )
-    parser.add_argument("--gesture", default="open", choices=sorted(GESTURES), help="a pose (default: open)")
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--prediction", help="JSON of `hiu predict`")
+    parser.add_argument("--number", type=positive, help="of the hand in --prediction (default: 1, the surest)")
+    source.add_argument("--gesture", default="open", choices=sorted(GESTURES), help="a pose (default: open)")
     parser.add_argument("--hand", default="procedural", help='"procedural" or an .npz (default: procedural)')
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if args.number and not args.prediction:
+        parser.error("--number needs --prediction")
+    return args
 
 
 def main(argv=None) -> int:

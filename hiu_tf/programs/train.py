@@ -18,6 +18,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from hiu_tf.commands.values import target
 from hiu_tf.programs._program import program
 
 #: Number of val samples of each set that the report measures.
@@ -33,7 +34,9 @@ def parse_args(argv):
     parser.add_argument("--recipe", required=True, help="YAML file, see pipelines/recipes")
     parser.add_argument("--data", required=True, help="folder that holds the recipe's records (hiu prepare)")
     parser.add_argument("--out", help="folder of the run")
-    parser.add_argument("--show", metavar="PNG", help="draw a batch with its targets as training would see it, no more")
+    parser.add_argument(
+        "--show", type=target, metavar="PNG", help="draw a batch with its targets as training would see it, no more"
+    )
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="override a setting")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     args = parser.parse_args(argv)
@@ -200,7 +203,7 @@ def main(argv=None) -> int:
         from hiu_tf.programs._sheet import write_batch
 
         local = replace(recipe, train=replace(recipe.train, input_service=""))
-        write_batch(next(iter(finished_data(local, args.data, size))), Path(args.show))
+        write_batch(next(iter(finished_data(local, args.data, size))), args.show)
         print(
             f"{recipe.train.batch_size} samples (picture, 2D, heat maps, POF, mask, as far as the tasks have them): {args.show}"
         )

@@ -64,6 +64,20 @@ def test_another_recipe_is_refused(grid):
         ablate.main([*arguments, "--arms", "plain", *SETTINGS, "--set", "train.learning_rate=0.5"])
 
 
+def test_what_a_program_said_last_is_the_error(tmp_path, rendered_records):
+    (tmp_path / "grid.yaml").write_text(GRID.format(recipe=RECIPES / "quickstart.yaml"))
+    arguments = [
+        "--grid",
+        str(tmp_path / "grid.yaml"),
+        "--data",
+        str(tmp_path / "none"),
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    with pytest.raises(UserError, match="hiu_tf.programs.train .* failed: error: .* does not exist"):
+        ablate.main([*arguments, *SETTINGS])
+
+
 @pytest.mark.long
 def test_other_samples_are_measured_anew(grid):
     """The run is kept, but evaluated again."""

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from hiu_tf import cli
 from hiu_tf.config.load import load_recipe
 from hiu_tf.errors import UserError
 from hiu_tf.programs._program import program
@@ -167,6 +168,36 @@ def test_unwritable_output_is_one_line(tmp_path, capsys):
     arguments = ["synthetic", "--source", "1", "--split", "val", "--out", str(tmp_path / "file" / "x")]
     assert program(lambda: module.main(arguments)) == 1
     assert capsys.readouterr().err.startswith("error: ")
+
+
+#: Command lines that end before any work: what is in the way of a result, and options that would have no effect.
+USELESS = {
+    "compare a b --out {folder}": "takes the name of a file, and {folder} is a folder",
+    "gestures val.json --field digit --names 1=point --json {file}/x.json": "cannot make the folder of",
+    "evaluate --run a --data b --csv {file}/x.csv": "cannot make the folder of",
+    "mesh hand.glb --number 2": "--number needs --prediction",
+    "mesh hand.glb --gesture fist --prediction p.json": "not allowed with argument",
+    "info --presets --preset hiu_edge": "not allowed with argument",
+    "benchmark hiu_mobile --crop -5": "takes a whole number, 0 or more",
+}
+
+
+@pytest.mark.parametrize("line", USELESS)
+def test_what_has_no_effect_or_no_place_is_refused(line, tmp_path, capsys):
+    places = {"folder": tmp_path, "file": tmp_path / "file"}
+    places["file"].write_text("in the way")
+    with pytest.raises(SystemExit) as stop:
+        cli.main(line.format(**places).split())
+    assert stop.value.code == 2
+    assert USELESS[line].format(**places) in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("line", "words"), [("--set train.steps=4", "--set needs"), ("--devices 2", "--devices needs")]
+)
+def test_settings_of_nothing_are_refused(line, words, capsys):
+    assert cli.main(["info", *line.split()]) == 1
+    assert words in capsys.readouterr().err
 
 
 @pytest.mark.long

@@ -103,8 +103,10 @@ def test_the_program_reads_labels_and_refuses_others(tmp_path, capsys):
     path.write_text(json.dumps(content))
     for field, names in (("digit", "5=open,1=point"), ("group", "up=thumb up")):
         assert main([str(path), "--field", field, "--names", names, "--json", str(tmp_path / "out.json")]) == 0
-        assert "| all | 1 |" in capsys.readouterr().out
+        printed = capsys.readouterr()
+        assert "| all | 1 |" in printed.out
+        assert printed.err.count("no hand's digit is 1; there are 5") == (field == "digit")
     assert json.loads((tmp_path / "out.json").read_text())["rows"][0]["labelled"] == "thumb up"
-    for field, names, words in (("finger", "1=open", "no annotation or image has the field 'finger'"), ("digit", "5=opne", "no gesture 'opne'"), ("digit", "5", "VALUE=GESTURE")):  # fmt: skip
+    for field, names, words in (("finger", "1=open", "no annotation or image has the field 'finger'"), ("digit", "5=opne", "no gesture 'opne'"), ("digit", "5", "VALUE=GESTURE"), ("digit", "5=open,5=fist", "a value means one gesture")):  # fmt: skip
         with pytest.raises(UserError, match=words):
             main([str(path), "--field", field, "--names", names])
