@@ -64,7 +64,8 @@ def pose_hand(
     bent = _blend_shapes(hand, shape, local)
     # T is added last: before, coordinates are as small as the hand, which keeps precision in int8 and float16.
     unmoved = _skin(hand, bent, rotations, joints - _rotate(rotations, rest))
-    vertices, joints = (points + translation[:, tf.newaxis] for points in (unmoved, joints))
+    vertices = tf.transpose(unmoved + tf.transpose(translation)[..., tf.newaxis], [1, 2, 0])
+    joints += translation[:, tf.newaxis]
     tips = tf.gather(vertices, hand.tips, axis=1)
     posed = {
         keys.VERTICES: vertices,
@@ -73,7 +74,7 @@ def pose_hand(
     if bone_transforms:
         posed[keys.BONE_TRANSFORMS] = _homogeneous(rotations, joints)
     if normals:
-        posed[keys.NORMALS] = batch_vertex_normals(unmoved, hand.faces)
+        posed[keys.NORMALS] = batch_vertex_normals(tf.transpose(unmoved, [1, 2, 0]), hand.faces)
     return posed
 
 
@@ -118,12 +119,11 @@ def _rest_joints(hand, shape):
 
 
 def _blend_shapes(hand, shape, local):
-    """Template with shape and pose blend shapes, as planes x, y, z of [B, V] each, by one matrix product."""
-    directions = np.concatenate([hand.shape_directions, hand.pose_directions], axis=-1)
-    matrix = np.ascontiguousarray(directions.transpose(2, 1, 0).reshape(directions.shape[-1], -1))
+    """Template with shape and pose blend shapes, as planes x, y, z of [B, V] each."""
+    directions = np.concatenate([hand.shape_directions, hand.pose_directions], axis=-1).transpose(1, 2, 0)
     features = tf.reshape(local - tf.eye(3), [-1, hand.pose_directions.shape[-1]])
-    moved = tf.matmul(tf.concat([shape, features], axis=-1), matrix) + hand.vertices.T.reshape(-1)
-    return tf.split(moved, 3, axis=-1)
+    features = tf.concat([shape, features], axis=-1)
+    return [tf.matmul(features, np.ascontiguousarray(d)) + v for d, v in zip(directions, hand.vertices.T)]
 
 
 def _kinematic_chain(rest, root, local):
@@ -144,16 +144,21 @@ def _kinematic_chain(rest, root, local):
 
 
 def _skin(hand, vertices, rotations, offsets):
-    """Linear blend skinning in planes of [B, V]: vertices (x, y, z), bones [B, 16, 3, 3] and [B, 16, 3].
+    """Linear blend skinning: planes x, y, z of [B, V], bones [B, 16, 3, 3] and [B, 16, 3] -> [3, B, V].
 
-    Computes each entry of the blended 3x4 transforms by a matrix product with the weights. A batched
-    product of small matrices would be shorter code, but far slower in training.
+    Computes the entries of the blended 3x4 transforms by matrix products with the weights. A batched
+    product of small matrices would be shorter code, but far slower in training. Rotations and offsets
+    have products of their own, because int8 would give the small offsets the scale of the rotations.
     """
-    entries = tf.unstack(tf.reshape(tf.concat([rotations, offsets[..., tf.newaxis]], -1), [-1, 16, 12]), axis=-1)
-    blended = [tf.matmul(entry, np.ascontiguousarray(hand.weights.T)) for entry in entries]
-    x, y, z = vertices
-    rows = [blended[k] * x + blended[k + 1] * y + blended[k + 2] * z + blended[k + 3] for k in (0, 4, 8)]
-    return tf.stack(rows, axis=-1)
+    columns = tf.unstack(_weighted(hand, tf.transpose(rotations, [3, 2, 0, 1])))
+    moved = _weighted(hand, tf.transpose(offsets, [2, 0, 1]))
+    return tf.add_n([*(column * plane for column, plane in zip(columns, vertices)), moved])
+
+
+def _weighted(hand, bones):
+    """[..., B, 16] of the bones -> [..., B, V] of the vertices."""
+    vertices = tf.matmul(tf.reshape(bones, [-1, 16]), np.ascontiguousarray(hand.weights.T))
+    return tf.reshape(vertices, [*bones.shape[:-2], -1, len(hand.weights)])
 
 
 def _rotate(rotations, points):
