@@ -187,18 +187,21 @@ class Predictor:
             wanted = [
                 self._given(n, picture, box, side, upright) for n, (picture, box) in enumerate(zip(pixels, boxes))
             ]
-        looks = [
-            look
-            for look in self._looks(wanted)
-            if not together(look.candidate.found, look.score) < _WORTH_A_LOOK * least
-        ]
-        of_picture = lambda n: [look for look in looks if look.candidate.number == n]
-        looks = [look for n in range(len(pixels)) for look in different(of_picture(n))[:most]]
         hands = [[] for _ in pixels]
-        for look, hand in zip(looks, self._finished(looks, K, upright)):
-            if not together(look.candidate.found, hand.score) < least:
-                hands[look.candidate.number].append(hand)
+        for number, hand in self._read(wanted, least, most, K, upright):
+            hands[number].append(hand)
         return [Hands(different(own), picture, name) for own, picture, (_, name) in zip(hands, pixels, opened)]
+
+    def _read(self, candidates, least, most, K, upright):
+        """Yields the number of the picture and the hand of each candidate that scores `least`, at most `most` a picture."""
+        scored = lambda look, score: together(look.candidate.found, score)
+        looks = [look for look in self._looks(candidates) if not scored(look, look.score) < _WORTH_A_LOOK * least]
+        of_picture = lambda n: [look for look in looks if look.candidate.number == n]
+        numbers = sorted({look.candidate.number for look in looks})
+        looks = [look for n in numbers for look in different(of_picture(n))[:most]]
+        for look, hand in zip(looks, self._finished(looks, K, upright)):
+            if not scored(look, hand.score) < least:
+                yield look.candidate.number, hand
 
     def _detected(self, number, picture, side, most, thorough):
         """A candidate for each hand that the detector finds."""
