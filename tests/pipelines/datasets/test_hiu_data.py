@@ -1,5 +1,7 @@
 """HIU-Data's reader on a small set in its published layout, against the numbers that were written."""
 
+import json
+
 import numpy as np
 import pytest
 
