@@ -8,6 +8,7 @@ import tf_keras as keras
 from hiu_tf.conventions import keys
 from hiu_tf.errors import UserError
 from hiu_tf.exporting.camera import to_camera
+from hiu_tf.exporting.contract import added_outputs
 from hiu_tf.exporting.crops import Windows, cut_encoded, cut_images, in_range, masks_as_png
 from hiu_tf.exporting.evidence_fit import GraphFit
 from hiu_tf.hand.model import HandModel
@@ -78,9 +79,10 @@ class HIUModule(tf.Module):
         ]  # fmt: skip
         pictures = _spec([None, None, None, 3], tf.uint8, "images")
         crop_bytes = _spec([None, None, None, 3], tf.uint8, keys.IMAGE)
+        mesh = (*_MESH, *added_outputs(self.tasks))
         functions = {
             "serving_default": (lambda image_bytes: self._of_encoded(image_bytes, _HANDS), [encoded]),
-            "mesh": (lambda image_bytes: self._of_encoded(image_bytes, _MESH), [encoded]),
+            "mesh": (lambda image_bytes: self._of_encoded(image_bytes, mesh), [encoded]),
             "mask": (self._masks, [encoded]),
             "located": (self._located, located),
             "images_uint8": (lambda images: self._in_pictures(*cut_images(images, self.size), _HANDS), [pictures]),

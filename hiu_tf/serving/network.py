@@ -21,8 +21,7 @@ class ServedNetwork:
     """A network on a server. Sends crops as bytes over gRPC, as PNG files over REST.
 
     A crop in JSON is ten times as large as a PNG file. REST then needs two requests, for the mesh and for the mask as a
-    PNG file, and gRPC one. The signature of the mesh does not say how surely a hand is a right one: over REST the scores of
-    both sides decide.
+    PNG file, and gRPC one.
 
     Args:
       address: of the server, as in `serving.client.connect`.
@@ -33,7 +32,9 @@ class ServedNetwork:
     def __init__(self, address: str, model: str, card: dict):
         self._client, self._address = connect(address, model), shown(address)
         self._camera = np.array(card["camera"])
-        self._arrays = _ARRAYS | ({keys.RIGHT: ()} if keys.RIGHT in card["outputs"] else {})
+        self._signature = "tensor_uint8" if self._client.sends_bytes else "mesh"
+        told = card["signatures"][self._signature]["outputs"]  # of older exports the mesh tells no side
+        self._arrays = _ARRAYS | ({keys.RIGHT: ()} if keys.RIGHT in told else {})
 
     def __call__(self, crops: np.ndarray) -> dict[str, np.ndarray]:
         """All outputs for crops [B, S, S, 3] in [0, 1].
@@ -42,11 +43,12 @@ class ServedNetwork:
           ServingError: the server cannot be reached, or its reply is not that of an exported hand model.
         """
         if self._client.sends_bytes:
-            outputs = self._client.predict("tensor_uint8", image=_as_bytes(crops))
+            outputs = self._client.predict(self._signature, image=_as_bytes(crops))
             found = self._checked(outputs, len(crops), self._arrays | {keys.MASK: crops.shape[1:3]})
         else:
             encoded = _encoded(crops)
-            found = self._checked(self._client.predict("mesh", image_bytes=encoded), len(crops), _ARRAYS)
+            outputs = self._client.predict(self._signature, image_bytes=encoded)
+            found = self._checked(outputs, len(crops), self._arrays)
             found[keys.MASK] = self._masks(encoded, crops.shape[1])
         found[keys.JOINTS_2D_PROJECTED] = project(found[keys.JOINTS_3D], self._camera)
         return found

@@ -15,13 +15,16 @@ import tensorflow as tf
 from PIL import Image, ImageOps
 from tensorflow.core.protobuf import saved_model_pb2
 
+from hiu_tf.config.presets import model_config
 from hiu_tf.conventions import keys
 from hiu_tf.exporting.contract import contract
 from hiu_tf.exporting.crops import cut_encoded, decode
 from hiu_tf.exporting.module import HIUModule
 from hiu_tf.geometry.window import around_box
+from hiu_tf.models.hiu import build_hiu
 from hiu_tf.runtime.crop import cut
 from hiu_tf.runtime.predictor import Predictor
+from hiu_tf.tasks import PAPER, find_tasks
 
 SIZE = 64
 
@@ -90,6 +93,19 @@ def test_the_card_beside_it_tells_a_client_everything(folder):
     assert len(card["faces"]) > 1000
     assert len(card["joint_names"]) == 21
     assert len(card["bones"]) == 20
+
+
+def test_a_side_is_told_with_the_mesh_too(hand, rng):
+    """REST clients ask for the signature mesh, gRPC clients for tensor."""
+    tasks = [*(task.name for task in PAPER), "side"]
+    network = build_hiu(model_config("tiny", {"tasks": tasks}))
+    signatures = HIUModule(network, hand, find_tasks(tasks)).signatures()
+    for name in ("mesh", "tensor"):
+        assert set(signatures[name].structured_outputs) == set(contract(find_tasks(tasks))[name]["outputs"])
+    crop = rng.integers(0, 255, (SIZE, SIZE, 3), np.uint8)
+    mesh = signatures["mesh"](tf.constant([cv2.imencode(".png", crop[..., ::-1])[1].tobytes()]))
+    tensor = signatures["tensor"](tf.constant(crop[np.newaxis] / np.float32(255)))
+    np.testing.assert_allclose(mesh[keys.RIGHT], tensor[keys.RIGHT], atol=1e-5)
 
 
 def test_one_broken_picture_does_not_fail_its_neighbours(signatures):
