@@ -136,7 +136,10 @@ def evaluation_data(
     """
 
     def prepare(serialized):
-        batch = place(parse(serialized, True, mesh_size), size, scale=scale)
+        whole = parse(serialized, True, mesh_size)
+        batch = place(whole, size, scale=scale)
+        lost = (whole[keys.JOINTS_2D_WEIGHT] > 0) & (batch[keys.JOINTS_2D_WEIGHT] == 0)
+        batch[keys.JOINTS_OUTSIDE] = tf.math.count_nonzero(lost, axis=1)
         return to_float(cut_pictures(batch, size)) | {keys.IN_PICTURE: inside(batch, size)}
 
     return _parallel(raw_records(folder, split, fold, limit, without).batch(batch_size), prepare).prefetch(1)

@@ -50,6 +50,7 @@ HAS_PARAMETERS = "has_parameters"  # [B], weight of shape, pose and rotation
 
 # --- the rest of a record ----------------------------------------------------------------------
 INTRINSICS = "intrinsics"  # K [B, 3, 3], pixels
+JOINTS_OUTSIDE = "joints_outside"  # [B], how many labelled 2D joints an evaluation's crop leaves out
 VISIBLE = "visible"  # [B, 21], 0 where the set labels a joint as hidden
 BOX = "box"  # [B, 4], x, y, width, height in pixels where the set gives a box of the hand, else 0
 PICTURE_SIZE = "size"  # [B, 2], height and width of the stored picture

@@ -49,6 +49,7 @@ class Samples:
       palm_angle: [N] degrees between the palm's normal and the camera's axis, NaN without 3D labels.
       roll: [N] degrees between the upright direction and wrist -> middle finger in the picture, NaN without labels.
       gesture: [N] gesture of the labelled joints (runtime/gestures.py), "none of these", or "" without 3D labels.
+      outside: number of labelled 2D joints of all measured samples that their crops leave out, so that they do not count.
     """
 
     count: int
@@ -60,6 +61,7 @@ class Samples:
     palm_angle: np.ndarray
     roll: np.ndarray
     gesture: np.ndarray
+    outside: int = 0
 
 
 @dataclass
@@ -97,7 +99,7 @@ def measure(
     Raises:
       UserError: there is no sample, or a prediction is not finite.
     """
-    metrics, count, kept = tuple(metrics), 0, _Spaced(_MOST_BATCHES)
+    metrics, count, outside, kept = tuple(metrics), 0, 0, _Spaced(_MOST_BATCHES)
     wanted = {*_LABELS, *(key for metric in metrics for key in (metric.label, metric.needs))}
     sums = {name: {metric.name: _Sum(metric) for metric in metrics} for name in predictors}
     for batch in batches:
@@ -114,11 +116,12 @@ def measure(
         if kept.takes_next():
             kept.add((_samples(batch), measured))
         count += len(ids)
+        outside += int(np.sum(batch.get(keys.JOINTS_OUTSIDE, 0)))
     if not count:
         raise UserError("there is no sample to measure: look at --split, --fold and --limit")
     parts, answers = zip(*kept.parts)
     everyone = {name: _joined_answers([answer[name] for answer in answers], sums[name]) for name in predictors}
-    return _joined(parts, count), everyone
+    return _joined(parts, count, outside), everyone
 
 
 def evaluate(
@@ -227,8 +230,8 @@ def _gesture(joints_3d, joints_2d, is_known):
     return (gesture(joints_3d, joints_2d) or NO_GESTURE) if is_known else ""
 
 
-def _joined(parts, count):
-    joined = {"count": count}
+def _joined(parts, count, outside):
+    joined = {"count": count, "outside": outside}
     for name in ("ids", "pictures"):
         joined[name] = [value for part in parts for value in getattr(part, name)]
     for name in ("joints_2d", "weight", "visible", "palm_angle", "roll", "gesture"):

@@ -264,6 +264,9 @@ def _measure_models(args) -> int:
     results = results_of(measured)
     comparisons = _comparisons(args.compare, measured, metrics) if args.compare else {}
     print(markdown(results, metrics))
+    for name, (samples, _) in measured.items():
+        if samples.outside:
+            print(f"\n{name}: {samples.outside} labelled 2D joints lie outside of the crops and are not counted")
     if sides:
         print(f"\n{side_table(sides)}")
     if args.confidence:

@@ -52,6 +52,13 @@ def test_labels_as_predictions_are_perfect(batches):
         ), protocol.name
 
 
+def test_joints_that_the_crops_leave_out_are_summed_over_all_samples(batches):
+    left_out = [batch | {keys.JOINTS_OUTSIDE: np.arange(len(batch[keys.IMAGE]))} for batch in batches]
+    answers = iter([perfect(batch) for batch in batches])
+    samples, _ = measure({"perfect": lambda image: next(answers)}, left_out, 64)
+    assert samples.outside == 0 + 1 + 2 + 3 + 0 + 1
+
+
 def test_masks_are_compared_where_there_is_a_picture():
     """A mesh that goes on beyond the edge, as the hand does, loses nothing."""
     known = np.ones((1, 8, 8))

@@ -192,6 +192,16 @@ def test_evaluation_passes_once_in_order(rendered_records):
     assert ids == sorted(ids)
 
 
+def test_joints_outside_of_a_crop_are_told(rendered_records):
+    """A crop of half the box leaves joints out; with one of all of it every joint is inside."""
+    folder = rendered_records / "synthetic"
+    for scale, some in ((0.5, True), (1.5, False)):
+        for batch in evaluation_data(folder, "val", 64, 4, scale=scale).as_numpy_iterator():
+            beyond = np.any((batch[keys.JOINTS_2D] < 0) | (batch[keys.JOINTS_2D] > 63), axis=-1)
+            np.testing.assert_array_equal(batch[keys.JOINTS_OUTSIDE], beyond.sum(axis=1))
+            assert (batch[keys.JOINTS_OUTSIDE] > 0).all() == some
+
+
 def test_missing_records_are_named(tmp_path):
     with pytest.raises(RecordError, match="does not exist: write its records"):
         training_data(recipe(), tmp_path, 64)
