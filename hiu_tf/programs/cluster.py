@@ -13,13 +13,15 @@ start again from the last checkpoint. docs/scale.md computes memory, traffic and
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import sys
+from pathlib import Path
 from textwrap import indent
 
 from hiu_tf.atomic import written_whole
 from hiu_tf.commands.values import positive, target, whole
-from hiu_tf.errors import LostWorker
+from hiu_tf.errors import LostWorker, UserError
 from hiu_tf.programs._program import program
 from hiu_tf.serving.kit import NAME
 
@@ -151,12 +153,21 @@ def _name(text):
     return text
 
 
+def _check_places(places, mount):
+    """Refuses folders that are not on the shared disk: containers would miss the records, and lose the run."""
+    for option, place in places.items():
+        if place and not Path(os.path.normpath(place)).is_relative_to(mount):
+            raise UserError(f"{option} {place} is not on the shared disk, which workers see at {mount} (--mount)")
+
+
 def main(argv=None) -> int:
     """Runs the program; returns the exit code."""
     args = parse_args(argv)
     from hiu_tf.programs.train import parse_args as checked
 
-    checked(args.arguments)  # refuse bad arguments here, not on the cluster
+    given = checked(args.arguments)  # refuse bad arguments here, not on the cluster
+    if args.kind == "kubernetes":
+        _check_places({"--data": given.data, "--out": given.out}, args.mount)
     text = (
         slurm(args.name, args.nodes, args.gpus, args.restarts, args.arguments)
         if args.kind == "slurm"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hiu_tf.errors import LostWorker
+from hiu_tf.errors import LostWorker, UserError
 from hiu_tf.programs.cluster import kubernetes, main, slurm
 from hiu_tf.training.distribution import _checked_cluster
 
@@ -136,6 +136,23 @@ def test_the_program_writes_a_file_and_refuses_bad_arguments(tmp_path, capsys):
         with pytest.raises(SystemExit):
             main(bad)
         assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("change", [{"--out": "runs/o"}, {"--data": "/database"}, {"--out": "/data/../o"}])
+def test_kubernetes_wants_records_and_run_on_the_shared_disk(change, capsys):
+    given = {"--recipe": "r.yaml", "--data": "/data/d", "--out": "/data/o"}
+    line = lambda places: [
+        "kubernetes",
+        "--image",
+        "i",
+        "--claim",
+        "c",
+        "--",
+        *(w for pair in places.items() for w in pair),
+    ]
+    assert main(line(given)) == 0
+    with pytest.raises(UserError, match="is not on the shared disk, which workers see at /data"):
+        main(line(given | change))
 
 
 def test_the_script_is_valid_bash(tmp_path):
