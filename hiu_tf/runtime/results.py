@@ -187,6 +187,7 @@ def _glb(hands, without):
 FORMATS: dict[str, Callable[[Hands, Sequence[str]], bytes]] = {
     ".png": _png,
     ".jpg": _jpeg,
+    ".jpeg": _jpeg,
     ".json": _json,
     ".obj": _obj,
     ".ply": _ply,
