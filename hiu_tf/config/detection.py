@@ -2,9 +2,15 @@
 
 from dataclasses import dataclass, field
 
-from hiu_tf.config.rules import require, require_range
+from hiu_tf.config import rules
+from hiu_tf.config.rules import obey, require
 from hiu_tf.config.schema import TrainConfig
 from hiu_tf.errors import ConfigError
+
+_NETWORK_RULES = {"feature_channels": rules.number(4, 1024), "batch_norm_momentum": rules.number(0, 0.9999)}
+_SCENE_RULES = {"most_hands": rules.number(1, 100)} | dict.fromkeys(
+    ("composite", "alone_share", "pictures_share", "empty"), rules.number(0, rules.MOST)
+)
 
 
 @dataclass(frozen=True)
@@ -24,8 +30,7 @@ class DetectorConfig:
     def __post_init__(self):
         fits = 64 <= self.image_size <= 1024 and self.image_size % 16 == 0
         require(fits, "network.image_size", "a multiple of 16 from 64 to 1024", self.image_size)
-        require_range(self, "network", "feature_channels", 4, 1024)
-        require_range(self, "network", "batch_norm_momentum", 0, 0.9999)
+        obey(self, _NETWORK_RULES, "network")
 
 
 @dataclass(frozen=True)
@@ -54,8 +59,7 @@ class SceneConfig:
     most_hands: int = 6
 
     def __post_init__(self):
-        for name in ("composite", "alone_share", "pictures_share", "empty"):
-            require_range(self, "scenes", name, 0)
+        obey(self, _SCENE_RULES, "scenes")
         require(self.composite > 0 and bool(self.cutouts), "scenes.composite", "above 0, with cutouts", self.composite)
         for name in ("cutouts", "pictures"):
             shares = getattr(self, name)
@@ -66,7 +70,6 @@ class SceneConfig:
         require(bool(self.backgrounds), "scenes.backgrounds", "at least one set", self.backgrounds)
         fits = len(self.sizes) == 2 and 0 < self.sizes[0] < self.sizes[1] <= 2
         require(fits, "scenes.sizes", "two rising numbers in (0, 2]", self.sizes)
-        require_range(self, "scenes", "most_hands", 1, 100)
 
 
 #: Settings of hand networks that the training of a detector does not use.

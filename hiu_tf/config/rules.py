@@ -7,6 +7,9 @@ from typing import NamedTuple
 
 from hiu_tf.errors import ConfigError
 
+#: For numbers that have no limit of their own.
+MOST = 1e12
+
 
 class Rule(NamedTuple):
     """What a setting's value must be.
@@ -62,13 +65,6 @@ def obey(config, rules: dict[str, Rule], group: str) -> None:
     """Raises ConfigError unless every setting follows its rule."""
     for name, rule in rules.items():
         require(rule.fits(getattr(config, name)), f"{group}.{name}", rule.words, getattr(config, name))
-
-
-def require_range(config, group: str, name: str, least: float, most: float = 1e12) -> None:
-    """Raises ConfigError unless the setting is in [least, most]; NaN never is. The message shows both limits."""
-    value = getattr(config, name)
-    fits = not isinstance(value, bool) and least <= value <= most
-    require(fits, f"{group}.{name}", f"in [{least:g}, {most:g}]", value)
 
 
 def require(condition: bool, name: str, wish: str, value) -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hiu_tf.config import rules
-from hiu_tf.config.rules import obey, require, require_range
+from hiu_tf.config.rules import obey, require
 
 #: What train.freeze calls the batch norm of all parts of a network.
 BATCH_NORM = "batch_norm"
@@ -109,6 +109,12 @@ class ModelConfig:
         require(hidden, "network.regressor_hidden", words, self.regressor_hidden)
 
 
+#: What the settings of a data set must be.
+_DATA_RULES = {"repeat": rules.number(0, 1000)} | dict.fromkeys(
+    ("share", "joints_2d", "joints_3d", "mask", "ssl"), rules.number(0, rules.MOST)
+)
+
+
 @dataclass(frozen=True)
 class DataConfig:
     """One data set in a mix: where it is, how often it is drawn, which of its labels count.
@@ -130,11 +136,31 @@ class DataConfig:
     fold: tuple[float, float] = (0.0, 1.0)
 
     def __post_init__(self):
-        require_range(self, "data", "repeat", 0, 1000)
+        obey(self, _DATA_RULES, "data")
         low, high = self.fold
         require(0 <= low < high <= 1, "data.fold", "two numbers, 0 <= low < high <= 1", self.fold)
-        for name in ("share", "joints_2d", "joints_3d", "mask", "ssl"):
-            require_range(self, "data", name, 0)
+
+
+_SHARE = rules.number(0, 1)
+#: What the strengths of the augmentation must be.
+_AUGMENT_RULES = {
+    "rotation_deg": rules.number(0, 180),
+    "any_rotation_probability": _SHARE,
+    "translation": _SHARE,
+    "brightness": _SHARE,
+    "contrast": _SHARE,
+    "saturation": _SHARE,
+    "hue": rules.number(0, 0.5),
+    "grey_probability": _SHARE,
+    "blur_probability": _SHARE,
+    "noise": _SHARE,
+    "shuffle_probability": _SHARE,
+    "cutout_probability": _SHARE,
+    "background_probability": _SHARE,
+    "neighbour_probability": _SHARE,
+    "wrong_side_probability": rules.number(0, 0.9),
+    "edge_probability": _SHARE,
+}
 
 
 @dataclass(frozen=True)
@@ -176,13 +202,7 @@ class AugmentConfig:
     edge_share: tuple[float, float] = (0.1, 0.5)
 
     def __post_init__(self):
-        for name in ("brightness", "contrast", "saturation"):
-            require_range(self, "augment", name, 0, 1)
-        for name in ("grey", "blur", "shuffle", "cutout", "background", "neighbour", "any_rotation", "edge"):
-            require_range(self, "augment", f"{name}_probability", 0, 1)
-        require_range(self, "augment", "wrong_side_probability", 0, 0.9)
-        for name, most in (("rotation_deg", 180), ("translation", 1), ("hue", 0.5), ("noise", 1)):
-            require_range(self, "augment", name, 0, most)
+        obey(self, _AUGMENT_RULES, "augment")
         for name in ("crop_scale", "gamma", "blur_factor", "cutout_side", "edge_share"):
             low, high = getattr(self, name)
             require(0 < low <= high < 100, f"augment.{name}", "two numbers, 0 < low <= high", (low, high))
@@ -209,7 +229,7 @@ class LossConfig:
     ssl_both_sides: bool = True
 
     def __post_init__(self):
-        require_range(self, "loss", "ssl_warmup_steps", 0, 1e9)
+        obey(self, {"ssl_warmup_steps": rules.number(0, 1e9)}, "loss")
 
 
 #: Settings of the training with a fixed list of choices.
@@ -221,6 +241,29 @@ TRAIN_CHOICES = {
     "on_nan": ("stop", "skip"),
     "best": ("joints_2d_auc", "projected_2d_auc", "mask_iou", "joints_3d_root", "joints_3d_aligned", "loss"),
 }
+
+
+_SIZE, _TIMES = rules.number(1, 65536), rules.number(1, 1e9)
+#: What the settings of the training must be.
+_TRAIN_RULES = {
+    "steps": _TIMES,
+    "steps_per_epoch": _TIMES,
+    "steps_per_execution": _TIMES,
+    "batch_size": _SIZE,
+    "accumulate": _SIZE,
+    "learning_rate": rules.number(1e-12, rules.MOST),
+    "warmup_steps": rules.number(0, 1e9),
+    "poly_power": rules.number(0, 100),
+    "weight_decay": rules.number(0, 1),
+    "clip_norm": rules.number(1e-12, rules.MOST),
+    "ema": rules.number(0, 0.999999),
+    "swa_every": rules.number(0, 1e9),
+    "swa_from": rules.number(0, 1),
+    "recalibrate": rules.number(0, 1e9),
+    "validate_every": _TIMES,
+    "seed": rules.number(0, 2**31 - 1),
+    "shuffle": _TIMES,
+} | {name: rules.one_of(*choices) for name, choices in TRAIN_CHOICES.items()}
 
 
 @dataclass(frozen=True)
@@ -292,19 +335,7 @@ class TrainConfig:
     input_service: str = ""
 
     def __post_init__(self):
-        for name in ("steps", "steps_per_epoch", "steps_per_execution", "validate_every", "shuffle"):
-            require_range(self, "train", name, 1, 1e9)
-        for name in ("batch_size", "accumulate"):
-            require_range(self, "train", name, 1, 65536)
-        for name in ("learning_rate", "clip_norm"):
-            require_range(self, "train", name, 1e-12)
-        for name in ("warmup_steps", "swa_every", "recalibrate"):
-            require_range(self, "train", name, 0, 1e9)
-        for name, most in (("weight_decay", 1), ("poly_power", 100), ("ema", 0.999999), ("seed", 2**31 - 1)):
-            require_range(self, "train", name, 0, most)
-        require_range(self, "train", "swa_from", 0, 1)
-        for name, words in TRAIN_CHOICES.items():
-            require(getattr(self, name) in words, f"train.{name}", " or ".join(words), getattr(self, name))
+        obey(self, _TRAIN_RULES, "train")
         require(
             self.epochs >= 0 and (not self.epochs or self.mix == "epoch"),
             "train.epochs",

@@ -61,12 +61,12 @@ MISTAKES = {
     "out of range": (
         "train",
         [*TRAIN, "--set", "train.steps=0"],
-        "train.steps must be in [1, 1e+09], got 0",
+        "train.steps must be a number in [1, 1e+09], got 0",
     ),
     "not a number": (
         "train",
         [*TRAIN, "--set", "train.learning_rate=.nan"],
-        "train.learning_rate must be in",
+        "train.learning_rate must be a number in",
     ),
     "bad augmentation": (
         "train",
