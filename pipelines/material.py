@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from hiu_tf.config.detection import SceneConfig
+from hiu_tf.conventions.coco import own_box
 from hiu_tf.conventions.skeleton import NUM_JOINTS
 from pipelines.build import raw_records
 from pipelines.mixing import data_folder
@@ -74,8 +75,8 @@ def labelled_pictures(folder: Path, split: str) -> list[tuple[bytes, np.ndarray]
             points = np.reshape(np.array(hand.get("keypoints") or np.zeros(3 * NUM_JOINTS), float), (NUM_JOINTS, 3))
             direction = direction_of(points[:, :2], points[:, 2] > 0, max(hand["bbox"][2:]))
             counts = not hand.get("iscrowd", 0)
-            hands[hand["image_id"]].append([*hand["bbox"], *direction, SIDES[hand.get("hand_side")], counts])
-            hands[hand["image_id"]] += [[*box, 0, 0, SIDES[None], 1] for box in hand.get("other_hands", ())]
+            hands[hand["image_id"]].append([*own_box(hand["bbox"]), *direction, SIDES[hand.get("hand_side")], counts])
+            hands[hand["image_id"]] += [[*own_box(box), 0, 0, SIDES[None], 1] for box in hand.get("other_hands", ())]
         return [
             ((folder / image["file_name"]).read_bytes(), np.reshape(np.array(hands[image["id"]], np.float32), (-1, 8)))
             for image in content["images"]

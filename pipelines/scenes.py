@@ -99,8 +99,8 @@ def _whole(rng, material, config, size):
     picture = decode_rgb(encoded)
     height, width = picture.shape[:2]
     zoom = math.exp(rng.uniform(*np.log(_ZOOM))) if rng.random() < 0.7 else 1.0
-    side = width / max(zoom, 1.0)
-    part = max(8, int(side)), max(8, int(min(height, side)))
+    side = max(8, int(max(width, height) / max(zoom, 1.0)))
+    part = min(width, side), min(height, side)
     x, y = (int(rng.integers(0, length - wanted + 1)) for length, wanted in zip((width, height), part))
     small, where = letterbox(picture[y : y + part[1], x : x + part[0]], round(size * min(zoom, 1.0)))
     at = rng.integers(0, size - len(small) + 1, 2)

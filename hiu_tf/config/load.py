@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import get_origin, get_type_hints
@@ -36,6 +37,12 @@ class _OnceLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+# PyYAML takes 1e-3 for a text, because YAML 1.1 wants 1.0e-3.
+_OnceLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+)
+
+
 def load_recipe(path: str | Path, overrides: list[str] = ()) -> Recipe:
     """Reads a recipe and applies overrides such as "train.batch_size=8"; "data.*.ssl=0" applies to every set.
 
@@ -44,28 +51,32 @@ def load_recipe(path: str | Path, overrides: list[str] = ()) -> Recipe:
     Raises:
       ConfigError: the file cannot be read, or a key or value does not fit the schema.
     """
-    tree = _tree(path, overrides)
+    tree = _tree(path, overrides, _with_weights)
     if "scenes" in tree:
         raise ConfigError(f"{path} is the recipe of a detector: give it to hiu detector")
-    recipe = _checked(Recipe, _with_weights(tree), path)
+    recipe = _checked(Recipe, tree, path)
     stages(recipe)  # refuse a bad stage before hours of work
     return recipe
 
 
 def load_detector_recipe(path: str | Path, overrides: list[str] = ()) -> DetectorRecipe:
     """Reads the recipe of a detector, as `load_recipe` does."""
-    return _checked(DetectorRecipe, _tree(path, overrides), path)
+    return _checked(DetectorRecipe, _tree(path, overrides, lambda tree: tree), path)
 
 
-def _tree(path, overrides):
-    """Reads the file as a tree of keys and values and applies the overrides."""
-    tree = _read(Path(path))
+def _tree(path, overrides, spelt):
+    """Reads the file as a tree of keys and values and applies the overrides.
+
+    `spelt` gives settings of two spellings the same one, before anything is merged: the later one of both counts.
+    """
+    tree = _read(Path(path), spelt)
     for override in overrides:
         _apply(tree, *parse_setting(override))
+        tree = spelt(tree)
     return tree
 
 
-def _read(path, above=()):
+def _read(path, spelt, above=()):
     """Reads a file and the recipe that it is based on; `above` are the files that are based on it."""
     try:
         tree = yaml.load(path.read_text(), _OnceLoader)
@@ -75,6 +86,7 @@ def _read(path, above=()):
         raise ConfigError(f"{path} is no valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(tree, dict):
         raise ConfigError(f"{path} is no recipe: it holds {type(tree).__name__}, expected keys and values")
+    tree = spelt(tree)
     if "base" not in tree:
         return tree
     base = tree.pop("base")
@@ -82,7 +94,7 @@ def _read(path, above=()):
         raise ConfigError(
             f"{path}: base must be the file of another recipe, which is not based on this one, got {base!r}"
         )
-    return _merged(_read(path.parent / base, (path.resolve(), *above)), tree)
+    return _merged(_read(path.parent / base, spelt, (path.resolve(), *above)), tree)
 
 
 def _merged(tree, changes):
@@ -100,7 +112,8 @@ def stages(recipe: Recipe) -> dict[str, Recipe]:
         tree = asdict(recipe) | {"stages": {}}
         for name, value in changes.items():
             _apply(tree, name, value)
-        found[stage] = _checked(Recipe, _with_weights(tree), f"stage {stage}")
+            tree = _with_weights(tree)
+        found[stage] = _checked(Recipe, tree, f"stage {stage}")
     return found
 
 
@@ -131,7 +144,8 @@ def _with_lists(kind, tree, above=""):
     """The tree of a dataclass, where a setting that is a list and has no text, as in `validate=`, is an empty list.
 
     Raises:
-      ConfigError: such a setting has another text, of which dacite would take each letter.
+      ConfigError: such a setting has another text, of which dacite would take each letter; or a number is true or false,
+        which dacite would take for 1 or 0.
     """
     if not isinstance(tree, dict):
         return tree
@@ -143,6 +157,8 @@ def _with_lists(kind, tree, above=""):
             if value:
                 raise ConfigError(f"{above}{name} takes a list, such as [{value}], got {value!r}")
             tree[name] = []
+        elif types.get(name) in (int, float) and isinstance(value, bool):
+            raise ConfigError(f"{above}{name} takes a number, got {value}")
     return tree
 
 

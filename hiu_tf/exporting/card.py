@@ -62,7 +62,7 @@ def model_card(
 
 
 def write_card(folder: Path, card: dict) -> None:
-    """Writes model.json for programs and card.md for people."""
+    """Writes model.json."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "model.json").write_text(json.dumps(card))
 

@@ -16,6 +16,7 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 from hiu_tf.commands.values import positive, target
+from hiu_tf.conventions.coco import own_box
 from hiu_tf.errors import UserError
 from hiu_tf.programs._program import program
 from hiu_tf.tables import markdown_table
@@ -66,8 +67,9 @@ def confusion_table(pairs: list[tuple[str | None, str | None]]) -> str:
         found[label or _NONE][name or _NONE] += 1
     rows = []
     for label in sorted(found):
+        count = sum(found[label].values())
         wrong = ", ".join(f"{name} {count}" for name, count in found[label].most_common() if name != label)
-        rows.append([label, found[label].total(), _share(found[label][label], found[label].total()), wrong])
+        rows.append([label, count, _share(found[label][label], count), wrong])
     right = sum(found[label][label] for label in found)
     rows.append(["all", len(pairs), _share(right, len(pairs)), ""])
     return markdown_table(("labelled", "hands", "right", "taken for"), rows)
@@ -111,7 +113,7 @@ def _labelled(path, field):
             value = one.get(field, image.get(field))
             side = one.get("hand_side") if one.get("hand_side") in ("left", "right") else None
             if value is not None:
-                hands.append((image["file_name"], one["bbox"], side, str(value)))
+                hands.append((image["file_name"], own_box(one["bbox"]), side, str(value)))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path} is no file of annotations in COCO's form: {error!r}") from error
     if not hands:

@@ -26,6 +26,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hiu_tf.commands.values import positive, share
+from hiu_tf.conventions.coco import CORNER, own_box
 from hiu_tf.errors import UserError
 from hiu_tf.programs._program import program
 
@@ -35,8 +36,6 @@ _LEAST_OVERLAP = 0.5
 _MARGIN = 2.0
 #: A side that was not given must have this probability at least.
 _SURE_SIDE = 0.9
-#: COCO's origin is the corner of the first pixel, ours its centre.
-_CORNER = 0.5
 _SHOWN = 48
 
 
@@ -168,7 +167,7 @@ def _predicted(predictor, picture, hands, omitted) -> Iterator:
             yield None, hand, agreement(predictor, hand)
     for given in hands or ():
         try:
-            hand = predictor.predict(picture, _centred(given.box), given.side)[0]
+            hand = predictor.predict(picture, own_box(given.box), given.side)[0]
         except UserError as error:
             omitted.note("with a box that is none of the picture", f"{given.name}: {error}")
             continue
@@ -197,7 +196,7 @@ def _refusal(found, picture, given, args):
         return "with unsure joints"
     if np.any(found.joints_2d < -_MARGIN) or np.any(found.joints_2d > size + _MARGIN):
         return "cut by the picture's edge"
-    if given and overlap(box_of(found.joints_2d), _centred(given.box)) < _LEAST_OVERLAP:
+    if given and overlap(box_of(found.joints_2d), own_box(given.box)) < _LEAST_OVERLAP:
         return "found outside of the given box"
     return ""
 
@@ -206,7 +205,7 @@ def _annotation(found, picture, given, side):
     """The new label in COCO's form, without its ids."""
     from hiu_tf.geometry.window import box_of
 
-    points = np.clip(found.joints_2d, 0, np.array(picture.shape[1::-1]) - 1) + _CORNER
+    points = np.clip(found.joints_2d, 0, np.array(picture.shape[1::-1]) - 1) + CORNER
     return {
         "category_id": 1,
         "bbox": given.box if given else np.round(box_of(points), 2).tolist(),
@@ -216,11 +215,6 @@ def _annotation(found, picture, given, side):
         "spread": round(found.spread, 4),
         "score": round(found.score, 4),
     }
-
-
-def _centred(box):
-    x, y, width, height = box
-    return x - _CORNER, y - _CORNER, width, height
 
 
 def _copies(target):

@@ -44,8 +44,9 @@ def memory_rows(recipe: Recipe, devices: int = 1) -> list[dict]:
 
 def _cost(recipe) -> Cost:
     """The cost of the network: known for presets, else counted from its graph."""
+    config = model_config(recipe.model, recipe.network)
     if not recipe.network:
         return COSTS[recipe.model]
     from hiu_tf.models.cost import network_cost
 
-    return network_cost(model_config(recipe.model, recipe.network))
+    return network_cost(config)

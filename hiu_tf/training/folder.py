@@ -95,10 +95,10 @@ def _settings_of_card(folder):
     card = model_card(folder)
     if card["hand"]["name"] != procedural_hand().name:
         raise UserError(f"{folder} was made with the hand {card['hand']['name']}, which is not in its card")
-    foreign = [name for name in card["tasks"] if name not in TASKS]
+    network = {"image_size": card["image_size"], "tasks": card["tasks"]} | card["network"]
+    foreign = [name for name in network["tasks"] if name not in TASKS]
     if foreign:  # a card is not trusted to name modules to import
         raise UserError(f"{folder} has the task {foreign[0]}, which is not of this package: start from the run itself")
-    network = {"image_size": card["image_size"], "tasks": card["tasks"]} | card["network"]
     return {"model": card["name"], "network": network, "hand": "procedural"}
 
 
@@ -151,7 +151,11 @@ def _read_recipe(path):
 
 
 def changed_settings(recipe: Recipe, folder: Path) -> list[str]:
-    """Describes the differences from the folder's recipe. Raises UserError for another network or hand."""
+    """Describes the differences from the folder's recipe.
+
+    Raises:
+      UserError: another network or hand, or another optimizer or average of the weights, whose state would start from zero.
+    """
     path, settings = folder / RECIPE, json.loads(json.dumps(asdict(recipe)))
     if not path.exists():
         return []
@@ -162,6 +166,13 @@ def changed_settings(recipe: Recipe, folder: Path) -> list[str]:
                 f"{folder} holds a run with {name} {before[name]}, not {settings[name]}: use another folder"
             )
     old = flat_settings(before)
+    for name, kind in (("optimizer", str), ("ema", bool), ("swa_every", bool)):
+        was, value = old.get(f"train.{name}"), settings["train"][name]
+        if was is not None and kind(was) != kind(value):
+            raise UserError(
+                f"{folder} was trained with train.{name} {was}, not {value}, and cannot go on with it: use another "
+                f"folder, with train.start_from={folder} if the run is finished"
+            )
     return [
         f"{name} {old.get(name)} -> {value}"
         for name, value in flat_settings(settings).items()

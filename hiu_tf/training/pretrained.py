@@ -13,7 +13,7 @@ from hiu_tf.errors import ConfigError, UserError
 from hiu_tf.models import efficientnet
 from hiu_tf.models.encoder import load_encoder
 from hiu_tf.models.joints import JOINT_ATTENTION
-from hiu_tf.training.folder import load_run, load_weights
+from hiu_tf.training.folder import WEIGHTS, is_exported, load_run, load_weights
 
 #: Layers that only one of two networks may have: a head of numbers (models/blocks.py), and what the regressor adds.
 _MAY_DIFFER = rf"stack\d+_[a-z]+_predict|[a-z\d_]+/{JOINT_ATTENTION}_.*"
@@ -36,12 +36,20 @@ def start_weights(
       UserError: the weights cannot be read or belong to another network.
     """
     if settings.start_from:
+        _refuse_last_stack(network, Path(settings.start_from))
         try:
             load_weights(network, Path(settings.start_from))
         except UserError:  # another network: it may differ by what `copy_layers` allows
             copy_layers(load(Path(settings.start_from)), network, settings.start_from)
     elif settings.encoder_weights:
         start_encoder(network, encoder, settings.encoder_weights)
+
+
+def _refuse_last_stack(network, folder):
+    """Refuses an exported model for a network of several stacks: the heads of all but the last are not in it."""
+    stacks = len(network.output) if isinstance(network.output, (list, tuple)) else 1
+    if stacks > 1 and is_exported(folder) and not (folder / WEIGHTS).is_file():
+        raise UserError(f"{folder} has the last of {stacks} stacks alone: start from the run that it was made from")
 
 
 def copy_layers(source: keras.Model, network: keras.Model, name: str) -> None:

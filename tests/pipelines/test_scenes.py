@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import types
 
 import cv2
 import numpy as np
@@ -134,6 +135,17 @@ def test_boxes_of_whole_pictures_follow_them(root, config):
     assert min(zooms) < 0.6 and max(zooms) > 1.8
 
 
+@pytest.mark.parametrize("shape", [(60, 180), (180, 60), (90, 90), (6, 90)])
+def test_pictures_of_any_shape_are_seen_whole(shape):
+    """A hand at each end: about half of the scenes show both, whichever side is longer."""
+    height, width = shape
+    encoded = cv2.imencode(".png", np.full((height, width, 3), 128, np.uint8))[1].tobytes()
+    ends = np.array([[0, 0, 5, 5, 0, 0, 0, 1], [width - 5, height - 5, 5, 5, 0, 0, 0, 1]], np.float32)
+    material = types.SimpleNamespace(pictures={"whole": ([(encoded, ends)], 1.0)}, backgrounds=[encoded])
+    shown = [_whole(np.random.default_rng(seed), material, None, SIZE)[1][:, 7].sum() for seed in range(80)]
+    assert 0.35 < np.mean(np.array(shown) == 2) < 0.85
+
+
 def test_hands_behind_others_are_ignored():
     """Only what is pasted later hides; a hand of which half the joints are hidden has .5 left, one of nine tenths .1."""
     hands = np.array([[10, 10, 40, 40, 0, 0, 0, 1], [10, 10, 20, 40, 0, 0, 0, 1], [60, 60, 20, 20, 0, 0, 0, 1]], float)
@@ -168,7 +180,7 @@ def test_validation_pictures_stay_as_they_are(root, config):
         "none": 6,
     }
     picture, hands = found["whole"][0]
-    assert picture.shape == (60, 90, 3) and hands.tolist() == [[30, 20, 20, 20, 0, 0, 1, 1]]
+    assert picture.shape == (60, 90, 3) and hands.tolist() == [[29.5, 19.5, 20, 20, 0, 0, 1, 1]]
 
 
 def test_whole_pictures_with_key_points_tell_the_direction(tmp_path):
@@ -192,8 +204,8 @@ def test_whole_pictures_with_key_points_tell_the_direction(tmp_path):
     (tmp_path / "val.json").write_text(json.dumps(content))
     (tmp_path / "one.png").write_bytes(b"any")
     ((encoded, hands),) = labelled_pictures(tmp_path, "val")
-    expected = [[5, 5, 60, 50, 0.6, -0.8, LEFT, 1], [5, 5, 60, 50, 0, 0, UNKNOWN, 1], [70, 8, 20, 10, 0, 0, UNKNOWN, 1],
-                [0, 0, 9, 3, 0, 0, UNKNOWN, 0]]  # fmt: skip
+    expected = [[4.5, 4.5, 60, 50, 0.6, -0.8, LEFT, 1], [4.5, 4.5, 60, 50, 0, 0, UNKNOWN, 1], [69.5, 7.5, 20, 10, 0, 0, UNKNOWN, 1],
+                [-0.5, -0.5, 9, 3, 0, 0, UNKNOWN, 0]]  # fmt: skip
     assert encoded == b"any"
     np.testing.assert_allclose(hands, expected, atol=1e-6)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from hiu_tf.conventions.coco import CORNER, own_box
 from hiu_tf.conventions.skeleton import NUM_JOINTS, PARENTS, TIPS
 from pipelines.coco import CocoFile, lies_inside
 from pipelines.datasets import DataSetError, Split
@@ -87,8 +88,7 @@ def _sample(folder, name, image, annotation, alone, longer, where):
         sample_id=str(annotation["id"]),
         group=str(image["file_name"]),
         side=SIDES[annotation.get("hand_side")],
-        # COCO's (0, 0) is the corner of the first pixel, ours its centre.
-        joints_2d=points[:, :2] - 0.5,
+        joints_2d=points[:, :2] - CORNER,
         joints_2d_weight=(points[:, 2] > 0).astype(np.float32),
         # All joints tell where the hand is; some of them do not.
         **({} if box is None or (points[:, 2] > 0).all() else {"box": box}),
@@ -110,7 +110,7 @@ def _box(annotation, where):
     box = np.asarray(annotation["bbox"], np.float32)
     if box.shape != (4,) or not np.isfinite(box).all() or not (box[2:] > 0).all():
         raise DataSetError(f"{where}: bbox is {annotation['bbox']}, expected x, y, width, height in pixels")
-    return box - np.array([0.5, 0.5, 0, 0], np.float32)
+    return np.array(own_box(box), np.float32)
 
 
 def _extended(points, longer):
@@ -140,7 +140,7 @@ def _joints_3d(image, annotation, longer, where):
         )
     longer = np.where(known[PARENTS[TIPS], np.newaxis], longer, 0.0)
     camera = np.array(camera, np.float32)
-    camera[:2, 2] -= 0.5
+    camera[:2, 2] -= CORNER
     joints = np.where(known[:, np.newaxis], _extended(joints, longer), 0).astype(np.float32)
     return {"joints_3d": joints, "joints_3d_weight": known.astype(np.float32), "intrinsics": camera}
 
@@ -153,7 +153,7 @@ def _lifted(points, annotation, longer, where):
     if world.shape != (NUM_JOINTS, 3) or not np.isfinite(world).all():
         raise DataSetError(f"{where}: world has shape {world.shape}, expected finite ({NUM_JOINTS}, 3), metres")
     world = _extended(world, longer)
-    joints_2d = points[:, :2].astype(np.float64) - 0.5
+    joints_2d = points[:, :2].astype(np.float64) - CORNER
     scale, error = orthographic_fit(joints_2d, world)
     if scale <= 0 or error > _MOST_WORLD_ERROR:
         return {}
