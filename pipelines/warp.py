@@ -43,6 +43,9 @@ class _Plan(NamedTuple):
     """How to read and sample each picture of a batch."""
 
     ratio: tf.Tensor  # [B], number of the _JPEG_RATIOS by which it is decoded
+    extent: (
+        tf.Tensor
+    )  # [B, 2], height and width of the whole picture, rounded up to a multiple of the ratio as JPEG does
     small: tf.Tensor  # [B, 2], height and width to which it is averaged
     shown: tf.Tensor  # [B, 4] int32, first and last pixel (x, y, x, y) of the averaged picture that may be shown
     inverse: tf.Tensor  # [B, 3, 2], crop pixels (x, y, 1) -> pixels of the averaged picture
@@ -69,7 +72,7 @@ def cut(pictures, masks, sizes, affine, frame, size: int) -> tuple[tf.Tensor, tf
     def one(batch):
         picture, mask, plan = batch
         crop = _sample(_decode(picture, plan.ratio), plan, size)
-        in_crop = lambda: _sample(tf.io.decode_png(mask, channels=1), plan, size)
+        in_crop = lambda: _sample(_extended(tf.io.decode_png(mask, channels=1), plan.extent), plan, size)
         return crop, tf.cond(tf.strings.length(mask) > 0, in_crop, lambda: tf.zeros([size, size, 1], tf.uint8))
 
     shapes = tuple(tf.TensorSpec([size, size, channels], tf.uint8) for channels in (3, 1))
@@ -87,13 +90,14 @@ def _plan(pictures, whole, affine, frame, size):
     ratio, steps = tf.gather(_JPEG_RATIOS, number)[:, tf.newaxis], steps[:, tf.newaxis]
     decoded = -(-whole // ratio)
     small = tf.where(steps > ratio, tf.maximum(whole // steps, 1), decoded)
-    shrunk = _shrunk(decoded * ratio / small)
+    extent = decoded * ratio
+    shrunk = _shrunk(extent / small)
     inverse = shrunk @ tf.linalg.inv(affine)
     frame = tf.linalg.matmul(tf.reshape(frame, [-1, 2, 2]), shrunk[:, :2, :2]) + shrunk[:, tf.newaxis, :2, 2]
     first, last = tf.unstack(tf.cast(tf.round(frame), tf.int32), axis=1)
     last = tf.minimum(last, small[:, ::-1] - 1)
     first = tf.clip_by_value(first, 0, last)
-    return _Plan(number, small, tf.concat([first, last], axis=1), tf.transpose(inverse[:, :2], [0, 2, 1]))
+    return _Plan(number, extent, small, tf.concat([first, last], axis=1), tf.transpose(inverse[:, :2], [0, 2, 1]))
 
 
 def _shrunk(ratio):
@@ -108,6 +112,13 @@ def _decode(picture, number):
     whole = lambda: tf.io.decode_image(picture, channels=3, expand_animations=False)
     smaller = [lambda ratio=ratio: tf.io.decode_jpeg(picture, channels=3, ratio=ratio) for ratio in _JPEG_RATIOS[1:]]
     return tf.ensure_shape(tf.switch_case(number, [whole, *smaller]), [None, None, 3])
+
+
+def _extended(mask, extent):
+    """The mask with its last row and column repeated, as a JPEG encoder does with the picture."""
+    index = [tf.minimum(tf.range(extent[axis]), tf.shape(mask)[axis] - 1) for axis in (0, 1)]
+    repeated = lambda: tf.gather(tf.gather(mask, index[0], axis=0), index[1], axis=1)
+    return tf.cond(tf.reduce_all(tf.shape(mask)[:2] == extent), lambda: mask, repeated)
 
 
 def _sample(pixels, plan, size):

@@ -100,6 +100,18 @@ def test_picture_and_mask_are_averaged_and_warped_together(scene, scale, ending)
     assert np.abs(found - expected)[..., 3].mean() < 2.0
 
 
+@pytest.mark.parametrize("ending", [".png", ".jpg"])
+@pytest.mark.parametrize("side", [144, 149, 151])
+def test_a_mask_lies_on_its_picture(side, ending):
+    """A JPEG that is decoded smaller counts as larger than it is where its side is no multiple of 2, 4 or 8."""
+    mask = np.zeros([side, side, 1], np.uint8)
+    mask[30:-20, -40:-12] = 255
+    found = cropped(np.repeat(mask, 3, axis=2), mask, similarity(0.16, 0.0, np.full(2, side / 2)), ending)
+    for place in (np.arange(SIZE).reshape(1, SIZE, 1), np.arange(SIZE).reshape(SIZE, 1, 1)):
+        middle = (found * place).sum(axis=(0, 1)) / found.sum(axis=(0, 1), dtype=float)
+        np.testing.assert_allclose(middle[3], middle[:3], atol=0.1)
+
+
 def test_without_a_mask_it_is_empty(scene):
     found = cropped(scene[0], None, similarity(0.3, 0, (100, 75)))
     assert found[..., :3].any() and not found[..., 3].any()
