@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,6 +12,8 @@ from hiu_tf.exporting.contract import contract
 from hiu_tf.geometry.camera import virtual_intrinsics
 from hiu_tf.geometry.window import SCALE
 from hiu_tf.hand.model import HandModel
+from hiu_tf.runtime.card import CARD
+from hiu_tf.runtime.results import write_json
 from hiu_tf.tasks import find_tasks
 
 
@@ -62,9 +63,9 @@ def model_card(
 
 
 def write_card(folder: Path, card: dict) -> None:
-    """Writes model.json."""
+    """Writes FOLDER/model.json atomically."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "model.json").write_text(json.dumps(card))
+    write_json(folder / CARD, card)
 
 
 def card_text(card: dict, files: dict[str, int], tables: list[str], training: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import tensorflow as tf
@@ -10,6 +11,7 @@ import tf_keras as keras
 import hiu_tf
 from hiu_tf.atomic import written_whole
 from hiu_tf.codecs.centres import CHANNELS, STRIDE
+from hiu_tf.config.detection import DetectorConfig
 from hiu_tf.conventions import keys
 from hiu_tf.exporting.crops import in_range
 from hiu_tf.exporting.onnx_file import export_onnx
@@ -39,9 +41,9 @@ class DetectorModule(tf.Module):
         return {"tensor": function.get_concrete_function()}
 
 
-def detector_card(size: int, min_score: float, metrics: dict | None) -> dict:
+def detector_card(config: DetectorConfig, min_score: float, metrics: dict | None) -> dict:
     """Makes the card as plain data."""
-    cells = size // STRIDE
+    size, cells = config.image_size, config.image_size // STRIDE
     return {
         "name": DETECTOR,
         "hiu_tf": hiu_tf.__version__,
@@ -51,6 +53,7 @@ def detector_card(size: int, min_score: float, metrics: dict | None) -> dict:
         "outputs": {
             MAPS: f"[B, {cells}, {cells}, {CHANNELS}] logit of a hand's centre, offset (2), log size (2), direction (2), logit of left"
         },
+        "network": asdict(config),
         "metrics": metrics or {},
     }
 

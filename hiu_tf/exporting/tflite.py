@@ -19,9 +19,9 @@ from hiu_tf.quiet import without_chatter
 from hiu_tf.runtime.backend import SIGNATURE
 from hiu_tf.runtime.card import CARD, checksum
 
-#: Layers that int8 files compute in int8, by name: the convolutions before the predictions. Predictions, regressor
-#: and hand stay in float32, because int8 would cost them pixels and millimetres.
-_IN_INT8 = re.compile(r"(stem\d|stack\d+_(?!attention|regressor)[a-z]+_(?!predict))")
+#: Layers that int8 files compute in int8, by name: the convolutions before the predictions. Predictions, regressor (and
+#: what it reads at the joints) and hand stay in float32, because int8 would cost them pixels and millimetres.
+_IN_INT8 = re.compile(r"(stem\d|stem_lite0|stack\d+_(?!attention|regressor|tokens)[a-z]+_(?!predict))")
 #: Kinds of operations that may be computed in int8.
 _INT8_KINDS = {"CONV_2D", "DEPTHWISE_CONV_2D", "AVERAGE_POOL_2D", "RESIZE_BILINEAR", "RELU"}
 

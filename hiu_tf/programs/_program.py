@@ -1,9 +1,12 @@
 """Shared by all programs: errors of users as one clear line and an exit code, not a traceback."""
 
+import json
 import os
 import sys
 import threading
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 from hiu_tf.errors import UserError
 
@@ -22,6 +25,19 @@ def program(main) -> int:
             raise
         print(f"error: {error}", file=sys.stderr)
         return getattr(error, "exit_code", 1)
+
+
+def read_metrics(path: Path, table: Callable[[dict], str]) -> tuple[dict, str]:
+    """Reads the JSON of an evaluation. Returns it, and its results as `table` formats them.
+
+    Raises:
+      UserError: the file is none, or no JSON of this evaluation.
+    """
+    try:
+        metrics = json.loads(path.read_text())
+        return metrics, table(metrics["results"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path} is no JSON of an evaluation of this kind of network: {error!r}") from error
 
 
 def end_with_parent() -> None:

@@ -28,6 +28,8 @@ from hiu_tf.programs._program import program
 _SOURCES = "averaged.json"
 #: Settings that say nothing about the weights.
 _OF_TRAINING = ("batch_norm_momentum", "batch_norm_synchronized")
+#: Settings of a recipe, beside its network's, without which numbers of two networks do not mean the same.
+_HAND, _ENCODING = "hand", "pof_encoding"
 
 
 def parse_args(argv):
@@ -103,7 +105,7 @@ def _exported(folder):
         raise UserError(
             f"{folder} has the last of {run.config.stacks} stacks alone: name the run that it was made from"
         )
-    return run.network, {"model": run.preset, "network": asdict(run.config)}
+    return run.network, {"model": run.preset, "network": asdict(run.config), "hand": "procedural"}
 
 
 def _average(runs, sources, out):
@@ -112,11 +114,7 @@ def _average(runs, sources, out):
 
     networks = [_network(run / RECIPE, run / WEIGHTS) for run in runs]
     for run, network in zip(sources, networks):
-        differing = [
-            f"{name} {network.get(name)} instead of {networks[0].get(name)}"
-            for name in networks[0] | network
-            if name not in _OF_TRAINING and network.get(name) != networks[0].get(name)
-        ]
+        differing = _differing(networks[0], network)
         if differing:
             raise UserError(f"{run} has another network than {sources[0]}: {', '.join(differing)}")
     arrays = [_weights(run / WEIGHTS) for run in runs]
@@ -134,8 +132,18 @@ def _average(runs, sources, out):
         _overwrite(scratch, mean)
 
 
+def _differing(first, other):
+    """The settings in which two networks differ. An exported model does not tell its encoding of the fields."""
+    ignored = {*_OF_TRAINING} | ({_ENCODING} - (first.keys() & other.keys()))
+    return [
+        f"{name} {other.get(name)} instead of {first.get(name)}"
+        for name in first | other
+        if name not in ignored and first.get(name) != other.get(name)
+    ]
+
+
 def _network(recipe, weights):
-    """All settings of a run's network, those of its preset too."""
+    """All settings of a run's network, those of its preset too, and what else the mean of two networks depends on."""
     from hiu_tf.config.presets import model_config
 
     if not recipe.is_file() or not weights.is_file():
@@ -144,7 +152,8 @@ def _network(recipe, weights):
         content = json.loads(recipe.read_text())
         if "model" not in content:  # a detector's recipe has all of them
             return dict(content["network"])
-        return asdict(model_config(content["model"], content["network"]))
+        other = {name: content[name] for name in (_HAND, _ENCODING) if name in content}
+        return asdict(model_config(content["model"], content["network"])) | other
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise UserError(f"{recipe} is no recipe of a run: {error!r}") from error
 

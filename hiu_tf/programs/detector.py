@@ -14,8 +14,8 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from hiu_tf.commands.values import positive, target
-from hiu_tf.programs._program import program
+from hiu_tf.commands.values import positive, share, target
+from hiu_tf.programs._program import program, read_metrics
 
 _SHOWN = 36
 _ANY = 1e-6  # score of whatever `hiu predict` answers; a hand that it does not show has 0
@@ -43,7 +43,7 @@ def parse_args(argv):
     export.add_argument("--run", required=True, help="folder of a run, or of an exported SavedModel")
     export.add_argument("--out", required=True, help="folder for the results")
     export.add_argument("--image-size", type=positive, help="side of the square (default: the training's)")
-    export.add_argument("--min-score", type=float, default=0.4, help="what a hand must score (default %(default)g)")
+    export.add_argument("--min-score", type=share, default=0.4, help="what a hand must score (default %(default)g)")
     export.add_argument("--onnx", action="store_true", help="write an .onnx file, too (needs hiu-tf[onnx])")
     export.add_argument("--metrics", help="JSON of evaluate, for the card")
     export.add_argument("--training", default="", help="how it was trained, a text for the card")
@@ -176,8 +176,6 @@ def _finder(path):
 
 
 def _export(args):
-    import json
-
     from hiu_tf.exporting.detector import detector_card, detector_text, export_detector
     from hiu_tf.exporting.onnx_file import check_packages
     from hiu_tf.programs._detection import table
@@ -186,9 +184,8 @@ def _export(args):
     if args.onnx:
         check_packages()
     network, config = load_detector(Path(args.run), args.image_size)
-    metrics = json.loads(Path(args.metrics).read_text()) if args.metrics else {}
-    card = detector_card(config.image_size, args.min_score, metrics.get("results"))
-    measured = table(metrics["results"]) if metrics else "not measured"
+    metrics, measured = read_metrics(Path(args.metrics), table) if args.metrics else ({}, "not measured")
+    card = detector_card(config, args.min_score, metrics.get("results"))
     text = detector_text(card, measured, args.training)
     for path in export_detector(network, Path(args.out), card, text, args.onnx):
         print(path)

@@ -14,7 +14,6 @@ held-out pictures. A file that differs by more than the limit of its precision i
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 from contextlib import contextmanager, nullcontext
@@ -23,7 +22,7 @@ from pathlib import Path
 from hiu_tf.commands.values import names, positive, share
 from hiu_tf.conventions import SERVER_MODEL
 from hiu_tf.errors import UserError
-from hiu_tf.programs._program import program
+from hiu_tf.programs._program import program, read_metrics
 
 _BATCH = 16
 
@@ -49,18 +48,6 @@ def example_source(size: int, data: str | None, sets: list[str], pictures: int):
                 yield from evaluation_data(folder, split, size, _BATCH, limit=each).as_numpy_iterator()
 
         yield examples
-
-
-def _read_metrics(path):
-    """Reads and checks the metrics before anything is written."""
-    from hiu_tf.evaluation.summary import markdown
-
-    try:
-        metrics = json.loads(path.read_text())
-        markdown(metrics["results"])
-        return metrics
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path} is no JSON of hiu evaluate: {error!r}") from error
 
 
 def _write_serving(model, out, name, size):
@@ -131,11 +118,12 @@ def parse_args(argv):
 def main(argv=None) -> int:
     """Runs the program; returns the exit code."""
     args = parse_args(argv)
+    from hiu_tf.evaluation.summary import markdown
     from hiu_tf.exporting.run import export
     from hiu_tf.exporting.targets import TARGETS, Options
     from hiu_tf.training.folder import load_run
 
-    metrics = _read_metrics(Path(args.metrics)) if args.metrics else None
+    metrics = read_metrics(Path(args.metrics), markdown)[0] if args.metrics else None
     for check in filter(None, (TARGETS[name].check_packages for name in args.precisions)):
         check()
     run = load_run(args.run, args.weights == "best")

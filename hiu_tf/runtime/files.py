@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import json
+import math
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
@@ -42,6 +43,8 @@ _MARKS = {
     ".glb": b'"generator":"hiu-tf"',
 }
 _FIRST_BYTES = 4096
+#: Limit of the numerator of a rate in MPEG-4.
+_MOST_OF_RATE = 65535
 
 
 def predict_picture(
@@ -111,7 +114,7 @@ def predict_clip(
       options: arguments of `Tracker`.
 
     Raises:
-      UserError: a file of that name is there that is not a result of ours.
+      UserError: a file of that name is there that is not a result of ours, or there was no frame.
 
     The first line of the .jsonl contains what is common to all frames; one line per frame follows. Frames are
     written as they come, so that memory does not grow with the length of the clip (but by the key frames of `meshes`).
@@ -131,6 +134,8 @@ def predict_clip(
                     drawn = record.add(hands)
                     if screen and screen.is_open and not screen.frame(drawn):
                         break
+        if not film.frames:
+            raise UserError(f"{shown_name(path)}: it ended before the first frame")
         film.close()
         with written_whole(_with(stem, ".mp4")) as target:
             shutil.copyfile(film.path, target)
@@ -147,18 +152,18 @@ class _Record:
     def __init__(self, film: _Film, answers: TextIO, rate: float, compact: bool, meshes: bool):
         self._film, self._answers, self._rate, self._compact, self._meshes = film, answers, rate, compact, meshes
         self._moves: dict[tuple[int, str], Movement] = {}  # by number and side, which the tracker may correct
-        self._frames, self._with_hands, self._followed = 0, 0, set()
+        self._with_hands, self._followed = 0, set()
 
     def add(self, hands: Hands) -> np.ndarray:
         """Writes the next frame. Returns its drawing, RGB."""
+        number = self._film.frames
         rows = [prediction_json(hand, _without(self._compact)) for hand in hands]
-        self._answers.write(json.dumps({"frame": self._frames, "hands": rows}) + "\n")
+        self._answers.write(json.dumps({"frame": number, "hands": rows}) + "\n")
         drawn = overlay(hands.picture, hands, LONGEST_PANEL)
         self._film.write(drawn, self._rate)
         for hand in hands if self._meshes else ():
             move = self._moves.setdefault((hand.number, hand.side), Movement(f"hand_{hand.number}_{hand.side}"))
-            move.add(self._frames / self._rate, hand)
-        self._frames += 1
+            move.add(number / self._rate, hand)
         self._with_hands += len(hands) > 0
         self._followed |= {hand.number for hand in hands}
         return drawn
@@ -171,7 +176,7 @@ class _Record:
 
     def words(self) -> str:
         """How many frames and hands there were."""
-        return f"{self._frames} frames, {self._with_hands} with hands, {len(self._followed)} hand(s) followed"
+        return f"{self._film.frames} frames, {self._with_hands} with hands, {len(self._followed)} hand(s) followed"
 
 
 def _write_movements(stem, moves, smooth):
@@ -199,24 +204,44 @@ def _film_folder(out):
 
 
 class _Film:
-    """A film in a folder with a plain name: OpenCV aborts the process for file names that are not UTF-8."""
+    """A film in a folder with a plain name: OpenCV aborts the process for file names that are not UTF-8.
+
+    Attributes:
+      path: of the file.
+      frames: number of frames written.
+    """
 
     def __init__(self, path: Path):
-        self.path, self._writer, self._size = path, None, None
+        self.path, self.frames, self._writer, self._size = path, 0, None, None
 
     def write(self, drawn: np.ndarray, rate: float) -> None:
-        """Adds a frame, RGB; all frames get the size of the first."""
+        """Adds a frame, RGB; all frames get the size of the first.
+
+        Raises:
+          UserError: OpenCV cannot write such a film.
+        """
         if self._writer is None:
             self._size = drawn.shape
-            self._writer = cv2.VideoWriter(str(self.path), cv2.VideoWriter_fourcc(*"mp4v"), rate, drawn.shape[1::-1])
-        if drawn.shape != self._size:  # a frame without masks has one panel less
-            drawn = np.pad(drawn, [(0, 0), (0, max(self._size[1] - drawn.shape[1], 0)), (0, 0)])[:, : self._size[1]]
+            self._writer = _film_writer(self.path, rate, drawn.shape[1::-1])
+        # A frame without masks has one panel less, and a stream may change its size.
+        missing = [(0, max(wanted - given, 0)) for wanted, given in zip(self._size, drawn.shape)]
+        drawn = np.pad(drawn, missing)[: self._size[0], : self._size[1]]
         self._writer.write(np.ascontiguousarray(drawn[..., ::-1]))
+        self.frames += 1
 
     def close(self) -> None:
         """Finishes the file."""
         if self._writer is not None:
             self._writer.release()
+
+
+def _film_writer(path, rate, size):
+    """MPEG-4 keeps a rate as a fraction with a numerator of 16 bits: 119.643 frames a second become 119.64."""
+    decimals = min(int(math.log10(_MOST_OF_RATE / max(rate, 1.0))), 3)
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), round(rate, decimals), size)
+    if not writer.isOpened():
+        raise UserError(f"OpenCV cannot write a film of {size[0]}x{size[1]} pixels at {rate:g} frames a second")
+    return writer
 
 
 def is_result(path: Path) -> bool:

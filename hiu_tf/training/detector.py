@@ -82,10 +82,12 @@ def train_detector(recipe: DetectorRecipe, data: Callable[[int], tf.data.Dataset
       folder: of the run.
 
     Raises:
-      UserError: the training diverged, or the initial weights do not fit.
+      UserError: the training diverged, the initial weights do not fit, or the folder holds a run of another network.
       Interrupted: Ctrl-C or SIGTERM ended it; its last step is saved.
     """
     settings = recipe.train
+    if (folder / RECIPE).is_file() and (before := _config_of_run(folder)) != recipe.network:
+        raise UserError(f"{folder} holds a run of another network, {before}: use another folder")
     keras.utils.set_random_seed(settings.seed)
     network = build_detector(recipe.network)
     freeze(network, settings.freeze)
@@ -94,13 +96,15 @@ def train_detector(recipe: DetectorRecipe, data: Callable[[int], tf.data.Dataset
     state = RunState(trainer, folder, folder)
     if not state.restore():
         start_weights(network, efficientnet.NAME, settings, lambda path: load_detector(path)[0])
+    if state.step >= settings.steps and (folder / WEIGHTS).is_file():  # finished: averaging again would change it
+        load_weights(network, folder)
+        return network
     folder.mkdir(parents=True, exist_ok=True)
     clear_leftovers(folder)
     with written_whole(folder / RECIPE) as scratch:
         scratch.write_text(json.dumps(asdict(recipe), indent=1))
-    if state.step < settings.steps:
-        (folder / WEIGHTS).unlink(missing_ok=True)
-        create_variables(trainer.optimizer, network.trainable_variables)
+    (folder / WEIGHTS).unlink(missing_ok=True)
+    create_variables(trainer.optimizer, network.trainable_variables)
     for epochs, steps in epochs_left(state.step, settings):
         with ended_when_asked(state, settings.steps) as end_when_asked:
             progress = Progress(state.step, settings.steps, settings.batch_size)
@@ -145,4 +149,8 @@ def _config_of_run(folder):
 
 
 def _config_of_card(folder):
-    return DetectorConfig(image_size=read_card(newest_version(folder), kind="detector")["image_size"])
+    card = read_card(newest_version(folder), kind="detector")
+    try:
+        return DetectorConfig(**card.get("network", {}) | {"image_size": card["image_size"]})
+    except (TypeError, ConfigError) as error:
+        raise UserError(f"{folder}: the card tells no network of a detector: {error}") from error

@@ -14,7 +14,7 @@ _STACK = re.compile(r"(stack\d+)_([a-z]+)")
 
 
 def part_of(name: str) -> str:
-    """The part of a layer or variable, such as "stem", "stack1_encoder", "regressor" (or "stack1_regressor")."""
+    """The part of a layer, by its name, such as "stem", "stack1_encoder", "regressor" (or "stack1_regressor")."""
     stack = _STACK.match(name)
     return f"{stack[1]}_{stack[2]}" if stack else re.match(r"[a-z]+", name)[0]
 
@@ -47,12 +47,14 @@ class PartNorms(keras.metrics.Metric):
     """Mean gradient norm of each part of a network.
 
     Args:
-      variables: trainable variables, in the order of the gradients.
+      network: whose trainable variables have the order of the gradients.
     """
 
-    def __init__(self, variables):
+    def __init__(self, network: keras.Model):
         super().__init__(name="part_norms", dtype=tf.float32)
-        self.parts = [part_of(variable.name) for variable in variables]
+        # A variable within a nested model is named without its stack.
+        of_variable = {weight.ref(): part_of(layer.name) for layer in network.layers for weight in layer.weights}
+        self.parts = [of_variable[variable.ref()] for variable in network.trainable_variables]
         self.names = tuple(dict.fromkeys(self.parts))
         self.sums = self.add_weight("sums", (len(self.names),), initializer="zeros")
         self.steps = self.add_weight("steps", initializer="zeros")

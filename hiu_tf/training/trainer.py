@@ -64,7 +64,7 @@ class HIUTrainer(keras.Model):
         self.image_size = network.input_shape[1]
         self.meter = LossMeter(self.loss_weights, len(network.output), sets)
         self.total, self.norm = keras.metrics.Mean("loss"), keras.metrics.Mean("gradient_norm")
-        self.part_norms = PartNorms(network.trainable_variables)
+        self.part_norms = PartNorms(network)
         self.skipped = keras.metrics.Sum("skipped_steps")
         self.quality = [metric for task in tasks for metric in task.streaming(self.image_size)]
         self.input_wait = tf.Variable(0.0, trainable=False, dtype=tf.float64, name="input_wait")

@@ -274,7 +274,7 @@ def test_the_shipped_detector(tmp_path, rng):
 
     shipped = SAVED_MODELS / "hand_detector"
     network, config = load_detector(shipped)
-    paths = export_detector(network, tmp_path, detector_card(config.image_size, 0.2, None), "# card", onnx=True)
+    paths = export_detector(network, tmp_path, detector_card(config, 0.2, None), "# card", onnx=True)
     assert [path.name for path in paths] == ["hand_detector_float16.tflite", "hand_detector.onnx", "1"]
     detector, image = Detector(paths[1]), rng.random((1, 224, 224, 3)).astype(np.float32)
     saved = tf.saved_model.load(str(shipped / "1")).signatures["tensor"]

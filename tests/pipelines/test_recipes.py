@@ -99,6 +99,28 @@ def test_an_empty_value_is_the_empty_text(value):
     assert load_recipe(RECIPES / "hiu_mobile.yaml", [f"train.encoder_weights={value}"]).train.encoder_weights == ""
 
 
+@pytest.mark.parametrize("spelling", ["loss.pof", "loss.weights.pof"])
+def test_the_later_spelling_of_a_loss_counts(tmp_path, spelling):
+    (tmp_path / "base.yaml").write_text(f"base: {RECIPES / 'quickstart.yaml'}\nloss: {{pof: 50, mask: 3}}\n")
+    (tmp_path / "child.yaml").write_text("base: base.yaml\nloss: {weights: {mask: 4}}\n")
+    assert load_recipe(tmp_path / "child.yaml").loss.weights == {
+        **load_recipe(tmp_path / "base.yaml").loss.weights,
+        "mask": 4,
+    }
+    found = load_recipe(tmp_path / "child.yaml", ["loss.pof=7", "loss.weights.pof=6", f"{spelling}=1"])
+    assert (found.loss.weights["pof"], found.loss.weights["mask"]) == (1, 4)
+
+
+def test_numbers_are_numbers():
+    recipe = RECIPES / "quickstart.yaml"
+    assert load_recipe(recipe, ["train.learning_rate=1e-3", "network.bottleneck_ratio=1e-1"]).network == {
+        "bottleneck_ratio": 0.1
+    }
+    for setting in ("train.learning_rate=true", "train.epochs=yes"):
+        with pytest.raises(ConfigError, match="takes a number, got True"):
+            load_recipe(recipe, [setting])
+
+
 def test_a_list_is_no_text():
     """Of a text, each letter would be an element; none at all is an empty list."""
     for setting in ("augment.backgrounds=streets", "train.validate=digits"):

@@ -106,6 +106,18 @@ def test_networks_are_compared_by_all_their_settings(runs, tmp_path):
     assert main(["average", str(runs / "0"), str(other), "--out", str(tmp_path / "mean")]) == 0
 
 
+@pytest.mark.parametrize("other", [{"hand": "mano_right.npz"}, {"pof_encoding": "xiang"}])
+def test_numbers_that_mean_something_else_have_no_mean(runs, tmp_path, capsys, other):
+    both = {}
+    for name, settings in (("1", {"pof_encoding": "paper"}), ("2", {"pof_encoding": "paper"} | other)):
+        both[name] = shutil.copytree(runs / name, tmp_path / name)
+        recipe = json.loads((both[name] / RECIPE).read_text())
+        (both[name] / RECIPE).write_text(json.dumps(recipe | settings))
+    assert main(["average", *map(str, both.values()), "--out", str(tmp_path / "mean")]) == 1
+    ((name, value),) = other.items()
+    assert f"has another network than {both['1']}: {name} {value} instead of" in capsys.readouterr().err
+
+
 @pytest.mark.long
 def test_what_cannot_be_averaged_is_named(runs, tmp_path, capsys):
     def refused(words, *folders):

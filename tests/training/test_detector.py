@@ -13,8 +13,10 @@ from hiu_tf.errors import ConfigError, UserError
 from hiu_tf.exporting.detector import detector_card, export_detector
 from hiu_tf.losses.detection import detection_losses
 from hiu_tf.models.detector import build_detector
+from hiu_tf.programs.detector import main
 from hiu_tf.runtime.detector import MAPS, Detector
 from hiu_tf.training.detector import DetectorTrainer, load_detector, train_detector
+from hiu_tf.training.folder import RECIPE
 from tests.places import RECIPES
 
 SIZE = 64
@@ -111,9 +113,31 @@ def test_a_run_goes_on_and_a_finished_one_stays(run, tmp_path, monkeypatch):
     for a, b in zip(whole.get_weights(), again.get_weights()):
         np.testing.assert_array_equal(a, b)
     assert config.image_size == SIZE
+    written = (tmp_path / RECIPE).read_text()
+    train_detector(replace(recipe(8), loss={"size": 2.0}), batches, tmp_path)  # finished: nothing changes
+    assert (tmp_path / RECIPE).read_text() == written
+    wider = replace(recipe(12), network=DetectorConfig(image_size=SIZE, feature_channels=16))
+    with pytest.raises(UserError, match="holds a run of another network"):
+        train_detector(wider, batches, tmp_path)
     assert load_detector(tmp_path, 96)[0].input_shape[1] == 96
     with pytest.raises(UserError, match="no finished run of a detector"):
         load_detector(tmp_path / "nowhere")
+
+
+@pytest.mark.long
+def test_a_detector_of_other_settings_is_trained_on_from_its_export(tmp_path):
+    config = DetectorConfig(image_size=SIZE, feature_channels=16, batch_norm_momentum=0.9)
+    network = build_detector(config)
+    export_detector(network, tmp_path, detector_card(config, 0.3, None), "# card")
+    again, found = load_detector(tmp_path)
+    assert found == config
+    for mine, saved in zip(again.get_weights(), network.get_weights()):
+        np.testing.assert_array_equal(mine, saved)
+    with pytest.raises(SystemExit):
+        main(["export", "--run", str(tmp_path), "--out", str(tmp_path / "out"), "--min-score", "2"])
+    (tmp_path / "metrics.json").write_text("{}")
+    with pytest.raises(UserError, match="metrics.json is no JSON of an evaluation"):
+        main(["export", "--run", str(tmp_path), "--out", str(tmp_path / "out"), "--metrics", str(tmp_path / "metrics.json")])  # fmt: skip
 
 
 def test_a_loss_that_there_is_not(tmp_path):
@@ -124,7 +148,9 @@ def test_a_loss_that_there_is_not(tmp_path):
 @pytest.mark.long
 def test_the_file_computes_what_the_network_does(run, tmp_path, rng):
     network, _ = run
-    file, version = export_detector(network, tmp_path, detector_card(SIZE, 0.3, None), "# card")
+    file, version = export_detector(
+        network, tmp_path, detector_card(DetectorConfig(image_size=SIZE), 0.3, None), "# card"
+    )
     assert version.name == "1" and (tmp_path / "card.md").is_file()
     detector = Detector(file)
     image = rng.random((1, SIZE, SIZE, 3)).astype(np.float32)

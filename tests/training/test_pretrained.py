@@ -1,5 +1,7 @@
 """Networks that start from another one's weights."""
 
+import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -8,11 +10,12 @@ import tensorflow as tf
 import tf_keras as keras
 
 from hiu_tf.config.presets import PRESETS, model_config
+from hiu_tf.config.schema import TrainConfig
 from hiu_tf.errors import ConfigError, UserError
 from hiu_tf.exporting.run import export
 from hiu_tf.models.hiu import build_hiu
 from hiu_tf.training.folder import Run, load_run
-from hiu_tf.training.pretrained import copy_layers, start_encoder
+from hiu_tf.training.pretrained import copy_layers, start_encoder, start_weights
 from tests.places import SHIPPED
 
 
@@ -47,6 +50,25 @@ def test_a_model_is_trained_on_although_its_preset_has_changed(tmp_path, hand, m
     image = tf.random.stateless_uniform([1, 64, 64, 3], [1, 2])
     np.testing.assert_allclose(found.network(image)[-1]["pose"], run.network(image)[-1]["pose"], atol=1e-6)
     assert load_run(SHIPPED.parent / "hiu_edge").preset == "hiu_edge"
+
+
+def test_an_export_has_the_heads_of_the_last_stack_alone(exported_once):
+    """A network of two stacks cannot start from it: the heads of the first would stay random."""
+    network = build_hiu(model_config("tiny", {"stacks": 2}))
+    settings = TrainConfig(start_from=str(exported_once))
+    with pytest.raises(UserError, match="has the last of 2 stacks alone"):
+        start_weights(network, "hiu", settings, lambda folder: load_run(folder).network)
+
+
+def test_a_card_names_no_module_to_import(exported_once, tmp_path):
+    """Neither among its tasks nor among the settings of its network."""
+    copy = shutil.copytree(exported_once, tmp_path / "copy")
+    path = copy / "1" / "assets.extra" / "model.json"
+    card = json.loads(path.read_text())
+    card["network"]["tasks"] = [*card["tasks"], "evil_module:TASK"]
+    path.write_text(json.dumps(card))
+    with pytest.raises(UserError, match="has the task evil_module:TASK, which is not of this package"):
+        load_run(copy)
 
 
 @pytest.mark.long

@@ -22,7 +22,6 @@ from hiu_tf.training.checkpoints import SaveState
 from hiu_tf.training.folder import RECIPE, WEIGHTS, load_run
 from hiu_tf.training.journal import CSV_LOG, STARTS, Journal, note_start, read_journal
 from hiu_tf.training.optimizer import build_optimizer
-from hiu_tf.training.parts import freeze
 from hiu_tf.training.report import REPORT
 from hiu_tf.training.run import train
 from hiu_tf.training.schedules import learning_rate
@@ -226,33 +225,6 @@ def test_parts_of_a_batch_give_the_gradient_of_the_whole(rendered_records, hand)
         assert loss == pytest.approx(found[0][0], rel=1e-5)
         assert np.linalg.norm(gradient - found[0][1]) < 1e-4 * np.linalg.norm(found[0][1])
         np.testing.assert_allclose(errors, found[0][2], rtol=1e-4)
-
-
-def test_frozen_parts_have_nothing_to_train():
-    network = build_hiu(model_config("tiny"))
-    everything = len(network.trainable_variables)
-    with pytest.raises(ConfigError, match="no part 'image'; its parts are stem, "):
-        freeze(network, ("image",))
-    freeze(network, ("stem", "mask"))
-    assert 0 < len(network.trainable_variables) < everything
-    for layer in network.layers:
-        assert layer.trainable != layer.name.startswith(("stem", "stack1_mask")), layer.name
-
-
-def test_frozen_batch_norm_normalises_in_training_as_in_prediction(rng):
-    """Whatever else is in the batch; all other weights learn."""
-    network = build_hiu(model_config("tiny", {"regressor_extra": ["encoder", "joints", "joint_attention"]}))
-    norms = [layer for layer in network.submodules if isinstance(layer, keras.layers.BatchNormalization)]
-    for layer in norms:
-        layer.moving_mean.assign(rng.normal(size=layer.moving_mean.shape))
-    freeze(network, ("batch_norm",))
-    image = tf.constant(rng.uniform(size=(3, 64, 64, 3)), tf.float32)
-    before = [weight.numpy() for weight in network.non_trainable_weights]
-    for key, value in network(image, training=True)[-1].items():
-        np.testing.assert_allclose(value, network(image)[-1][key], atol=1e-5, err_msg=key)
-    for old, new in zip(before, network.non_trainable_weights, strict=True):
-        np.testing.assert_array_equal(new, old)
-    assert len(network.trainable_weights) == len(network.weights) - 4 * len(norms)
 
 
 @pytest.mark.long
