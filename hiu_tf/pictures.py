@@ -29,13 +29,14 @@ _JPEG_MARKER = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")
 _END_OF_IMAGE, _WITHOUT_LENGTH = 0xD9, (0x01, 0xD8)
 _switch = threading.Lock()
 
-Image.MAX_IMAGE_PIXELS = None  # `decode_picture` checks the size itself, with a limit that callers choose
-
 
 def read_picture(path: str | Path, most_pixels: int = MOST_PIXELS, allow_truncated: bool = False) -> np.ndarray:
     """A picture file as [H, W, 3] uint8 RGB, upright (EXIF). Arguments and errors are those of `decode_picture`."""
-    # Python reads the bytes: OpenCV aborts the process for file names that are not UTF-8.
-    return decode_picture(Path(path).read_bytes(), most_pixels, allow_truncated)
+    try:  # Python reads the bytes: OpenCV aborts the process for file names that are not UTF-8
+        content = Path(path).read_bytes()
+    except ValueError as error:
+        raise UserError(f"{str(path)!r} is no path: {error}") from error
+    return decode_picture(content, most_pixels, allow_truncated)
 
 
 def decode_picture(content: bytes, most_pixels: int = MOST_PIXELS, allow_truncated: bool = False) -> np.ndarray:
@@ -50,7 +51,8 @@ def decode_picture(content: bytes, most_pixels: int = MOST_PIXELS, allow_truncat
       UserError: the content is no picture, too large, damaged or truncated.
     """
     try:
-        picture = Image.open(io.BytesIO(content), formats=FORMATS)
+        with _pillow():
+            picture = Image.open(io.BytesIO(content), formats=FORMATS)
     except Exception as error:  # Pillow's parsers raise many kinds of exceptions
         raise UserError("cannot be read as a picture (JPEG, PNG, BMP or WebP)") from error
     width, height = picture.size
@@ -62,7 +64,7 @@ def decode_picture(content: bytes, most_pixels: int = MOST_PIXELS, allow_truncat
     if is_cut_off(content) and not allow_truncated:
         raise UserError("is cut off: the end of the file is missing (--allow-truncated takes what is left)")
     try:
-        with _incomplete(allow_truncated):
+        with _pillow(allow_truncated):
             return upright_rgb(picture)
     except Exception as error:
         more = "nothing of it can be read" if allow_truncated else "--allow-truncated takes what is left"
@@ -93,8 +95,8 @@ def upright_size(path: str | Path) -> tuple[int, int]:
       OSError: it cannot be read.
     """
     try:
-        with Image.open(path, formats=FORMATS) as picture:
-            turned = picture.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+        with _pillow(), Image.open(path, formats=FORMATS) as picture:
+            turned = 5 <= picture.getexif().get(ExifTags.Base.Orientation, 1) <= 8
             return picture.size[::-1] if turned else picture.size
     except Image.UnidentifiedImageError as error:
         raise UserError(f"{readable_name(path)} cannot be read as a picture") from error
@@ -137,7 +139,7 @@ def encode_jpeg(picture: np.ndarray) -> bytes:
 def is_ours(path: Path) -> bool:
     """Whether a file was written by `encode_png` or `encode_jpeg`."""
     try:
-        with Image.open(path, formats=("PNG", "JPEG")) as picture:
+        with _pillow(), Image.open(path, formats=("PNG", "JPEG")) as picture:
             return picture.info.get(_MARK[0]) == _MARK[1] or picture.info.get("comment") == _COMMENT
     except Exception:  # reading it later reports the error
         return False
@@ -151,15 +153,22 @@ def readable_name(path: str | Path) -> str:
 def _as_rgb(picture):
     if picture.mode.startswith("I;16") or picture.mode == "I":  # 16 bits: Pillow would clip them
         return Image.fromarray((np.asarray(picture, np.uint32) >> 8).clip(0, 255).astype(np.uint8)).convert("RGB")
+    if "A" in picture.mode or "transparency" in picture.info:  # what is beneath the transparent is anything
+        picture = picture.convert("RGBA")
+        picture = Image.alpha_composite(Image.new("RGBA", picture.size, (0, 0, 0, 255)), picture)
     return picture.convert("RGB")
 
 
 @contextmanager
-def _incomplete(allowed):
-    """Lets Pillow fill the missing part of a truncated picture with grey. The switch is global to all threads."""
+def _pillow(truncated=False):
+    """Pillow without its limit of pixels, for which `decode_picture` has its own; with `truncated` it fills what is missing with grey.
+
+    Both are switches of the whole process: one thread at a time, and they are given back as they were.
+    """
     with _switch:
-        ImageFile.LOAD_TRUNCATED_IMAGES = allowed
+        before = Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES
+        Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = None, truncated
         try:
             yield
         finally:
-            ImageFile.LOAD_TRUNCATED_IMAGES = False
+            Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = before

@@ -17,6 +17,7 @@ from typing import BinaryIO
 from pipelines.schema import DataSetError
 
 _SPACE = re.compile(r"[ \t\n\r]*")
+_NUMBER = re.compile(r"[\d.eE+-]*")
 _CHUNK = 1 << 22  # bytes
 _LISTS = ("images", "annotations")
 
@@ -183,7 +184,8 @@ class _Text:
                 if not self._more():
                     raise
                 continue
-            if end == len(self._text) and self._more():  # a number may go on
+            # A number may go on: of "0.5" the text in memory may end after 0, or after the point, where JSON ends at 0.
+            if _NUMBER.match(self._text, end).end() == len(self._text) and self._more():
                 continue
             begin = self._place(self._at)
             self._at = end

@@ -6,6 +6,7 @@ import numpy as np
 
 from hiu_tf.conventions.skeleton import NUM_JOINTS
 from hiu_tf.errors import UserError
+from hiu_tf.geometry.camera import is_pinhole
 
 RIGHT, LEFT, UNKNOWN = 0, 1, -1
 SIDES = {"right": RIGHT, "left": LEFT, None: UNKNOWN, "unknown": UNKNOWN}
@@ -89,8 +90,10 @@ class Sample:
             self._refuse("weights", "must be >= 0")
         if self.intrinsics.any() and min(self.intrinsics[0, 0], self.intrinsics[1, 1]) <= 0:
             self._refuse("intrinsics", f"have focal lengths {self.intrinsics[0, 0]:g}, {self.intrinsics[1, 1]:g}")
-        if self.intrinsics.any() and self.intrinsics[2].tolist() != [0, 0, 1]:
-            self._refuse("intrinsics", f"have the last row {self.intrinsics[2].tolist()}, expected 0, 0, 1")
+        if self.intrinsics.any() and not is_pinhole(self.intrinsics):
+            self._refuse(
+                "intrinsics", f"are {self.intrinsics.tolist()}, expected fx, 0, cx; 0, fy, cy; 0, 0, 1 (no skew)"
+            )
         if self.joints_3d_weight.any() and self.intrinsics[0, 0] <= 0:
             self._refuse("intrinsics", "are needed where there are 3D joints")
         labelled = self.joints_2d[self.joints_2d_weight > 0]

@@ -11,6 +11,7 @@ import numpy as np
 HALF_FOV_DEG = 12.6
 #: Minimum depth for projection, metres; nearer points are clamped to it to avoid a division by 0.
 MIN_DEPTH = 0.05
+_ROUNDING = 1e-3  # pixels
 
 
 def virtual_intrinsics(size: int) -> np.ndarray:
@@ -18,6 +19,13 @@ def virtual_intrinsics(size: int) -> np.ndarray:
     focal = 0.5 * size / math.tan(math.radians(HALF_FOV_DEG))
     centre = 0.5 * (size - 1)
     return np.array([[focal, 0, centre], [0, focal, centre], [0, 0, 1]], np.float32)
+
+
+def is_pinhole(intrinsics: np.ndarray) -> bool:
+    """Whether K [3, 3] is [[fx, 0, cx], [0, fy, cy], [0, 0, 1]] with fx, fy > 0, up to rounding, as all cameras here are."""
+    plain = np.diag([*np.diag(intrinsics)[:2], 1.0])
+    plain[:2, 2] = intrinsics[:2, 2]
+    return bool(np.allclose(intrinsics, plain, rtol=0, atol=_ROUNDING) and np.diag(intrinsics).min() > 0)
 
 
 def project(points: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:

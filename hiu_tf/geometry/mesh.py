@@ -6,6 +6,7 @@ import numpy as np
 _SUBPIXEL_BITS = 4
 #: Silhouettes are drawn enlarged, at most this much and to about this size, because OpenCV fills every pixel that a triangle touches.
 _MOST_ENLARGED, _DRAWN_SIDE = 9, 1500
+_LARGEST = 2.0**30  # OpenCV takes 32 bits
 
 
 def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
@@ -55,7 +56,8 @@ def covered(points: np.ndarray, faces: np.ndarray, height: int, width: int) -> n
     )  # odd: pixel centres stay pixel centres
     drawn = np.zeros((factor * down, factor * across), np.uint8)
     corners = (points - low + 0.5) * factor - 0.5
-    for triangle in np.round(corners[faces] * (1 << _SUBPIXEL_BITS)).astype(np.int32):
+    corners = np.round(np.clip(corners * (1 << _SUBPIXEL_BITS), -_LARGEST, _LARGEST))
+    for triangle in corners[faces].astype(np.int32):
         cv2.fillConvexPoly(drawn, triangle, 1, shift=_SUBPIXEL_BITS)
     mask[low[1] : high[1], low[0] : high[0]] = drawn[factor // 2 :: factor, factor // 2 :: factor] > 0
     return mask

@@ -60,12 +60,15 @@ class Glb:
     def to_bytes(self) -> bytes:
         """The content of the .glb file."""
         added = {"accessors": self._accessors, "bufferViews": self._views, "images": self._images}
-        document = self.document | {name: value for name, value in added.items() if value}
-        document["buffers"] = [{"byteLength": len(self._content)}]
+        added |= {"buffers": [{"byteLength": len(self._content)}] if self._content else []}
+        document = {
+            name: value for name, value in (self.document | added).items() if value != []
+        }  # glTF has no empty lists
         text = json.dumps(document, separators=(",", ":")).encode()
         text += b" " * (-len(text) % 4)
         chunks = struct.pack("<II", len(text), 0x4E4F534A) + text
-        chunks += struct.pack("<II", len(self._content), 0x004E4942) + self._content
+        if self._content:
+            chunks += struct.pack("<II", len(self._content), 0x004E4942) + self._content
         return struct.pack("<III", 0x46546C67, 2, 12 + len(chunks)) + chunks
 
     def _view(self, data, more):

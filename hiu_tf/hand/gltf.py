@@ -94,6 +94,8 @@ def glb_bytes(hands: Sequence[SkinnedHand]) -> bytes:
     )
     for hand in hands:
         _add_hand(file, hand)
+    if not hands:
+        del root["children"]
     return file.to_bytes()
 
 

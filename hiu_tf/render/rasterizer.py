@@ -54,7 +54,9 @@ def nearest_surface(points: tf.Tensor, depth: tf.Tensor, faces: tf.Tensor, size:
     if kernel is None:
         return _draw_with_tensors(ndc, faces, size)
     types = (tf.int32, tf.float32, tf.float32)
-    return tf.map_fn(lambda mesh: _draw_with_kernel(kernel, mesh, faces, size), ndc, fn_output_signature=types)
+    drawn = tf.map_fn(lambda mesh: _draw_with_kernel(kernel, mesh, faces, size), ndc, fn_output_signature=types)
+    # Of an empty batch the loop knows no shape.
+    return tuple(tf.reshape(value, [-1, size, size, *more]) for value, more in zip(drawn, ((), (3,), ())))
 
 
 def _normalised(points, depth, size):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from hiu_tf.errors import UserError
+from hiu_tf.geometry.camera import is_pinhole
+from hiu_tf.pictures import LONGEST_SIDE
 
 #: Side -> whether its crop is mirrored: the network expects right hands.
 MIRRORED = {"right": False, "left": True}
@@ -22,10 +24,15 @@ def checked_camera(K) -> np.ndarray | None:
     """The intrinsics as [3, 3] float, or None."""
     if K is None:
         return None
-    K = np.asarray(K, float)
-    if K.shape != (3, 3) or not np.all(np.abs(K) <= _LARGEST_K) or min(K[0, 0], K[1, 1]) <= 0:
-        raise UserError(f"K must be a 3x3 matrix of finite intrinsics with focal lengths > 0, got {K.tolist()}")
-    return K
+    try:
+        found = np.asarray(K, float)
+    except (TypeError, ValueError):
+        found = np.zeros(0)
+    if found.shape != (3, 3) or not np.all(np.abs(found) <= _LARGEST_K) or not is_pinhole(found):
+        raise UserError(
+            f"K must be [[fx, 0, cx], [0, fy, cy], [0, 0, 1]], pixels, with focal lengths above 0 and without skew, got {K!r}"
+        )
+    return found
 
 
 def checked_picture(picture) -> np.ndarray:
@@ -35,6 +42,8 @@ def checked_picture(picture) -> np.ndarray:
         raise UserError(
             f"a picture is [H, W, 3] uint8 RGB of at least 2x2 pixels, got shape {picture.shape} and type {picture.dtype}"
         )
+    if max(picture.shape[:2]) > LONGEST_SIDE:
+        raise UserError(f"the sides of a picture have at most {LONGEST_SIDE} pixels, got {picture.shape[:2]}")
     return picture
 
 

@@ -111,7 +111,7 @@ def _wrist(model, shape):
 def _filtered(values, times, deviation):
     """Rows of values [T, N] as Gaussian means over time; frames without the hand are left out."""
     total, weights = values.copy(), np.ones(len(times))
-    reach = int(np.searchsorted(times, times[0] + 3 * deviation)) + 1
+    reach = int(np.max(np.searchsorted(times, times + 3 * deviation) - np.arange(len(times)))) + 1
     for offset in range(1, min(reach, len(times) - 1) + 1):
         share = np.exp(-0.5 * ((times[offset:] - times[:-offset]) / deviation) ** 2)
         total[offset:] += share[:, np.newaxis] * values[:-offset]

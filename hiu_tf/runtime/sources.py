@@ -92,7 +92,7 @@ def pictures_of(source) -> Iterator:
 
 def files_below(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
     """All files below a folder with one of the suffixes, sorted."""
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in suffixes)
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in suffixes and path.is_file())
 
 
 def _downloaded(address):

@@ -42,6 +42,15 @@ def test_it_reads_what_json_does(tmp_path, monkeypatch, chunk, options):
     assert [found.is_alone(n) for n in (3, 1, 2, 4, [5])] == [False, True, False, False, False]
 
 
+@pytest.mark.parametrize("number", ["0.5", "-12.25e-3", "1E+5", "1e5", "120"])
+def test_a_number_may_end_in_the_next_part_of_the_text(tmp_path, monkeypatch, number):
+    text = (
+        f'{{"scale": {number}, "images": [{{"id": 1}}], "annotations": [{{"id": 2, "image_id": 1, "area": {number}}}]}}'
+    )
+    for chunk in range(1, 60):
+        assert opened(tmp_path, text, chunk, monkeypatch).annotation(2)["area"] == float(number)
+
+
 def test_its_fingerprint_is_that_of_the_bytes(tmp_path):
     text = json.dumps(CONTENT)
     assert opened(tmp_path, text).fingerprint == opened(tmp_path, text).fingerprint

@@ -91,7 +91,8 @@ def test_the_mask_covers_the_hand(samples):
         ({"image": b""}, "image is empty"),
         ({"side": 5}, "side is 5"),
         ({"joints_3d_weight": np.ones(21)}, "intrinsics are needed"),
-        ({"intrinsics": np.diag([100.0, 100, 1e6])}, r"intrinsics have the last row \[0.0, 0.0, 1000000.0\]"),
+        ({"intrinsics": np.diag([100.0, 100, 1e6])}, r"intrinsics are .*1000000.0\]\], expected fx, 0, cx"),
+        ({"intrinsics": np.array([[100.0, 5, 20], [0, 100, 20], [0, 0, 1]])}, r"\(no skew\)"),
         ({"joints_2d_weight": np.zeros(21)}, "labels no joint"),
     ],
 )

@@ -189,7 +189,7 @@ def test_batches_of_unknown_size(hand, posed, backend):
         autograph=False,
     )
     np.testing.assert_allclose(draw(posed[:2]), draw(posed)[:2], atol=1e-6)
-    assert draw(posed[:0]).shape == (0, SIZE, SIZE)
+    assert draw(posed[:0]).shape == silhouette(posed[:0], hand.faces, camera, SIZE, backend).shape == (0, SIZE, SIZE)
 
 
 def test_blurred_masks_pull_together_what_does_not_touch():

@@ -2,6 +2,7 @@
 
 import io
 import json
+import struct
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -14,7 +15,7 @@ from hiu_tf.conventions.skeleton import MODEL_TO_KEYPOINTS
 from hiu_tf.errors import UserError
 from hiu_tf.hand.gltf import glb_bytes
 from hiu_tf.runtime.files import _Record
-from hiu_tf.runtime.moving import Movement, picture_glb, usual_camera
+from hiu_tf.runtime.moving import Movement, _filtered, picture_glb, usual_camera
 from hiu_tf.runtime.prediction import Hands
 from hiu_tf.runtime.predictor import Predictor
 from hiu_tf.runtime.shipped import shipped_model
@@ -35,6 +36,23 @@ def picture():
 
     _, sample = next(iter(open_split("synthetic", "1", "val").outcomes()))
     return cv2.imdecode(np.frombuffer(sample.image, np.uint8), cv2.IMREAD_COLOR)[..., ::-1].copy()
+
+
+def test_a_picture_without_hands_is_a_valid_file():
+    """glTF 2.0 allows no empty lists and no empty buffer."""
+    content = Hands([], np.zeros((20, 30, 3), np.uint8)).to_glb()
+    size, kind = struct.unpack_from("<II", content, 12)
+    document = json.loads(content[20:])
+    assert kind == 0x4E4F534A and len(content) == 20 + size == struct.unpack_from("<I", content, 8)[0]
+    assert [] not in document.values() and "buffers" not in document and "children" not in document["nodes"][0]
+
+
+def test_movements_are_gaussian_means_after_a_gap_too(rng):
+    """Seen once, then again a second later, at 30 frames a second."""
+    times, values = np.concatenate([[0.0], 1 + np.arange(40) / 30]), rng.normal(size=(41, 2))
+    weights = np.exp(-0.5 * ((times[:, None] - times) / 0.1) ** 2)
+    expected = weights @ values / weights.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(_filtered(values, times, 0.1), expected, atol=0.01)
 
 
 def model_joints(keypoints):
@@ -123,7 +141,9 @@ def test_a_hand_whose_side_was_corrected_is_written_as_the_one_that_it_was_longe
     """Key frames of both sides in one file would turn the hand inside out."""
     box = (0, 0, *picture.shape[1::-1])
     right, left = (replace(predictor.predict(picture, box, side)[0], number=1) for side in ("right", "left"))
-    record = _Record(SimpleNamespace(write=lambda *_: None), io.StringIO(), RATE, compact=True, meshes=True)
+    film = SimpleNamespace(frames=0)
+    film.write = lambda *_: setattr(film, "frames", film.frames + 1)
+    record = _Record(film, io.StringIO(), RATE, compact=True, meshes=True)
     for hand in (left, right, right):
         record.add(Hands([hand], picture))
     (move,) = record.moves().values()

@@ -7,11 +7,11 @@ import zlib
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 
 from hiu_tf.cli import main
 from hiu_tf.errors import UserError
-from hiu_tf.pictures import decode_picture, encode_png, is_ours, read_picture
+from hiu_tf.pictures import decode_picture, encode_png, is_ours, read_picture, upright_size
 
 
 @pytest.fixture
@@ -55,6 +55,40 @@ def test_exif_rotation_16_bits_grey_and_palette(picture):
         content = io.BytesIO()
         Image.fromarray(picture).convert(mode).save(content, "JPEG" if mode == "CMYK" else "PNG")
         assert decode_picture(content.getvalue()).shape == picture.shape
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_transparent_is_black(picture, mode):
+    """Whatever colours lie beneath; half transparent is half as bright."""
+    alpha = np.repeat(np.uint8([255, 128, 0]), 60)[np.newaxis].repeat(120, axis=0)
+    whole = Image.fromarray(np.dstack([picture, alpha]))
+    content = io.BytesIO()
+    (whole.quantize(256) if mode == "P" else whole.convert(mode)).save(content, "PNG")
+    found = decode_picture(content.getvalue()).astype(int)
+    expected = whole.convert("LA").convert("RGBA") if mode == "LA" else whole
+    expected = np.array(expected)[..., :3] * (alpha[..., np.newaxis] / 255.0)
+    assert found[:, 121:].max() == 0
+    np.testing.assert_allclose(found, expected, atol=2 if mode != "P" else 130)
+
+
+def test_an_orientation_that_there_is_not_turns_nothing(picture, tmp_path):
+    for number, turned in ((1, False), (6, True), (9, False)):
+        exif = Image.Exif()
+        exif[0x0112] = number
+        (tmp_path / "a.jpg").write_bytes(encoded(picture, "JPEG", exif=exif))
+        assert upright_size(tmp_path / "a.jpg") == read_picture(tmp_path / "a.jpg").shape[1::-1]
+        assert (upright_size(tmp_path / "a.jpg") == (120, 180)) == turned
+
+
+def test_the_switches_of_pillow_stay_the_callers(picture, monkeypatch):
+    """Its limit of pixels protects the program that imports us."""
+    for limit, truncated in ((89_478_485, False), (1000, True)):
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+        monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", truncated)
+        decode_picture(encoded(picture, "JPEG"))  # 21,600 pixels
+        with pytest.raises(UserError):
+            decode_picture(b"none")
+        assert (limit, truncated) == (Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES)
 
 
 @pytest.mark.parametrize("size", [(50_000, 50_000), (40_000, 2)])

@@ -87,6 +87,10 @@ def test_K_of_the_crop_changes_nothing(model, picture):
         ({"box": (10, 10, 0, 20)}, "does not fit"),
         ({"box": (10, 10, float("nan"), 20)}, "does not fit"),
         ({"K": np.eye(2)}, "K must be"),
+        ({"K": "x"}, "K must be"),
+        ({"K": [[1, 2], [3]]}, "K must be"),
+        ({"K": [[500, 20, 90], [0, 500, 60], [0, 0, 1]]}, "without skew"),
+        ({"K": [[500, 0, 0], [0, 500, 0], [90, 60, 1]]}, "K must be"),
     ],
 )
 def test_bad_arguments(model, picture, arguments, message):
@@ -96,11 +100,11 @@ def test_bad_arguments(model, picture, arguments, message):
 
 @pytest.mark.parametrize(
     "bad",
-    [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((1, 1, 3), np.uint8)],
-)
+    [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((1, 1, 3), np.uint8), np.zeros((33_000, 4, 3), np.uint8), "a\0b.png"],
+)  # fmt: skip
 def test_bad_pictures(model, bad):
-    with pytest.raises(UserError, match="a picture is"):
-        Predictor(model).predict(bad)
+    with pytest.raises(UserError, match="a picture is|sides of a picture|is no path"):
+        Predictor(model).predict(bad, box=(1, 1, 2, 2))
 
 
 def test_hiu_predict_writes_everything(model, picture, tmp_path, capsys):

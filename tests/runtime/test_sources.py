@@ -37,6 +37,7 @@ def folder(tmp_path_factory):
     for name in ("a.png", "b.jpg", "below/c.png"):
         Image.fromarray(rng.integers(0, 255, (120, 160, 3), np.uint8)).save(folder / name)
     (folder / "notes.txt").write_text("none")
+    (folder / "album.jpg").mkdir()
     return folder
 
 
