@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 
@@ -15,5 +16,11 @@ def markdown_table(header: Iterable[str], rows: Iterable[Iterable]) -> str:
 def rows_table(rows: list[dict]) -> str:
     """Formats dictionaries as rows. The columns are the union of all keys; "-" marks a missing value."""
     columns = list(dict.fromkeys(name for row in rows for name in row))
-    show = lambda value: f"{value:.3g}" if isinstance(value, float) else str(value)
-    return markdown_table(columns, ([show(row.get(column, "-")) for column in columns] for row in rows))
+    return markdown_table(columns, ([_cell(row.get(column, "-")) for column in columns] for row in rows))
+
+
+def _cell(value):
+    """Three digits of a number; all of those before the point."""
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:.0f}" if 1000 <= abs(value) < math.inf else f"{value:.3g}"

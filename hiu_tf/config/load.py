@@ -16,6 +16,7 @@ from hiu_tf.config.detection import DetectorRecipe
 from hiu_tf.config.schema import Recipe
 from hiu_tf.errors import ConfigError
 
+_SHIPPED = ("pipelines", "recipes")
 #: Exceptions of PyYAML: its own, and those of the types that scalars are converted to.
 _UNREADABLE = (yaml.YAMLError, ValueError, TypeError, OverflowError, RecursionError)
 
@@ -69,11 +70,17 @@ def _tree(path, overrides, spelt):
 
     `spelt` gives settings of two spellings the same one, before anything is merged: the later one of both counts.
     """
-    tree = _read(Path(path), spelt)
+    tree = _read(_found(Path(path)), spelt)
     for override in overrides:
         _apply(tree, *parse_setting(override))
         tree = spelt(tree)
     return tree
+
+
+def _found(path):
+    """The path, or the recipe of the package for pipelines/recipes/NAME outside of a checkout."""
+    shipped = Path(__file__).parents[2] / path
+    return shipped if path.parts[:2] == _SHIPPED and not path.exists() and shipped.exists() else path
 
 
 def _read(path, spelt, above=()):

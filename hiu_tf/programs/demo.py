@@ -3,8 +3,8 @@
     hiu demo                                           # rendered hands alone; `make demo` sets everything up first
     hiu demo --real photographs/ --photos pictures/    # REAL=... PHOTOS=... make demo
 
---real is a folder with digits, home, alphabet and selfie in COCO key point form; --photos a folder of
-pictures and clips to predict on.
+--real is a folder with train.json and val.json (COCO key points), or with several such folders in it: half of
+the training. --photos is a folder of pictures and clips to predict on.
 """
 
 from __future__ import annotations
@@ -12,46 +12,64 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Collection
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pipelines
 from hiu_tf.commands.values import positive
+from hiu_tf.errors import UserError
 from hiu_tf.programs._program import program
 
 RENDERED_TRAIN, RENDERED_VAL, HELD_OUT = 2400, 160, 12
 STEPS = 1100
 _TILE, _HEADING = 150, 40  # height of a row and of the heading of the contact sheet, pixels
 _RENDERED = "rendered_"
-REAL_SETS = ("digits", "home", "alphabet", "selfie")
-RECIPES = Path(pipelines.__file__).parent / "recipes"
+RECIPE = Path(pipelines.__file__).parent / "recipes" / "quickstart.yaml"
 
 
-def make_data(root: Path, real: str | None) -> list[str]:
-    """Writes the records. Returns the names of the sets."""
+def real_sets(folder: Path) -> dict[str, Path]:
+    """{name: folder} of the sets of photographs in a folder, which may be one itself.
+
+    Raises:
+      UserError: there is none.
+    """
+    lists = [folder / "train.json", *sorted(folder.glob("*/train.json"))]
+    found = {path.resolve().parent.name: path.parent for path in lists if path.is_file()}
+    if not found:
+        raise UserError(
+            f"--real {folder}: there is no train.json, nor one in a folder below (COCO key points, "
+            "pipelines/datasets/own_data/README.md)"
+        )
+    return found
+
+
+def make_data(root: Path, real: dict[str, Path]) -> list[str]:
+    """Writes the records. Returns the names of the sets that have a split val."""
     from hiu_tf.programs.prepare import prepare
 
     for split, count in (("train", RENDERED_TRAIN), ("val", RENDERED_VAL)):
         prepare("synthetic", str(count), split, str(root / "synthetic"), parts=8, workers=2)
-    names = ["synthetic"]
-    for name in REAL_SETS if real else ():
+    for name, folder in real.items():
         for split in ("train", "val"):
-            prepare("own_data", str(Path(real) / name), split, str(root / name), parts=2, workers=2)
-        names.append(name)
-    return names
+            if (folder / f"{split}.json").is_file():
+                prepare("own_data", str(folder), split, str(root / name), parts=2, workers=2)
+    return ["synthetic", *(name for name, folder in real.items() if (folder / "val.json").is_file())]
 
 
-def train_network(root: Path, run: Path, real: bool, steps: int):
-    """Trains by the demo's recipe. Returns the run."""
+def train_network(root: Path, run: Path, real: Collection[str], steps: int):
+    """Trains on rendered hands, and on as many of the real sets. Returns the run."""
     from hiu_tf.config.load import load_recipe
     from hiu_tf.config.presets import model_config
+    from hiu_tf.config.schema import DataConfig
     from hiu_tf.training.distribution import strategy
     from hiu_tf.training.run import train
     from pipelines.build import finish, training_data
 
-    recipe = load_recipe(
-        RECIPES / ("demo.yaml" if real else "quickstart.yaml"), [f"train.steps={steps}", "train.steps_per_epoch=100"]
-    )
+    recipe = load_recipe(RECIPE, [f"train.steps={steps}", "train.steps_per_epoch=100"])
+    sets = {name: DataConfig(path=name, share=1 / len(real)) for name in real}
+    recipe = replace(recipe, data=recipe.data | sets)
     with strategy().scope():
         size = model_config(recipe.model, recipe.network).image_size
         data = lambda start, *worker: training_data(recipe, root, size, start, *worker)
@@ -123,7 +141,7 @@ def parse_args(argv):
     """Parses the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", default="demo", help="folder for everything (default: demo)")
-    parser.add_argument("--real", help="folder of real hands with COCO key points")
+    parser.add_argument("--real", help="folder of photographs with COCO key points, or of such folders")
     parser.add_argument("--photos", help="folder of pictures and clips to predict on")
     parser.add_argument("--steps", type=positive, default=STEPS, help=f"training steps (default {STEPS})")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
@@ -141,7 +159,9 @@ def main(argv=None) -> int:
     from hiu_tf.runtime.results import write_json
 
     out, start = Path(args.out), time.time()
-    root = out / "data"
+    root, real = out / "data", real_sets(Path(args.real)) if args.real else {}
+    if args.photos and not Path(args.photos).exists():
+        raise UserError(f"--photos {args.photos} does not exist")
 
     def stage(number, text):
         print(f"\n[{number}/5 {time.time() - start:4.0f} s] {text}", flush=True)
@@ -149,11 +169,11 @@ def main(argv=None) -> int:
     stage(
         1,
         f"data: {RENDERED_TRAIN + RENDERED_VAL} rendered hands"
-        + (f" and the photographs of {args.real}" if args.real else ""),
+        + (f" and the photographs of {', '.join(real)}" if real else ""),
     )
-    names = make_data(root, args.real)
+    names = make_data(root, real)
     stage(2, f"training: {args.steps} steps")
-    trained = train_network(root, out / "run", bool(args.real), args.steps)
+    trained = train_network(root, out / "run", real, args.steps)
     stage(3, "evaluation beside two baselines")
     results = evaluate_run(trained, Part(str(root), names, limit=160))
     write_json(out / "metrics.json", as_json(results, "make demo"))

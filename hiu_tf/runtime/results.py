@@ -20,7 +20,8 @@ from hiu_tf.runtime.moving import picture_glb
 if TYPE_CHECKING:
     from hiu_tf.runtime.prediction import Hands, Prediction
 
-UNITS = {
+#: Fields of a hand that are arrays, and their units.
+ARRAYS = {
     "box": "pixels of the picture (x, y, width, height)",
     "joints_2d": "pixels of the picture (x, y)",
     "joints_2d_projected": "pixels of the picture (x, y)",
@@ -31,6 +32,13 @@ UNITS = {
     "pose": "radians, axis-angle per joint, 15 x 3",
     "rotation": "radians, axis-angle",
     "translation": "metres",
+}
+UNITS = ARRAYS | {
+    "score": "0..1",
+    "side_score": "probability of the side, 0..1",
+    "pinch": "distance of the tips of thumb and index finger, in lengths of the palm",
+    "crop": "pixels of the picture (centre x, y; side), radians (angle)",
+    "frame": "of what is in metres: crop (a camera that looks at the crop) or camera (that of the picture, if K was given)",
 }
 
 #: Value of the first key, "made_by", of our JSON files.
@@ -45,7 +53,7 @@ LONGEST_PANEL = 640
 
 def prediction_json(prediction: Prediction, without: Sequence[str] = ()) -> dict:
     """Converts a prediction, without mask and the fields in `without`, to plain numbers in the units of `UNITS`."""
-    names = [name for name in UNITS if name not in without]
+    names = [name for name in ARRAYS if name not in without]
     values = {name: np.round(np.asarray(getattr(prediction, name), float), 6).tolist() for name in names}
     header = {
         "side": prediction.side,

@@ -70,6 +70,18 @@ def test_a_recipe_is_based_on_another(tmp_path):
     assert (found.data["x"].path, found.data["x"].share, found.data["x"].mask, found.data["y"].mask) == ("x", 2, 0, 1)
 
 
+def test_shipped_recipes_are_found_outside_of_a_checkout(tmp_path, monkeypatch):
+    """As the documentation names them, unless the user has a file of that name."""
+    monkeypatch.chdir(tmp_path)
+    assert load_recipe("pipelines/recipes/quickstart.yaml") == load_recipe(RECIPES / "quickstart.yaml")
+    own = tmp_path / "pipelines" / "recipes" / "quickstart.yaml"
+    own.parent.mkdir(parents=True)
+    own.write_text((RECIPES / "quickstart.yaml").read_text().replace("steps: 600", "steps: 7"))
+    assert load_recipe("pipelines/recipes/quickstart.yaml").train.steps == 7
+    with pytest.raises(ConfigError, match="cannot read the recipe pipelines/recipes/none.yaml"):
+        load_recipe("pipelines/recipes/none.yaml")
+
+
 def test_a_bad_base_is_named(tmp_path):
     for name, base in (("a", "a.yaml"), ("b", "c.yaml"), ("c", "b.yaml"), ("d", "7"), ("e", "none.yaml")):
         (tmp_path / f"{name}.yaml").write_text(f"base: {base}")

@@ -2,8 +2,20 @@
 
 import cv2
 import numpy as np
+import pytest
 
-from hiu_tf.programs.demo import _HEADING, _TILE, contact_sheet
+from hiu_tf.errors import UserError
+from hiu_tf.programs.demo import _HEADING, _TILE, contact_sheet, real_sets
+
+
+def test_photographs_are_one_set_or_several(tmp_path):
+    with pytest.raises(UserError, match="there is no train.json, nor one in a folder below"):
+        real_sets(tmp_path)
+    for name in ("mine", "hers"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "train.json").write_text("{}")
+    assert real_sets(tmp_path) == {name: tmp_path / name for name in ("mine", "hers")}
+    assert real_sets(tmp_path / "mine") == {"mine": tmp_path / "mine"}
 
 
 def test_a_row_for_each_picture_and_a_column_for_each_model(tmp_path):

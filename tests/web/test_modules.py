@@ -20,7 +20,7 @@ from hiu_tf.runtime.crop import cut
 from hiu_tf.runtime.evidence_fit import EvidenceFit
 from hiu_tf.runtime.looks import Candidate, left_odds
 from hiu_tf.runtime.predictor import Predictor
-from hiu_tf.runtime.results import UNITS, prediction_json
+from hiu_tf.runtime.results import ARRAYS, UNITS, prediction_json
 from hiu_tf.runtime.smoothing import MeanShape
 from hiu_tf.web import build
 from hiu_tf.web.hand import write_hand
@@ -241,7 +241,7 @@ def test_files(predictor, looks, tmp_path, side):
     window, raw = looks[0]
     hand = predictor._in_picture(np.zeros((9, 9, 3), np.uint8), window, raw, None)
     expected = json.loads(json.dumps(prediction_json(hand)))
-    values = {name: np.asarray(getattr(hand, name)) for name in UNITS}
+    values = {name: np.asarray(getattr(hand, name)) for name in ARRAYS}
     flat = {name: v.tolist() if name.startswith("joints_2d") else v.ravel().tolist() for name, v in values.items()}
     body = """const files = await load('files.js');
       for (const name of ['vertices', 'joints_3d']) data.hand[name] = Float32Array.from(data.hand[name]);
@@ -267,7 +267,7 @@ def test_files(predictor, looks, tmp_path, side):
     (found,) = content.pop("hands")
     assert content == {"made_by": "hiu-tf", "picture": "a.png", "joint_names": ["wrist"], "units": UNITS}
     assert list(found) == list(expected)
-    for name in UNITS:
+    for name in ARRAYS:
         np.testing.assert_allclose(found[name], expected[name], atol=2e-6)
     named = ("side", "side_score", "score", "gesture", "pinch", "frame", "hand", "crop")
     assert {name: found[name] for name in named} == {name: expected[name] for name in named}

@@ -16,10 +16,6 @@ function handJson(hand, units) {
     mirrored: crop.mirrored,
     angle: rounded(crop.angle, 4),
   };
-  const values = Object.keys(units).map((name) => {
-    const plain = Array.from(hand[name], (value) => (value.length ? value.map((v) => rounded(v, 6)) : rounded(value, 6)));
-    return [name, shapes[name] ? rows(plain, shapes[name]) : plain];
-  });
   const read = {
     side,
     side_score: sideScore === null ? null : rounded(sideScore, 4),
@@ -29,7 +25,13 @@ function handJson(hand, units) {
     frame,
     hand: model,
   };
-  return { ...read, crop: where, ...Object.fromEntries(values) };
+  const others = { ...read, crop: where };
+  const arrays = Object.keys(units).filter((name) => !(name in others));
+  const values = arrays.map((name) => {
+    const plain = Array.from(hand[name], (value) => (value.length ? value.map((v) => rounded(v, 6)) : rounded(value, 6)));
+    return [name, shapes[name] ? rows(plain, shapes[name]) : plain];
+  });
+  return { ...others, ...Object.fromEntries(values) };
 }
 
 /** One hand's mesh as a glTF 2.0 binary: y up, z towards the viewer, metres, the wrist at the origin. */
