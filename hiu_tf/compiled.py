@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import platform
+import shlex
 import shutil
 import subprocess
 import sys
@@ -29,14 +31,17 @@ def load_operations(name: str, what: str, sources: list[Path]):
       sources: C++ files; headers lie beside them.
     """
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
-    target = cache_folder() / f"{name}-tf{tf.__version__}-{digest}.so"
+    machine = platform.machine()  # homes are shared by machines of different kinds
+    target = cache_folder() / f"{name}-tf{tf.__version__}-{machine}-{digest}.so"
     library = target if target.exists() else _build(target, what, sources)
     return library and tf.load_op_library(str(library))
 
 
 def _build(target, what, sources):
-    compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
-    if compiler is None:
+    compiler = (
+        shlex.split(os.environ.get("CXX", "")) or [path for path in map(shutil.which, ("g++", "clang++")) if path][:1]
+    )
+    if not compiler:
         _LOG.warning("no C++ compiler found: slower TensorFlow operations replace %s", what)
         return None
     if not _writable(target.parent):
@@ -69,7 +74,7 @@ def _only_one_process(target):
 def _compile(compiler, what, sources, target):
     print(f"hiu-tf: compiling {what} (once, about half a minute) ...", file=sys.stderr)
     flags = tf.sysconfig.get_compile_flags() + tf.sysconfig.get_link_flags()
-    command = [compiler, "-std=c++17", "-O3", "-shared", "-fPIC", *map(str, sources), "-I", str(sources[0].parent)]
+    command = [*compiler, "-std=c++17", "-O3", "-shared", "-fPIC", *map(str, sources), "-I", str(sources[0].parent)]
     try:
         with written_whole(target) as scratch:
             subprocess.run([*command, "-o", str(scratch), *flags], capture_output=True, text=True, check=True)
