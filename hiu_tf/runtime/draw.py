@@ -98,12 +98,13 @@ def overlay(picture: np.ndarray, hands: Sequence[Prediction], longest: int | Non
 
 def _write_above(drawn, joints, text):
     """Writes a word above a hand, inside the picture."""
-    size = min(max(drawn.shape[1] / 900, 0.35), 1.2)
+    size = min(max(drawn.shape[1] / 900, 0.4), 1.2)
+    line = 2 if size > 0.55 else 1  # small letters of thick lines run into each other
     (width, height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size, 1)
     left, top = _pixel(joints.min(axis=0))
     left = min(max(left, 2), max(drawn.shape[1] - width - 2, 2))
     place = (left, min(max(top - height, height + 3), drawn.shape[0] - 3))
-    for colour, thick in (((0, 0, 0), 5), ((255, 255, 255), 2)):
+    for colour, thick in (((0, 0, 0), 2 * line + 1), ((255, 255, 255), line)):
         cv2.putText(drawn, text, place, cv2.FONT_HERSHEY_SIMPLEX, size, colour, thick, cv2.LINE_AA)
     return drawn
 
