@@ -38,9 +38,8 @@ def load_operations(name: str, what: str, sources: list[Path]):
 
 
 def _build(target, what, sources):
-    compiler = (
-        shlex.split(os.environ.get("CXX", "")) or [path for path in map(shutil.which, ("g++", "clang++")) if path][:1]
-    )
+    there = filter(None, map(shutil.which, ("g++", "clang++")))
+    compiler = shlex.split(os.environ.get("CXX", "")) or list(there)[:1]
     if not compiler:
         _LOG.warning("no C++ compiler found: slower TensorFlow operations replace %s", what)
         return None

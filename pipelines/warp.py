@@ -43,9 +43,7 @@ class _Plan(NamedTuple):
     """How to read and sample each picture of a batch."""
 
     ratio: tf.Tensor  # [B], number of the _JPEG_RATIOS by which it is decoded
-    extent: (
-        tf.Tensor
-    )  # [B, 2], height and width of the whole picture, rounded up to a multiple of the ratio as JPEG does
+    extent: tf.Tensor  # [B, 2], height and width of the whole picture, rounded up as JPEG does for its ratio
     small: tf.Tensor  # [B, 2], height and width to which it is averaged
     shown: tf.Tensor  # [B, 4] int32, first and last pixel (x, y, x, y) of the averaged picture that may be shown
     inverse: tf.Tensor  # [B, 3, 2], crop pixels (x, y, 1) -> pixels of the averaged picture

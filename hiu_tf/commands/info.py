@@ -24,12 +24,10 @@ def add_info(commands) -> None:
 
 def run_info(args) -> int:
     """Prints what was asked for. Returns the exit code."""
-    for option, given, needed in (
-        ("--set", args.set, args.preset or args.recipe),
-        ("--devices", args.devices, args.recipe),
-    ):
-        if given and not needed:
-            raise UserError(f"{option} needs {'--recipe' if option == '--devices' else '--preset or --recipe'}")
+    if args.set and not (args.preset or args.recipe):
+        raise UserError("--set needs --preset or --recipe")
+    if args.devices and not args.recipe:
+        raise UserError("--devices needs --recipe")
     if args.presets:
         from hiu_tf.config.preset_costs import COSTS, cost_table
 

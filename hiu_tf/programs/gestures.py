@@ -67,9 +67,9 @@ def confusion_table(pairs: list[tuple[str | None, str | None]]) -> str:
         found[label or _NONE][name or _NONE] += 1
     rows = []
     for label in sorted(found):
-        count = sum(found[label].values())
+        total = sum(found[label].values())
         wrong = ", ".join(f"{name} {count}" for name, count in found[label].most_common() if name != label)
-        rows.append([label, count, _share(found[label][label], count), wrong])
+        rows.append([label, total, _share(found[label][label], total), wrong])
     right = sum(found[label][label] for label in found)
     rows.append(["all", len(pairs), _share(right, len(pairs)), ""])
     return markdown_table(("labelled", "hands", "right", "taken for"), rows)
