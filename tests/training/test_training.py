@@ -267,7 +267,7 @@ def test_a_run_that_goes_on_forgets_what_came_after(tmp_path):
 @pytest.mark.long
 def test_steps_that_are_no_whole_epochs(rendered_records, tmp_path, capsys):
     """Exactly the recipe's number of steps, also after a restart; a finished run stays unchanged."""
-    run(small(3), rendered_records, tmp_path)
+    run(small(3, ema=0.5, recalibrate=1), rendered_records, tmp_path)
     assert [record["step"] for record in read_journal(tmp_path)] == [2, 3]
     network = run(small(6, ema=0.5, recalibrate=1), rendered_records, tmp_path).network
     assert [record["step"] for record in read_journal(tmp_path)] == [2, 3, 4, 6]
