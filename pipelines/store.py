@@ -10,7 +10,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import tensorflow as tf
 
 from hiu_tf.pictures import is_cut_off
 from pipelines.schema import DataSetError, Sample
@@ -145,6 +144,8 @@ def _is_plain(raw):
 
 def _refuse_what_tensorflow_cannot_read(path, raw):
     """Refuses damaged JPEG files that OpenCV accepts, but that would stop a training much later."""
+    import tensorflow as tf  # takes seconds to load: what is wrong with a folder is said before
+
     try:
         tf.io.decode_image(raw, channels=3, expand_animations=False)
     except tf.errors.OpError as error:

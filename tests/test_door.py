@@ -33,6 +33,18 @@ def test_the_runtimes_names_need_no_tensorflow():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+def test_a_missing_folder_of_a_data_set_is_named_before_tensorflow_is_loaded():
+    code = (
+        "import sys; from hiu_tf import cli; "
+        "ends = [cli.main(['prepare', name, '--source', 'nowhere', '--split', 'train', '--out', 'out']) "
+        "for name in ('own_data', 'rhd', 'freihand', 'stb', 'no_hand')]; "
+        "sys.exit(ends != [1] * 5 or 'tensorflow' in sys.modules)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stderr.count("nowhere") >= 5
+
+
 @pytest.mark.parametrize("name", cli.PROGRAMS)
 def test_every_command_teaches(name, capsys):
     with pytest.raises(SystemExit) as end:

@@ -75,9 +75,10 @@ def prepare(name, source, split, out, parts=None, workers=1, options=(), max_bad
     """
     from hiu_tf.atomic import locked
     from pipelines.datasets import open_split
+
+    opened = open_split(name, source, split, options)  # before TensorFlow is loaded: a missing folder is named at once
     from pipelines.records import refuse_other_set
 
-    opened = open_split(name, source, split, options)
     parts = parts or min(len(opened.keys), max(_FEWEST_SHARDS, math.ceil(len(opened.keys) / _SAMPLES_PER_SHARD)))
     Path(out).mkdir(parents=True, exist_ok=True)
     refuse_other_set(Path(out), opened.name)
