@@ -54,8 +54,9 @@ class HIUModule(tf.Module):
         self.hand, self.size = hand, network.input_shape[1]
         self._fitted = GraphFit(hand, self.size) if fits else lambda outputs: outputs
         crops = _spec([None, self.size, self.size, 3], tf.float32, keys.IMAGE)
-        # All signatures share one function, so that its constants (megabytes of the hand model) are saved once.
-        self._shared = tf.function(self._never_empty, input_signature=[crops], autograph=False)
+        # All signatures share one function, so that its constants (megabytes of the hand model) are saved once. It is
+        # traced here: in each graph that called it first, it would be traced twice.
+        self._shared = _concrete(self._never_empty, [crops])
 
     def predict(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
         """Crops [B, S, S, 3] float32 RGB in [0, 1] -> `outputs`."""

@@ -14,6 +14,7 @@ import numpy as np
 from hiu_tf.evaluation.predictors import Predict, exported_predictor
 from hiu_tf.exporting.module import HIUModule
 from hiu_tf.exporting.onnx_file import check_packages, export_onnx
+from hiu_tf.exporting.parity import Limits
 from hiu_tf.exporting.saved_model import export_saved_model
 from hiu_tf.exporting.tflite import export_tflite
 
@@ -39,15 +40,14 @@ class Target(NamedTuple):
 
     Attributes:
       write: (module, folder, card, options) -> path of the written file.
-      limits: (pixels of a crop of 256, millimetres): limits of the median difference of its points from the
-        network's, and of the change of mean errors.
+      limits: how far its predictions and errors may be from the network's.
       needs_crops: whether `write` needs options.crops.
       open: path -> predictor, for the comparison with the network.
       check_packages: raises UserError if packages are missing that hiu-tf[train] does not bring; None: there are none.
     """
 
     write: Callable[[HIUModule, Path, dict, Options], Path]
-    limits: tuple[float, float]
+    limits: Limits
     needs_crops: bool = False
     open: Callable[[Path], Predict] = lambda path: exported_predictor(str(path))[0]
     check_packages: Callable[[], None] | None = None
@@ -74,12 +74,12 @@ def _onnx(module, folder, card, options):
 
 
 TARGETS = {
-    SAVED: Target(_saved_model, (0.05, 0.05)),
-    "float32": Target(_tflite("float32"), (0.05, 0.05)),
-    "float16": Target(_tflite("float16"), (0.3, 0.3)),
-    "dynamic": Target(_tflite("dynamic"), (1.0, 1.0)),
-    "int8": Target(_tflite("int8"), (1.5, 1.5), needs_crops=True),
-    "onnx": Target(_onnx, (0.05, 0.05), check_packages=check_packages),
+    SAVED: Target(_saved_model, Limits(0.05, 0.05, 0.001)),
+    "float32": Target(_tflite("float32"), Limits(0.05, 0.05, 0.001)),
+    "float16": Target(_tflite("float16"), Limits(0.3, 0.3, 0.005)),
+    "dynamic": Target(_tflite("dynamic"), Limits(1.0, 1.0, 0.02)),
+    "int8": Target(_tflite("int8"), Limits(1.5, 1.5, 0.03), needs_crops=True),
+    "onnx": Target(_onnx, Limits(0.05, 0.05, 0.001), check_packages=check_packages),
 }
 #: Targets that are written unless others are named: those that need no more than hiu-tf[train].
 USUAL = tuple(name for name, target in TARGETS.items() if target.check_packages is None)

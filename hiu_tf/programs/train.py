@@ -136,6 +136,18 @@ def run_stages(recipe, root: str, folder: Path) -> None:
         adopt(Path(before), folder)
 
 
+def rehearse_later_stages(recipe, folder: Path) -> None:
+    """Raises now what a later stage would raise at its start; stages that start from earlier ones get random weights."""
+    from hiu_tf.config.load import stages
+    from hiu_tf.training.run import rehearse
+
+    for stage in list(stages(recipe).values())[1:]:
+        start = stage.train.start_from
+        if start == recipe.train.start_from or folder in Path(start).parents:
+            stage = replace(stage, train=replace(stage.train, start_from="", encoder_weights=""))
+        rehearse(stage)
+
+
 def run_stage(recipe, root: str, folder: Path) -> None:
     """Trains one recipe."""
     import tensorflow as tf
@@ -212,6 +224,7 @@ def main(argv=None) -> int:
         print(note)
     start = time.time()
     with devices.scope():
+        rehearse_later_stages(recipe, Path(args.out))
         run_stages(recipe, args.data, Path(args.out))
     print(f"trained in {time.time() - start:.0f} s. Look at {args.out}/report.html. Next:")
     print(f"  hiu evaluate --run {args.out} --data {args.data}")

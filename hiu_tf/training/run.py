@@ -71,17 +71,15 @@ def train(
       Interrupted: Ctrl-C or SIGTERM ended it; its last step is saved.
     """
     settings, (number, workers) = recipe.train, worker()
-    _check_shares(settings)
     hand = load_hand(recipe.hand)
     # Reading some values needs all workers. So all run the same code; only the first worker's files are kept.
     own = folder if number == 0 else Path(tempfile.mkdtemp(prefix="hiu_worker"))
     changed = changed_settings(recipe, own)
     trainer = _trainer(recipe, hand, own, finish)
-    _check_best(settings, ["loss", *(metric.name for metric in trainer.quality)])
     state = RunState(trainer, folder, own)
     run = Run(trainer.network, recipe.model, model_config(recipe.model, recipe.network), hand)
     if not state.restore():
-        start_weights(trainer.network, run.config.encoder, settings, lambda path: load_run(path).network)
+        _start(trainer.network, recipe)
     start = state.step
     if start >= settings.steps and (folder / WEIGHTS).is_file():  # finished: averaging again would change it
         load_weights(trainer.network, folder)
@@ -103,6 +101,11 @@ def train(
     _try_report(own, run, shown, partial(results, run=run) if results and number == 0 else None)
     _throw_away(own, folder)
     return run
+
+
+def rehearse(recipe: Recipe) -> None:
+    """Raises what `train` would raise before its first step, but for what is wrong with its folder and data."""
+    _start(_trainer(recipe, load_hand(recipe.hand), Path(), None).network, recipe)
 
 
 def _open_folder(folder, recipe, start):
@@ -147,8 +150,13 @@ def _throw_away(own, folder):
 
 
 def _trainer(recipe, hand, folder, finish):
-    """Makes the compiled trainer with initial weights."""
+    """Makes the compiled trainer with random weights.
+
+    Raises:
+      ConfigError: the settings do not fit the devices or the network.
+    """
     settings = recipe.train
+    _check_shares(settings)
     keras.utils.set_random_seed(settings.seed)
     with precision_policy(settings.precision):
         config = model_config(recipe.model, recipe.network)
@@ -157,8 +165,15 @@ def _trainer(recipe, hand, folder, finish):
     sets = tuple(recipe.data)
     report = partial(report_bad_batch, folder, sets)
     trainer = HIUTrainer(network, hand, recipe.loss, settings, sets, finish, report, find_tasks(config.tasks))
+    _check_best(settings, ["loss", *(metric.name for metric in trainer.quality)])
     trainer.compile(build_optimizer(settings), steps_per_execution=settings.steps_per_execution)
     return trainer
+
+
+def _start(network, recipe):
+    """Loads the weights that the recipe names."""
+    encoder = model_config(recipe.model, recipe.network).encoder
+    start_weights(network, encoder, recipe.train, lambda path: load_run(path).network)
 
 
 def _check_shares(settings):

@@ -103,7 +103,7 @@ def test_int8_computes_convolutions_in_int8_and_geometry_in_float(file_of):
 
 
 def test_a_file_beyond_its_limits_is_named():
-    bad = Parity((0.5, 3.0, 9.0), (0.9, 5.0, 80.0), 0.1, -1.7, {"mesh_root": 2.0, "mesh_aligned": -0.2}, 208)
+    bad = Parity((0.5, 3.0, 9.0), (0.9, 5.0, 80.0), 0.02, 0.01, -1.7, {"mesh_root": 2.0, "mesh_aligned": -0.2}, 208)
     assert beyond_limits({"int8": bad}, LIMITS) == {
         "int8": "the 2D error changes by -1.7 px (limit 1.5), mesh_root changes by 2 mm (limit 1.5)"
     }
@@ -113,6 +113,9 @@ def test_a_file_beyond_its_limits_is_named():
         "the mesh moves by 1.6 mm"
         in beyond_limits({"int8": good._replace(millimetres=(1.6, 5.0, 80.0))}, LIMITS)["int8"]
     )
+    assert beyond_limits({"int8": good._replace(mask=0.1, right=0.04)}, LIMITS) == {
+        "int8": "the mask changes by 0.1 (limit 0.03), the side changes by 0.04 (limit 0.03)"
+    }
     unlabelled = good._replace(pixel_error=np.nan, changes={})
     assert not beyond_limits({"int8": unlabelled}, LIMITS)
     assert (

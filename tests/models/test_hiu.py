@@ -111,11 +111,10 @@ def test_parameters_of_zero_are_the_reference_view():
 
 
 @pytest.mark.parametrize("fusion", ["mean", "concat", "none"])
-def test_other_fusions_have_the_same_outputs(fusion):
-    plain = build_hiu(model_config("tiny"))
+def test_other_fusions_have_the_same_outputs(fusion, tiny_network):
     other = build_hiu(model_config("tiny", {"fusion": fusion}))
-    assert [o.shape for o in tf.nest.flatten(other.outputs)] == [o.shape for o in tf.nest.flatten(plain.outputs)]
-    assert other.count_params() < plain.count_params()
+    assert [o.shape for o in tf.nest.flatten(other.outputs)] == [o.shape for o in tf.nest.flatten(tiny_network.outputs)]
+    assert other.count_params() < tiny_network.count_params()
     assert not any("_scores" in layer.name for layer in other.layers)
 
 
@@ -246,14 +245,13 @@ def test_options_keep_the_outputs(changes):
     assert {name: tuple(value.shape) for name, value in network.output[0].items()} == expected_shapes(64)
 
 
-def test_inference_needs_no_pof_head():
-    network = build_hiu(model_config("tiny"))
-    needed = inference_network(network)
+def test_inference_needs_no_pof_head(tiny_network):
+    needed = inference_network(tiny_network)
     assert keys.POF not in needed.output
     assert not any("pof_predict" in layer.name or "pof_head" in layer.name for layer in needed.layers)
     image = tf.random.stateless_uniform([1, 64, 64, 3], [1, 2])
     for name, value in needed(image).items():
-        np.testing.assert_allclose(value, network(image)[-1][name], atol=1e-6)
+        np.testing.assert_allclose(value, tiny_network(image)[-1][name], atol=1e-6)
 
 
 @pytest.mark.slow

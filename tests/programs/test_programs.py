@@ -107,10 +107,19 @@ def test_mistakes_end_in_one_line_and_leave_nothing(case, tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_later_stage_is_checked_before_the_first(rendered_records, tmp_path):
-    later = "stages={first: {}, second: {train.validate: [nowhere]}}"
-    arguments = ["--recipe", str(RECIPES / "quickstart.yaml"), "--data", str(rendered_records), "--set", later]
-    with pytest.raises(UserError, match="nowhere does not exist"):
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    {
+        "train.validate: [nowhere]": "nowhere does not exist",
+        "train.freeze: [nose]": "no part 'nose'",
+        "train.start_from: nowhere": "nowhere is no finished run",
+    }.items(),
+)
+def test_a_later_stage_is_checked_before_the_first(setting, words, rendered_records, tmp_path):
+    later = f"stages={{first: {{}}, second: {{{setting}}}}}"
+    data = ["--data", str(rendered_records), "--set", "model=tiny", "--set", later]
+    arguments = ["--recipe", str(RECIPES / "quickstart.yaml"), *data]
+    with pytest.raises(UserError, match=words):
         importlib.import_module("hiu_tf.programs.train").main([*arguments, "--out", str(tmp_path / "run")])
     assert not (tmp_path / "run").exists()
 

@@ -4,6 +4,7 @@ import numpy as np
 
 from hiu_tf.config.presets import model_config
 from hiu_tf.evaluation.predictors import network_predictor
+from hiu_tf.exporting.parity import Limits
 from hiu_tf.exporting.targets import Target
 from hiu_tf.hand.procedural import procedural_hand
 from hiu_tf.models.hiu import build_hiu
@@ -25,4 +26,4 @@ def read(path):
     return network_predictor(network, procedural_hand())
 
 
-NPZ = Target(write, limits=(0.05, 0.05), open=read)
+NPZ = Target(write, limits=Limits(0.05, 0.05, 0.001), open=read)

@@ -91,8 +91,8 @@ function openSample() {
 
 /** Finds and shows the hands of a picture file. */
 function open(file) {
-  stopCamera();
   inTurn(async () => {
+    stopCamera(); // in turn: it may be starting still
     say(`Looking at ${file.name} …`);
     const { canvas, pixels, shrunkFrom } = await readPicture(file);
     const began = performance.now();
