@@ -86,7 +86,7 @@ def losses(folder):
     return [record["loss"] for record in read_journal(folder)]
 
 
-def test_train_and_load(rendered_records, tmp_path, monkeypatch):
+def test_train_and_load(rendered_records, tmp_path, monkeypatch, report):
     traced, step = [], HIUTrainer.train_step
     monkeypatch.setattr(HIUTrainer, "train_step", lambda self, data: traced.append(1) or step(self, data))
     network = run(recipe(4), rendered_records, tmp_path).network
