@@ -17,6 +17,7 @@ from hiu_tf.conventions.skeleton import Joint
 from hiu_tf.errors import UserError
 from hiu_tf.evaluation.metrics import METRICS
 from hiu_tf.evaluation.predictors import Predict
+from hiu_tf.evaluation.sides import as_seen
 from hiu_tf.metrics.metric import Metric, mean
 from hiu_tf.runtime.gestures import gesture
 
@@ -87,6 +88,7 @@ def measure(
     size: int,
     metrics: Iterable[Metric] = METRICS,
     each_batch: Callable[[list[str], dict[str, Measured]], None] = lambda ids, measured: None,
+    sides: bool = True,
 ) -> tuple[Samples, dict[str, Measured]]:
     """Runs the predictors. Predicted masks and meshes are not kept, to save memory.
 
@@ -95,6 +97,7 @@ def measure(
       batches: dictionaries of arrays with image and labels, crops of side `size`.
       metrics: metrics to compute; those without any labelled sample are left out.
       each_batch: called with the ids and results of each batch.
+      sides: whether hands of unlabelled side are predicted as the side that the network sees (evaluation/sides.py).
 
     Raises:
       UserError: there is no sample, or a prediction is not finite.
@@ -107,7 +110,8 @@ def measure(
         labels[keys.MASK] = labels[keys.MASK][..., 0]
         ids, measured = _ids(batch), {}
         for name, predict in predictors.items():
-            predicted = predict(batch[keys.IMAGE])
+            known = batch[keys.RIGHT_WEIGHT] > 0 if sides and keys.RIGHT_WEIGHT in batch else np.ones(len(ids), bool)
+            predicted = as_seen(predict, batch[keys.IMAGE], known)
             _require_finite(name, predicted, ids)
             measured[name] = _measured(predicted, labels, size, metrics)
             for metric, errors in measured[name].errors.items():

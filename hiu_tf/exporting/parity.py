@@ -72,7 +72,7 @@ def parity(reference: Predict, candidates: dict[str, Predict], batches: Iterable
         return answer
 
     predictors = {"": remember} | {name: compared(name, predict) for name, predict in candidates.items()}
-    samples, measured = measure(predictors, batches, size)
+    samples, measured = measure(predictors, batches, size, sides=False)
     expected = measured[""].values
     found = {}
     for name in candidates:
