@@ -40,7 +40,10 @@ def exported_predictor(path: str, threads: int = 2) -> tuple[Predict, int]:
     """Loads an exported model (.tflite or .onnx file, or SavedModel folder). Returns the predictor and the side of its crops."""
     network, card, _ = load_network(path, threads)
     size, faces = card["image_size"], close_holes(np.array(card["faces"], np.int32))
-    render = tf.function(lambda v: silhouette(v, faces, virtual_intrinsics(size), size), autograph=False)
+    any_number = [tf.TensorSpec([None, card["vertices"], 3])]  # of hands: traced once
+    render = tf.function(
+        lambda v: silhouette(v, faces, virtual_intrinsics(size), size), autograph=False, input_signature=any_number
+    )
 
     def predict(image):
         found = dict(network(image))
