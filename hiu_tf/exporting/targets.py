@@ -76,9 +76,9 @@ def _onnx(module, folder, card, options):
 TARGETS = {
     SAVED: Target(_saved_model, Limits(0.05, 0.05, 0.001)),
     "float32": Target(_tflite("float32"), Limits(0.05, 0.05, 0.001)),
-    "float16": Target(_tflite("float16"), Limits(0.3, 0.3, 0.005)),
-    "dynamic": Target(_tflite("dynamic"), Limits(1.0, 1.0, 0.02)),
-    "int8": Target(_tflite("int8"), Limits(1.5, 1.5, 0.03), needs_crops=True),
+    "float16": Target(_tflite("float16"), Limits(0.3, 0.3, 0.002)),
+    "dynamic": Target(_tflite("dynamic"), Limits(1.0, 1.0, 0.01)),
+    "int8": Target(_tflite("int8"), Limits(1.5, 1.5, 0.02), needs_crops=True),
     "onnx": Target(_onnx, Limits(0.05, 0.05, 0.001), check_packages=check_packages),
 }
 #: Targets that are written unless others are named: those that need no more than hiu-tf[train].

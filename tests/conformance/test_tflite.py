@@ -114,7 +114,7 @@ def test_a_file_beyond_its_limits_is_named():
         in beyond_limits({"int8": good._replace(millimetres=(1.6, 5.0, 80.0))}, LIMITS)["int8"]
     )
     assert beyond_limits({"int8": good._replace(mask=0.1, right=0.04)}, LIMITS) == {
-        "int8": "the mask changes by 0.1 (limit 0.03), the side changes by 0.04 (limit 0.03)"
+        "int8": "the mask changes by 0.1 (limit 0.02), the side changes by 0.04 (limit 0.02)"
     }
     unlabelled = good._replace(pixel_error=np.nan, changes={})
     assert not beyond_limits({"int8": unlabelled}, LIMITS)
