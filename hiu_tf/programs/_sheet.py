@@ -8,8 +8,8 @@ import numpy as np
 _TILE, _SMALL_TILE, _TEXT_HEIGHT, _COLUMNS, _SHOWN_REGION = 240, 160, 34, 6, 1.8
 
 
-def write_sheet(name: str, source: str, split: str, options: tuple, count: int, target: Path) -> None:
-    """Draws `count` samples, evenly spread over the split."""
+def write_sheet(name: str, source: str, split: str, options: tuple, count: int, target: Path) -> int:
+    """Draws `count` samples, evenly spread over the split; fewer if it has fewer. Returns how many."""
     from pipelines.datasets import open_split
     from pipelines.schema import Sample
 
@@ -20,6 +20,7 @@ def write_sheet(name: str, source: str, split: str, options: tuple, count: int, 
     if not samples:
         raise found[0]
     _write(tiles([draw_sample(sample) for sample in samples]), target)
+    return len(samples)
 
 
 def write_batch(batch, target: Path) -> None:

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import re
 import shutil
 import sys
 from collections import Counter
@@ -218,7 +219,7 @@ def print_summary(fits: list) -> None:
     print(f"  masks: {', '.join(f'{sources[key]} {words[key]}' for key in words if sources[key]) or 'none'}")
     reasons = {}
     for fit in fits:
-        words = "".join(c for c in fit.refused if not (c.isdigit() or c == "."))
+        words = re.sub(r"(?<![\w.])\d+(\.\d+)?(?!\w)", "", fit.refused)  # without its numbers, but with "2D"
         reasons[words] = reasons.get(words, 0) + 1
     for words, number in reasons.items():
         if words:

@@ -207,8 +207,8 @@ def main(argv=None) -> int:
     if args.sheet:
         from hiu_tf.programs._sheet import write_sheet
 
-        write_sheet(args.dataset, args.source, args.split, options, args.samples, Path(args.sheet))
-        print(f"{args.samples} samples of {args.dataset}/{args.split}: {args.sheet}")
+        drawn = write_sheet(args.dataset, args.source, args.split, options, args.samples, Path(args.sheet))
+        print(f"{drawn} samples of {args.dataset}/{args.split}: {args.sheet}")
     if args.check:
         return 0 if check(args.dataset, args.source, args.split, options) else 1
     if not args.sheet:

@@ -186,7 +186,9 @@ def _content(path):
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        raise ModelError(f"the model's card {path} is missing: copy it along with the model") from None
+        raise ModelError(
+            f"the model's card {path} is missing: copy it along with the model (the folder of a run is exported first: hiu export)"
+        ) from None
 
 
 def _short(value):

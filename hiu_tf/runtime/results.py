@@ -29,9 +29,9 @@ ARRAYS = {
     "joints_3d": "metres, x right, y down, z forward",
     "vertices": "metres, x right, y down, z forward",
     "shape": "standard deviations",
-    "pose": "radians, axis-angle per joint, 15 x 3",
-    "rotation": "radians, axis-angle",
-    "translation": "metres",
+    "pose": "radians, axis-angle per joint, 15 x 3; of a left hand's mirror image",
+    "rotation": "radians, axis-angle, in the network's own crop: turned by the crop's angle, of a left hand's mirror image, not in `frame`",
+    "translation": "metres, in the network's own crop, as the rotation",
 }
 UNITS = ARRAYS | {
     "score": "0..1",

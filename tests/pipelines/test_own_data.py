@@ -269,6 +269,7 @@ def test_one_labelled_joint_keeps_some_of_its_picture(tmp_path, rng):
     ("annotation", "message"),
     [
         ({"keypoints": [1, 2, 3]}, "annotation 10: keypoints has 3 numbers"),
+        ({"keypoints": [0.4, 0.6, 2, 0.5, 0.3, 2, 0.45, 0.5, 1] * 7}, "lie within 0.3 pixels: keypoints are in pixels"),
         ({"image_id": 99}, "image_id 99 is not among"),
         ({"hand_side": "both"}, "hand_side is 'both', expected one of"),
         ({"segmentation": "all of it"}, "segmentation is neither polygons nor RLE"),

@@ -17,6 +17,8 @@ from pipelines.store import read_picture, store
 _MOST_WORLD_ERROR = 0.08
 #: Metres; two joints of one hand that are farther apart are labels in other units.
 _LARGEST_HAND = 0.5
+#: Pixels; key points of most joints within fewer are in other units.
+_SMALLEST_HAND_PX = 2.0
 
 
 def open_split(source: str, split: str, allow_outside: str = "no", extend_tips: str = "0") -> Split:
@@ -78,6 +80,7 @@ def _sample(folder, name, image, annotation, alone, longer, where):
         known = ", ".join(str(side) for side in SIDES if side)
         raise DataSetError(f"{where}: hand_side is {annotation['hand_side']!r}, expected one of {known}")
     points = points.reshape(NUM_JOINTS, 3)
+    _require_pixels(points[points[:, 2] > 0, :2], where)
     longer = np.where(points[PARENTS[TIPS], 2:] > 0, longer, 0.0)
     points[:, :2] = _extended(points[:, :2], longer)
     return store(
@@ -95,6 +98,15 @@ def _sample(folder, name, image, annotation, alone, longer, where):
         visible=(points[:, 2] != 1).astype(np.float32),  # COCO: 1 is labelled but hidden
         **(_joints_3d(image, annotation, longer, where) or _lifted(points, annotation, longer, where)),
     )
+
+
+def _require_pixels(labelled, where):
+    """Raises DataSetError if the key points [N, 2] of most joints lie in one place, as shares of a picture's size do."""
+    extent = np.ptp(labelled, axis=0).max() if len(labelled) > NUM_JOINTS // 2 else np.inf
+    if extent < _SMALLEST_HAND_PX:
+        raise DataSetError(
+            f"{where}: its key points lie within {extent:.2g} pixels: keypoints are in pixels, not in 0..1"
+        )
 
 
 def _size(image):
