@@ -109,8 +109,8 @@ def measure(
         labels = {name: batch[name] for name in wanted if name in batch or name != keys.IN_PICTURE}
         labels[keys.MASK] = labels[keys.MASK][..., 0]
         ids, measured = _ids(batch), {}
+        known = batch[keys.RIGHT_WEIGHT] > 0 if sides and keys.RIGHT_WEIGHT in batch else np.ones(len(ids), bool)
         for name, predict in predictors.items():
-            known = batch[keys.RIGHT_WEIGHT] > 0 if sides and keys.RIGHT_WEIGHT in batch else np.ones(len(ids), bool)
             predicted = as_seen(predict, batch[keys.IMAGE], known)
             _require_finite(name, predicted, ids)
             measured[name] = _measured(predicted, labels, size, metrics)

@@ -20,7 +20,7 @@ def as_seen(predict: Predict, image: np.ndarray, known: np.ndarray) -> dict[str,
     Args:
       predict: the predictor.
       image: crops [B, S, S, 3].
-      known: [B], whether the side is labelled.
+      known: [B] bool, whether the side is labelled.
 
     Returns:
       The predictions in the frame of the given crops. Hand parameters describe the mirror image, a right hand.
@@ -28,7 +28,7 @@ def as_seen(predict: Predict, image: np.ndarray, known: np.ndarray) -> dict[str,
     predicted = predict(image)
     if keys.RIGHT not in predicted:
         return predicted
-    left = ~np.asarray(known, bool) & (predicted[keys.RIGHT] < 0.5)
+    left = ~known & (predicted[keys.RIGHT] < 0.5)
     if not left.any():
         return predicted
     again = mirrored(predict(image[left, :, ::-1]), image.shape[2])

@@ -217,10 +217,8 @@ def print_summary(fits: list) -> None:
         "": "none: the mesh does not confirm the predicted one",
     }
     print(f"  masks: {', '.join(f'{sources[key]} {words[key]}' for key in words if sources[key]) or 'none'}")
-    reasons = {}
-    for fit in fits:
-        words = re.sub(r"(?<![\w.])\d+(\.\d+)?(?!\w)", "", fit.refused)  # without its numbers, but with "2D"
-        reasons[words] = reasons.get(words, 0) + 1
+    # Without their numbers, but with "2D".
+    reasons = Counter(re.sub(r"(?<![\w.])\d+(\.\d+)?(?!\w)", "", fit.refused) for fit in fits)
     for words, number in reasons.items():
         if words:
             print(f"  {number} without: {' '.join(words.split())}")

@@ -125,7 +125,7 @@ def run_stages(recipe, root: str, folder: Path) -> None:
     before = recipe.train.start_from
     for number, (name, stage) in enumerate(stages(recipe).items(), start=1):
         own = folder / f"{number}_{name}" if name else folder
-        if stage.train.start_from == recipe.train.start_from:
+        if _goes_on(stage, recipe):
             stage = replace(stage, train=replace(stage.train, start_from=before))
         stage = _with_steps(stage, root)
         run_stage(stage, root, own)
@@ -142,10 +142,14 @@ def rehearse_later_stages(recipe, folder: Path) -> None:
     from hiu_tf.training.run import rehearse
 
     for stage in list(stages(recipe).values())[1:]:
-        start = stage.train.start_from
-        if start == recipe.train.start_from or folder in Path(start).parents:
+        if _goes_on(stage, recipe) or folder in Path(stage.train.start_from).parents:
             stage = replace(stage, train=replace(stage.train, start_from="", encoder_weights=""))
         rehearse(stage)
+
+
+def _goes_on(stage, recipe):
+    """Whether the stage names no weights of its own, so that it starts from the stage before."""
+    return stage.train.start_from == recipe.train.start_from
 
 
 def run_stage(recipe, root: str, folder: Path) -> None:
